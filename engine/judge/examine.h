@@ -1,0 +1,56 @@
+// From a confirmed match to the features by which it is judged, later and without the value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/secret.h"
+#include "engine/match/detector.h"
+#include "engine/match/ruleset.h"
+
+namespace unsprawl {
+
+// Bits of MatchFeatures::flags. Stored; numbers never change their meaning.
+enum MatchFlag : uint32_t {
+  kChecksumOk = 1 << 0,
+  kChecksumBad = 1 << 1,
+  kStructureOk = 1 << 2,
+  kStructureBad = 1 << 3,
+  kStructurallyDead = 1 << 4,   // expired, or of a retired kind
+  kAllowlisted = 1 << 5,        // by a rule's or the global value-level allowlist or stopwords
+  kPlaceholder = 1 << 6,        // "changeme", "xxxx", "<token>", "example", one repeated character …
+  kReference = 1 << 7,          // names a variable instead of holding a value: ${VAR}, process.env.X …
+  kKnownExample = 1 << 8,       // published in documentation as an example
+  kDigestLike = 1 << 9,         // hash or UUID shape where the rule does not ask for one
+  kWordLike = 1 << 10,          // dictionary word or identifier
+};
+
+// Everything that is kept of a match besides its place. Holds no part of the value except `preview`.
+struct MatchFeatures {
+  SecretId secret;            // Fingerprint(key, normalised value)
+  uint32_t flags = 0;         // MatchFlag
+  float entropy = 0;          // bits per character
+  std::string identifier;     // the name it is assigned to, if any; ASCII, at most 64 bytes
+  std::string preview;        // the provider's public prefix ("ghp_"), or empty
+  // 1-based, in bytes; of the secret. end_column is one past its last byte's column.
+  uint32_t start_line = 0, start_column = 0, end_line = 0, end_column = 0;
+};
+
+// Computes the features of `match` in `content`. Pure: depends on nothing but its arguments (dates of
+// expiry are compared with `now`, seconds since the epoch). Thread-safe.
+MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, std::string_view content,
+                      const SecretKey& key, int64_t now);
+
+// The judgement of a stored match, once its path is known ("" when there is none).
+struct Verdict {
+  bool report = false;
+  double confidence = 0;         // 0 to 1
+  std::string_view reason;       // why not, or what lowered it; static text
+};
+
+// Pure; thread-safe. `flags` and `entropy` as stored.
+Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float entropy,
+              std::string_view path);
+
+}  // namespace unsprawl

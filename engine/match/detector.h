@@ -1,0 +1,94 @@
+// Finds every confirmed match of a ruleset in a blob: Hyperscan says where to look, RE2 decides.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/base/copy_run.h"
+#include "engine/match/ruleset.h"
+
+namespace unsprawl {
+
+// A rule's regex confirmed at a place, before any judgement. Offsets are bytes into the blob.
+struct RawMatch {
+  uint32_t rule;                        // index into Ruleset::rules()
+  uint64_t start, end;                  // whole match
+  uint64_t secret_start, secret_end;    // the secret group
+  auto operator<=>(const RawMatch&) const = default;
+};
+
+// What is known of a scanned blob and is inherited by deltas built upon it.
+struct BlobMatches {
+  // An anchor of a multi-line rule, confirmed or not: its verdict depends on bytes beyond its line.
+  struct AnchorAt {
+    uint32_t rule;
+    uint64_t end;  // end offset of the anchor's match
+    auto operator<=>(const AnchorAt&) const = default;
+  };
+  std::vector<RawMatch> matches;   // sorted, distinct
+  std::vector<AnchorAt> anchors;   // sorted, distinct
+
+  void Clear() { matches.clear(), anchors.clear(); }
+};
+
+// Compiled rules. Immutable, shared by all threads and by forked children.
+class Detector {
+ public:
+  struct Options {
+    // Folder for serialised databases, one file per key (patterns, flags, Hyperscan version, CPU).
+    // Empty: compile every time. An unusable cache is compiled over, never an error.
+    std::filesystem::path cache_dir;
+  };
+  // InvalidArgument: a regex that RE2 or Hyperscan refuses, naming the rule. `ruleset` must outlive it.
+  // `only` (rule keys, sorted): leave out every other rule; empty: all rules.
+  static absl::StatusOr<std::unique_ptr<Detector>> Create(const Ruleset& ruleset,
+                                                          std::span<const uint64_t> only,
+                                                          const Options& options);
+  ~Detector();
+
+  const Ruleset& ruleset() const;
+  bool loaded_from_cache() const;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit Detector(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct ScannerStats {
+  uint64_t bytes_scanned = 0;    // given to Hyperscan
+  uint64_t candidates = 0;       // places Hyperscan reported
+  uint64_t confirms = 0;         // RE2 runs
+};
+
+// Scans blobs on one thread (it owns the scratch memory); not thread-safe.
+class BlobScanner {
+ public:
+  explicit BlobScanner(const Detector& detector);
+  ~BlobScanner();
+
+  // All matches in `content`. Replaces *result.
+  void ScanFull(std::string_view content, BlobMatches* result);
+
+  // The same result as ScanFull(content), computed from the base's: lines that lie wholly within a
+  // copied run (in base and target) inherit, all others are scanned (docs/delta-scan.md says why this
+  // is exact). `base` must be the result for the base under the same detector. Replaces *result.
+  void ScanDelta(std::string_view content, std::span<const CopyRun> copies, uint64_t base_bytes,
+                 const BlobMatches& base, BlobMatches* result);
+
+  const ScannerStats& stats() const { return stats_; }
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  ScannerStats stats_;
+};
+
+}  // namespace unsprawl

@@ -1,0 +1,104 @@
+// Rules as the detector and the report use them, read from TOML (a superset of gitleaks' format).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace unsprawl {
+
+// How a type of secret is told from other text (docs/rules.md).
+enum class RuleClass : uint8_t {
+  kDistinctive = 1,  // A: a literal or checksum of its own
+  kKeyword = 2,      // B: the provider named nearby, plus a shape
+  kGeneric = 3,      // C: an assignment, a URL with credentials, a header, a key block
+};
+
+enum class Severity : uint8_t { kLow = 1, kMedium = 2, kHigh = 3, kCritical = 4 };
+
+// gitleaks' allowlist: see docs/rules.md. Several criteria; any (OR) or all defined ones (AND).
+struct Allowlist {
+  enum class Target : uint8_t { kSecret, kMatch, kLine };
+  std::string description;
+  bool all = false;                         // condition = "AND"
+  Target target = Target::kSecret;
+  std::vector<std::string> regexes;         // RE2, unanchored
+  std::vector<std::string> stopwords;       // lower-case; substring of the lower-cased secret
+  std::vector<std::string> paths;           // RE2 over the path: judged when a path is known
+  std::vector<std::string> commits;
+  std::vector<std::string> target_rules;    // global allowlists only
+};
+
+// One type of secret. All offsets and widths are bytes.
+struct Rule {
+  std::string id;           // "github-pat": lower-case, digits, dashes
+  std::string description;
+  std::string provider;     // "GitHub"; "generic" for class C
+  std::string category;     // "vcs", "cloud", …
+  RuleClass rule_class = RuleClass::kGeneric;
+  Severity severity = Severity::kMedium;
+  double confidence = 0.5;  // of a match that passes all filters, 0 to 1
+  std::vector<std::string> references;
+  std::vector<std::string> tags;
+  std::string remediation;  // playbook id, may be empty
+
+  std::string regex;        // RE2 syntax; empty for a path-only rule
+  int secret_group = 0;     // 0: first non-empty group, else the whole match
+  std::string path;         // RE2 over the path, empty: any
+  std::vector<std::string> keywords;  // lower-case; one must be in the line (docs/rules.md)
+  // For a rule that spans lines: a single-line regex whose match says where to try `regex`, which
+  // then sees from `anchor`'s line start to `span_bytes` after it. Empty for single-line rules.
+  std::string anchor;
+  uint32_t span_bytes = 0;
+
+  double min_entropy = 0;   // Shannon, bits per character of the secret; a finding needs more than this
+  std::string checksum;     // name of a check in engine/judge/checksum.h; empty: none
+  std::string structure;    // name of a check in engine/judge/structure.h; empty: none
+  std::vector<std::string> prefixes;    // what a preview may show: "ghp_" (a provider's public prefix)
+  std::vector<Allowlist> allowlists;
+
+  // Templates from which examples are generated at check time (docs/rules.md); never a real value.
+  std::vector<std::string> examples;
+  std::vector<std::string> negatives;
+
+  // Identity of what this rule means for a scan: hash over regex, anchor, span, keywords, group,
+  // checksum, structure, value-level allowlists and engine version. Two rules with the same key find
+  // the same matches and compute the same features, so a blob scanned under it need not be scanned
+  // again. Thresholds, paths, names and texts are not in it: they are judged when reporting.
+  uint64_t key = 0;
+};
+
+// An immutable set of rules. Thread-safe.
+class Ruleset {
+ public:
+  // Parses one TOML document (`origin` names it in errors). InvalidArgument: with file, rule and key
+  // named. `load_file` resolves [extend] path; may be null, then extend is refused.
+  static absl::StatusOr<Ruleset> Parse(std::string_view toml, std::string_view origin);
+  // The rules compiled into the program, from rules/*.toml.
+  static absl::StatusOr<Ruleset> Builtin();
+  // Reads a file; gitleaks' [extend] is honoured (useDefault means Builtin()).
+  static absl::StatusOr<Ruleset> Load(const std::string& file);
+
+  // Sorted by id; ids are distinct.
+  std::span<const Rule> rules() const { return rules_; }
+  std::span<const Allowlist> allowlists() const { return allowlists_; }  // global ones
+  // Sorted distinct keys of all rules: what a blob was scanned under.
+  std::vector<uint64_t> keys() const;
+  // 16 hexadecimal digits over everything that may change a report.
+  const std::string& id() const { return id_; }
+  const Rule* FindByKey(uint64_t key) const;  // null: not in this ruleset
+
+ private:
+  friend class RulesetBuilder;
+  std::vector<Rule> rules_;
+  std::vector<Allowlist> allowlists_;
+  std::string id_;
+};
+
+}  // namespace unsprawl

@@ -1,0 +1,97 @@
+// The ledger: what is known of every blob, where secrets lie, and how far each repository was scanned.
+//
+// Two forms: in memory (tests, TSan) and RocksDB (store/rocksdb_ledger.h). docs/store-format.md has
+// the key layout. All methods are thread-safe unless said; ids are raw bytes, never hexadecimal.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/base/object_id.h"
+#include "unsprawl/v1/types.pb.h"
+
+namespace unsprawl {
+
+// Number of a distinct sorted list of rule keys in this ledger ("scanned under").
+using RuleListId = uint32_t;
+
+struct BlobState {
+  enum class Known : uint8_t { kUnscanned, kClean, kHit };
+  Known known = Known::kUnscanned;
+  RuleListId rules = 0;  // meaningful unless kUnscanned
+};
+
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+
+  // ---- rules
+  // The id of this list of keys (sorted, distinct), made when new.
+  virtual absl::StatusOr<RuleListId> InternRules(std::span<const uint64_t> keys) = 0;
+  // All lists, by id: index i is RuleListId i.
+  virtual absl::StatusOr<std::vector<std::vector<uint64_t>>> RuleLists() const = 0;
+
+  // ---- blobs
+  virtual bool HasBlobs() const = 0;  // false: every lookup would say kUnscanned
+  // One state per blob, same order. `blobs` may be in any order.
+  virtual absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const = 0;
+  // Records a batch scanned under `rules`: clean blobs, hits with their matches, all visible at once
+  // or not at all. A blob that is known already keeps the matches of rules that this batch did not
+  // run, takes the new ones, and is afterwards known under the union of both lists.
+  virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) = 0;
+  // Calls `visit` for each of `blobs` that is a hit, in the order given.
+  virtual absl::Status ReadHits(std::span<const ObjectId> blobs,
+                                absl::FunctionRef<void(const v1::BlobHit&)> visit) const = 0;
+
+  // ---- repositories
+  // The record of the repository `key`, made (with a new id and no watermark) when new.
+  virtual absl::StatusOr<v1::RepositoryRecord> OpenRepository(std::string_view key,
+                                                              std::string_view name) = 0;
+  virtual absl::StatusOr<std::optional<v1::RepositoryRecord>> ReadRepository(uint64_t id) const = 0;
+  virtual absl::StatusOr<std::vector<v1::RepositoryRecord>> Repositories() const = 0;  // by id
+
+  // Replaces the occurrences of one repository and moves its watermark. Rows written by Add stay
+  // invisible until Commit, which makes them, the record and the disappearance of the old rows visible
+  // at once. Destroyed without Commit: nothing changed. Not thread-safe; one per repository at a time.
+  class Recording {
+   public:
+    virtual ~Recording() = default;
+    virtual absl::Status Add(const v1::Occurrence& occurrence) = 0;
+    virtual absl::Status AddCommits(std::span<const v1::Commit> commits) = 0;
+    // `record.id` names the repository; `generation` is set by the ledger.
+    virtual absl::Status Commit(v1::RepositoryRecord record) = 0;
+  };
+  virtual absl::StatusOr<std::unique_ptr<Recording>> StartRecording(uint64_t repository) = 0;
+
+  // ---- reading for reports
+  // Visits the visible occurrences of `repositories` (sorted ids) ordered by (secret, repository,
+  // order of Add). Streaming: holds one row. `visit` returns false to end early.
+  virtual absl::Status VisitOccurrences(
+      std::span<const uint64_t> repositories,
+      absl::FunctionRef<bool(uint64_t repository, const v1::Occurrence&)> visit) const = 0;
+  // Visits distinct commits recorded for `repositories`, ordered by id.
+  virtual absl::Status VisitCommits(
+      std::span<const uint64_t> repositories,
+      absl::FunctionRef<bool(const v1::Commit&)> visit) const = 0;
+
+  // ---- runs
+  virtual absl::StatusOr<v1::RunRecord> StartRun(v1::RunRecord run) = 0;  // gives it its id
+  virtual absl::Status FinishRun(const v1::RunRecord& run) = 0;
+  virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs() const = 0;    // by id
+
+  // Makes everything recorded so far survive a power cut.
+  virtual absl::Status Flush() = 0;
+};
+
+// Everything is lost at the end. For tests and for `--store :memory:`.
+std::unique_ptr<Ledger> NewMemoryLedger();
+
+}  // namespace unsprawl
