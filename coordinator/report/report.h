@@ -1,0 +1,74 @@
+// Writes the sprawl report: one ordered pass over the ledger, beside a coverage statement.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/match/ruleset.h"
+#include "store/ledger.h"
+#include "unsprawl/v1/types.pb.h"
+
+namespace unsprawl {
+
+// How one repository of the run ended.
+struct RepositoryOutcome {
+  // kPartial: scanned, with retryable or damaged skips that are not accepted. kNotCovered: of a kind
+  // unsprawl cannot read (SHA-256). kEmpty: no objects; complete.
+  enum class Status : uint8_t { kOk, kPartial, kFailed, kEmpty, kNotCovered };
+  uint64_t id = 0;        // ledger's; 0 when it never got one
+  std::string name;       // raw bytes; as shown to people
+  Status status = Status::kOk;
+  std::string reason;     // empty for kOk and kEmpty
+  v1::Coverage coverage;
+};
+
+// What goes into run.json only: clock times and counters that differ between equal runs.
+struct RunFacts {
+  uint64_t run_id = 0;
+  int64_t started_us = 0, finished_us = 0;  // microseconds since the epoch
+  std::string version;
+  std::string command;                      // subcommand and options, no credentials
+  uint64_t repositories_unchanged = 0;
+  uint64_t blobs_scanned = 0, blobs_known = 0;
+  uint64_t bytes_resolved = 0, bytes_scanned = 0;
+  uint64_t scanner_deaths = 0;
+  std::vector<std::pair<std::string, double>> seconds;  // phase name, wall seconds
+};
+
+struct ReportInput {
+  const Ruleset* ruleset = nullptr;
+  std::vector<RepositoryOutcome> repositories;   // sorted by name
+  std::set<v1::SkipReason> accepted;             // reasons that do not make a run incomplete
+  bool sandboxed = true;
+  std::string sandbox_note;                      // why not, when not
+  double min_confidence = 0.5;
+  RunFacts run;
+};
+
+// What the summary and the exit code are made of.
+struct ReportTotals {
+  uint64_t incidents = 0;              // open ones at or above min_confidence
+  uint64_t by_severity[5] = {};        // index: Severity
+  uint64_t in_head = 0;                // with presence head
+  uint64_t occurrences = 0;
+  uint64_t repositories_affected = 0;
+  bool complete = true;                // no repository partial, failed or not covered
+};
+
+// Writes incidents.jsonl, occurrences.jsonl, manifest.json, run.json, summary.txt and report.html into
+// `dir` (made with mode 0700; files 0600, each written beside and renamed). Memory does not grow with
+// the number of occurrences. All files but run.json depend only on the ledger's visible rows of
+// `input.repositories`, the ruleset and the input's other fields, never on clock, locale or order of
+// work. No file holds a raw secret or a blob id.
+absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger& ledger,
+                                         const std::filesystem::path& dir);
+
+// `bytes` made safe for a terminal and for one line of text: invalid UTF-8, C0/C1 controls, ESC, bidi
+// marks and other invisible format characters become \xNN or \u{…}. Valid printable text is unchanged.
+std::string EscapeForTerminal(std::string_view bytes);
+
+}  // namespace unsprawl
