@@ -61,6 +61,7 @@ struct LocateResult {
 
 struct LocateOptions {
   WalkOptions walk;
+  std::span<const ObjectNumber> avoid;  // as Walk's: sorted; not touched, listed as skips
 };
 
 // Searches all commits of `store` (reachable ones and others; the latter give kUnreachable) for all

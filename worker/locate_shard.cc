@@ -1,0 +1,103 @@
+#include "worker/locate_shard.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+#include "engine/history/locate.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr int kBatchCommits = 4096;
+constexpr int kBatchPlaces = 1024;
+
+void SetCommit(const CommitRow& row, v1::Commit* commit) {
+  commit->set_id(row.id.bytes.data(), row.id.bytes.size());
+  commit->set_author_time(row.author_time);
+  commit->set_committer_time(row.committer_time);
+  commit->set_author_offset(row.author_offset);
+  commit->set_author_name(row.author_name);
+  commit->set_author_email(row.author_email);
+  for (const std::string& name : row.co_authors) commit->add_co_authors(name);
+}
+
+std::vector<LocateTarget> Targets(const v1::LocateShard& shard) {
+  std::vector<LocateTarget> targets;
+  targets.reserve(static_cast<size_t>(shard.targets_size()));
+  for (const v1::LocateShard::Target& target : shard.targets()) {
+    if (target.blob().size() != ObjectId::kBytes) continue;
+    targets.push_back({.blob = ObjectId::FromRaw(target.blob().data()),
+                       .secrets = {target.secrets().begin(), target.secrets().end()}});
+  }
+  return targets;
+}
+
+absl::Status SendPlaces(const LocateResult& result, FrameChannel& channel) {
+  v1::ShardEvent event;
+  v1::PlaceBatch* batch = event.mutable_places();
+  for (const Place& place : result.places) {
+    v1::PlaceBatch::Place* row = batch->add_places();
+    row->set_secret(place.secret);
+    row->set_target(place.target);
+    for (const std::string& path : place.paths) row->add_paths(path);
+    if (place.commit != UINT32_MAX) SetCommit(result.commits[place.commit], row->mutable_commit());
+    for (const uint32_t removal : place.removals) {
+      SetCommit(result.commits[removal], row->add_removals());
+    }
+    row->set_presence(static_cast<v1::Presence>(place.presence));
+    if (batch->places_size() >= kBatchPlaces) {
+      RETURN_IF_ERROR(channel.Send(event));
+      batch->Clear();
+    }
+  }
+  return batch->places_size() > 0 ? channel.Send(event) : absl::OkStatus();
+}
+
+v1::LocateCompleted Completed(const LocateResult& result) {
+  v1::LocateCompleted completed;
+  completed.set_commits(result.commits_reachable);
+  completed.set_submodules(result.submodules);
+  for (const ObjectSkip& skip : result.skips) *completed.add_skips() = ToProto(skip, false);
+  for (const auto& [extension, files] : result.head_extensions) {
+    (*completed.mutable_head()->mutable_files_by_extension())[extension] = files;
+  }
+  completed.mutable_head()->set_codeowners_path(result.head_codeowners_path);
+  return completed;
+}
+
+}  // namespace
+
+absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& state,
+                         const ShardResources& resources) {
+  const absl::Time start = absl::Now();
+  const std::vector<LocateTarget> targets = Targets(shard);
+  const std::vector<ObjectNumber> avoid =
+      ValidAvoid(shard.avoid(), shard.avoid_objects(), *resources.store);
+  LocateOptions options;
+  options.walk.threads = resources.threads;
+  options.walk.current_object = resources.current_object;
+  options.avoid = avoid;
+
+  v1::ShardEvent commits;
+  absl::Status sent;
+  const auto on_commit = [&](const CommitRow& row) {
+    SetCommit(row, commits.mutable_commits()->add_commits());
+    if (commits.commits().commits_size() >= kBatchCommits) {
+      sent.Update(resources.channel->Send(commits));
+      commits.mutable_commits()->Clear();
+    }
+  };
+  ASSIGN_OR_RETURN(const LocateResult result,
+                   Locate(*resources.store, state, targets, options, on_commit));
+  if (commits.commits().commits_size() > 0) sent.Update(resources.channel->Send(commits));
+  RETURN_IF_ERROR(sent);
+  RETURN_IF_ERROR(SendPlaces(result, *resources.channel));
+  v1::ShardEvent event;
+  *event.mutable_locate_completed() = Completed(result);
+  event.mutable_locate_completed()->set_locate_seconds(absl::ToDoubleSeconds(absl::Now() - start));
+  return resources.channel->Send(event);
+}
+
+}  // namespace unsprawl

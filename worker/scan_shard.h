@@ -1,0 +1,35 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "engine/git/object_store.h"
+#include "engine/match/detector.h"
+#include "unsprawl/v1/shard.pb.h"
+#include "worker/frame_channel.h"
+
+namespace unsprawl {
+
+struct ShardResources {
+  FrameChannel* channel;
+  const ObjectStore* store;
+  const Detector* detector;
+  std::atomic<uint32_t>* current_object;  // kMaxScanThreads entries
+  int threads;
+};
+
+// Scans every stored blob that the ledger does not know under the rules, and sends what it finds:
+// ScanPlanned, LookupRequests (each answered before the next), BlobBatches, Progress, ScanCompleted.
+// Unavailable: the channel broke.
+absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
+                       const ShardResources& resources);
+
+// The numbers in `avoid`, sorted, if the store is still the one they were taken from; else none.
+std::vector<ObjectNumber> ValidAvoid(const google::protobuf::RepeatedField<uint32_t>& avoid,
+                                     uint32_t avoid_objects, const ObjectStore& store);
+
+// A skip as it travels. `poison`: the scanner died on it before.
+v1::Skip ToProto(const ObjectSkip& skip, bool poison);
+
+}  // namespace unsprawl

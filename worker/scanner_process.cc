@@ -1,0 +1,197 @@
+#include "worker/scanner_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+#include "worker/sandbox.h"
+#include "worker/scan_session.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr size_t kMaxRequestBytes = 1 << 17;  // paths: a repository and at most a few alternates
+constexpr int kRequestFds = 2;                // the scanner's end of the channel; the notes
+
+std::string ErrnoText(const char* doing) {
+  return absl::StrFormat("%s: %s", doing, std::strerror(errno));
+}
+
+SharedNotes* MapNotes(int fd) {
+  void* map = mmap(nullptr, sizeof(SharedNotes), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return map == MAP_FAILED ? nullptr : static_cast<SharedNotes*>(map);
+}
+
+// Sends a request: the readable paths, each ended by NUL, and two file descriptors.
+absl::Status SendRequest(int control, const std::string& paths, const int (&fds)[kRequestFds]) {
+  iovec data = {.iov_base = const_cast<char*>(paths.data()), .iov_len = paths.size()};
+  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(fds))] = {};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = ancillary;
+  message.msg_controllen = sizeof(ancillary);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(fds));
+  std::memcpy(CMSG_DATA(header), fds, sizeof(fds));
+  if (sendmsg(control, &message, MSG_NOSIGNAL) < 0) {
+    return absl::UnavailableError(ErrnoText("asking for a scanner"));
+  }
+  return absl::OkStatus();
+}
+
+// False: the asking process has ended.
+bool ReceiveRequest(int control, std::string* paths, int (&fds)[kRequestFds]) {
+  paths->resize(kMaxRequestBytes);
+  iovec data = {.iov_base = paths->data(), .iov_len = paths->size()};
+  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(fds))] = {};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = ancillary;
+  message.msg_controllen = sizeof(ancillary);
+  ssize_t n;
+  do {
+    n = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (n <= 0 || header == nullptr || header->cmsg_len != CMSG_LEN(sizeof(fds))) return false;
+  std::memcpy(fds, CMSG_DATA(header), sizeof(fds));
+  paths->resize(static_cast<size_t>(n));
+  return true;
+}
+
+std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
+  std::vector<std::filesystem::path> result;
+  for (size_t start = 0; start < paths.size();) {
+    const size_t end = paths.find('\0', start);
+    result.emplace_back(paths.substr(start, end - start));
+    start = end == std::string::npos ? paths.size() : end + 1;
+  }
+  return result;
+}
+
+// The scanner's whole life.
+[[noreturn]] void RunScanner(const Detector& detector, const ScannerSource::Options& options,
+                             const std::string& paths, const int (&fds)[kRequestFds]) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  SharedNotes* notes = MapNotes(fds[1]);
+  close(fds[1]);
+  if (notes == nullptr) _exit(1);
+  v1::ShardEvent hello;
+  v1::ScannerReady* ready = hello.mutable_ready();
+  ready->set_pid(getpid());
+  if (options.sandbox) {
+    const SandboxResult sandbox = EnterSandbox(SplitPaths(paths), options.memory_bytes);
+    ready->set_sandboxed(sandbox.complete);
+    ready->set_note(sandbox.note);
+  } else {
+    ready->set_note("switched off (--no-sandbox)");
+  }
+  FrameChannel channel(fds[0]);
+  if (channel.Send(hello).ok()) ServeRepository(channel, detector, notes->current_object);
+  _exit(0);
+}
+
+// Forks a scanner for each request until the asking process ends.
+[[noreturn]] void RunNursery(int control, const Detector& detector,
+                             const ScannerSource::Options& options) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Ctrl-C goes to the whole foreground group; the coordinator alone decides what ends when.
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN);  // No zombies.
+  std::string paths;
+  int fds[kRequestFds];
+  while (ReceiveRequest(control, &paths, fds)) {
+    if (fork() == 0) {
+      close(control);
+      RunScanner(detector, options, paths, fds);
+    }
+    for (const int fd : fds) close(fd);
+  }
+  _exit(0);
+}
+
+}  // namespace
+
+Scanner::~Scanner() {
+  Kill();
+  munmap(notes_, sizeof(SharedNotes));
+}
+
+void Scanner::Kill() {
+  if (ready_.pid() > 0) kill(ready_.pid(), SIGKILL);
+  ready_.set_pid(0);
+}
+
+absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerSource::Start(const Detector& detector,
+                                                                    const Options& options) {
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return absl::ResourceExhaustedError(ErrnoText("making a socket pair"));
+  }
+  const pid_t nursery = fork();
+  if (nursery < 0) return absl::ResourceExhaustedError(ErrnoText("starting a process"));
+  if (nursery == 0) {
+    close(sockets[0]);
+    RunNursery(sockets[1], detector, options);
+  }
+  close(sockets[1]);
+  return std::unique_ptr<ScannerSource>(new ScannerSource(sockets[0], nursery));
+}
+
+ScannerSource::~ScannerSource() {
+  close(control_);
+  waitpid(nursery_, nullptr, 0);
+}
+
+absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(
+    std::span<const std::filesystem::path> readable) {
+  std::string paths;
+  for (const std::filesystem::path& path : readable) {
+    paths += path.native();
+    paths.push_back('\0');
+  }
+  if (paths.empty() || paths.size() > kMaxRequestBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%d bytes of paths for one scanner", paths.size()));
+  }
+  const int notes_fd = memfd_create("unsprawl-notes", MFD_CLOEXEC);
+  int sockets[2] = {-1, -1};
+  if (notes_fd < 0 || ftruncate(notes_fd, sizeof(SharedNotes)) != 0 ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+    const std::string error = ErrnoText("making a channel to a scanner");
+    if (notes_fd >= 0) close(notes_fd);
+    return absl::ResourceExhaustedError(error);
+  }
+  SharedNotes* notes = MapNotes(notes_fd);
+  CHECK(notes != nullptr);
+  auto scanner = std::make_unique<Scanner>(sockets[0], notes);
+  absl::Status asked;
+  {
+    MutexLock lock(mutex_);
+    asked = SendRequest(control_, paths, {sockets[1], notes_fd});
+  }
+  close(sockets[1]);
+  close(notes_fd);
+  RETURN_IF_ERROR(asked);
+  v1::ShardEvent hello;
+  RETURN_IF_ERROR(scanner->channel().Receive(&hello, absl::Seconds(30)));
+  if (!hello.has_ready()) return absl::InternalError("a scanner did not say that it is ready");
+  scanner->set_ready(hello.ready());
+  return scanner;
+}
+
+}  // namespace unsprawl
