@@ -1,5 +1,7 @@
 #include "worker/locate_shard.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,13 +57,20 @@ absl::Status SendPlaces(const LocateResult& result, FrameChannel& channel) {
   return batch->places_size() > 0 ? channel.Send(event) : absl::OkStatus();
 }
 
+bool IsAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+}
+
 v1::LocateCompleted Completed(const LocateResult& result) {
   v1::LocateCompleted completed;
   completed.set_commits(result.commits_reachable);
   completed.set_submodules(result.submodules);
   for (const ObjectSkip& skip : result.skips) *completed.add_skips() = ToProto(skip, false);
+  auto& files_by_extension = *completed.mutable_head()->mutable_files_by_extension();
   for (const auto& [extension, files] : result.head_extensions) {
-    (*completed.mutable_head()->mutable_files_by_extension())[extension] = files;
+    // A message's map wants UTF-8 keys; extensions that are not ASCII are too rare to name.
+    files_by_extension[IsAscii(extension) ? extension : "other"] += files;
   }
   completed.mutable_head()->set_codeowners_path(result.head_codeowners_path);
   return completed;
