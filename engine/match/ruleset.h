@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,7 +23,8 @@ enum class RuleClass : uint8_t {
 
 enum class Severity : uint8_t { kLow = 1, kMedium = 2, kHigh = 3, kCritical = 4 };
 
-// gitleaks' allowlist: see docs/rules.md. Several criteria; any (OR) or all defined ones (AND).
+// gitleaks' allowlist: see docs/rules.md. Several criteria; any (OR) or all defined ones (AND). A
+// criterion of commits is kept but never holds here: whoever knows the commit judges it.
 struct Allowlist {
   enum class Target : uint8_t { kSecret, kMatch, kLine };
   std::string description;
@@ -74,15 +76,19 @@ struct Rule {
   uint64_t key = 0;
 };
 
-// An immutable set of rules. Thread-safe.
+struct RulesetFilters;  // engine/match/ruleset_filters.h
+
+// An immutable set of rules. Thread-safe; copies share the compiled filters.
 class Ruleset {
  public:
   // Parses one TOML document (`origin` names it in errors). InvalidArgument: with file, rule and key
-  // named. `load_file` resolves [extend] path; may be null, then extend is refused.
+  // named. [extend] useDefault means Builtin(); a path is refused, since there is no file to start at.
   static absl::StatusOr<Ruleset> Parse(std::string_view toml, std::string_view origin);
-  // The rules compiled into the program, from rules/*.toml.
+  // The rules compiled into the program, from rules/*.toml. Their expressions are not compiled here
+  // (tests do that for all of them), so that a scan starts quickly.
   static absl::StatusOr<Ruleset> Builtin();
-  // Reads a file; gitleaks' [extend] is honoured (useDefault means Builtin()).
+  // Reads a file; gitleaks' [extend] is honoured, paths relative to the file, at most two deep.
+  // NotFound, PermissionDenied: the file cannot be read.
   static absl::StatusOr<Ruleset> Load(const std::string& file);
 
   // Sorted by id; ids are distinct.
@@ -92,13 +98,23 @@ class Ruleset {
   std::vector<uint64_t> keys() const;
   // 16 hexadecimal digits over everything that may change a report.
   const std::string& id() const { return id_; }
-  const Rule* FindByKey(uint64_t key) const;  // null: not in this ruleset
+  const Rule* FindByKey(uint64_t key) const;           // null: not in this ruleset
+  const Rule* FindById(std::string_view rule_id) const;  // null: not in this ruleset
+  // What was read but means nothing to unsprawl (an unknown key, a feature not supported), a sentence
+  // each. `unsprawl rules check` fails on them.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // Compiled path expressions and allowlists, for engine/judge.
+  const RulesetFilters& filters() const { return *filters_; }
 
  private:
   friend class RulesetBuilder;
+  Ruleset() = default;
   std::vector<Rule> rules_;
   std::vector<Allowlist> allowlists_;
   std::string id_;
+  std::vector<std::string> warnings_;
+  std::vector<std::pair<uint64_t, uint32_t>> by_key_;  // sorted; key and index into rules_
+  std::shared_ptr<const RulesetFilters> filters_;
 };
 
 }  // namespace unsprawl

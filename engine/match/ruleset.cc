@@ -1,0 +1,61 @@
+#include "engine/match/ruleset.h"
+
+#include <algorithm>
+
+#include "engine/match/ruleset_filters.h"
+
+namespace unsprawl {
+
+std::vector<uint64_t> Ruleset::keys() const {
+  std::vector<uint64_t> keys;
+  keys.reserve(by_key_.size());
+  for (const auto& [key, index] : by_key_) {
+    if (keys.empty() || keys.back() != key) keys.push_back(key);
+  }
+  return keys;
+}
+
+const Rule* Ruleset::FindByKey(uint64_t key) const {
+  const auto at = std::lower_bound(by_key_.begin(), by_key_.end(), std::pair<uint64_t, uint32_t>(key, 0));
+  return at != by_key_.end() && at->first == key ? &rules_[at->second] : nullptr;
+}
+
+const Rule* Ruleset::FindById(std::string_view rule_id) const {
+  const auto at = std::lower_bound(rules_.begin(), rules_.end(), rule_id,
+                                   [](const Rule& rule, std::string_view id) { return rule.id < id; });
+  return at != rules_.end() && at->id == rule_id ? &*at : nullptr;
+}
+
+std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error) {
+  RE2::Options options;
+  options.set_encoding(RE2::Options::EncodingLatin1);
+  options.set_log_errors(false);
+  options.set_max_mem(8 << 20);
+  auto compiled = std::make_unique<RE2>(re2::StringPiece(expression.data(), expression.size()), options);
+  if (compiled->ok()) return compiled;
+  *error = compiled->error();
+  return nullptr;
+}
+
+std::string FromGoSyntax(std::string_view expression) {
+  std::string result;
+  result.reserve(expression.size() + 8);
+  for (size_t i = 0; i < expression.size(); ++i) {
+    if (expression[i] == '\\' && i + 1 < expression.size()) {
+      result.append(expression, i, 2);
+      ++i;
+      continue;
+    }
+    const std::string_view rest = expression.substr(i);
+    const bool named = rest.size() > 3 && rest.substr(0, 3) == "(?<" && rest[3] != '=' && rest[3] != '!';
+    if (named) {
+      result += "(?P<";
+      i += 2;
+    } else {
+      result += expression[i];
+    }
+  }
+  return result;
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,28 @@
+// One rule file as written: what a TOML document says, before files are put together.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/match/ruleset.h"
+
+namespace unsprawl {
+
+struct RuleDocument {
+  std::string origin;                     // names it in errors
+  std::vector<Rule> rules;                // in the file's order; key not set
+  std::vector<Allowlist> allowlists;      // global ones
+  std::string extend_path;                // empty: none
+  bool extend_default = false;
+  std::vector<std::string> disabled_rules;
+  std::vector<std::string> warnings;
+};
+
+// Reads TOML into a document and checks types, enumerations and ids of each entry; expressions are not
+// compiled. Defaults of a rule that names no class: B, confidence 0.7 (C and 0.5 when its id begins
+// with "generic"). InvalidArgument: names origin, rule and key. Never throws, whatever the bytes.
+absl::StatusOr<RuleDocument> ParseRuleDocument(std::string_view toml, std::string_view origin);
+
+}  // namespace unsprawl

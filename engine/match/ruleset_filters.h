@@ -1,0 +1,38 @@
+// The expressions of a ruleset that are judged outside the detector: paths and allowlists, compiled
+// once. Immutable; RE2 is thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <re2/re2.h>
+
+#include "absl/status/statusor.h"
+#include "engine/match/ruleset.h"
+
+namespace unsprawl {
+
+struct CompiledAllowlist {
+  std::vector<std::unique_ptr<RE2>> regexes;
+  std::vector<std::unique_ptr<RE2>> paths;
+};
+
+struct RulesetFilters {
+  struct OfRule {
+    std::unique_ptr<RE2> path;                  // null: any path
+    std::vector<CompiledAllowlist> allowlists;  // as Rule::allowlists
+  };
+  std::vector<OfRule> rules;               // as Ruleset::rules()
+  std::vector<CompiledAllowlist> global;   // as Ruleset::allowlists()
+};
+
+// Compiles with the options that all expressions of rules share: bytes (Latin-1), no logging, 8 MB.
+// Null and *error set: RE2 refuses it.
+std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error);
+
+// Rewrites what Go writes and Debian's RE2 does not read: (?<name> becomes (?P<name>.
+std::string FromGoSyntax(std::string_view expression);
+
+}  // namespace unsprawl

@@ -1,0 +1,312 @@
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+#include "engine/match/ruleset_document.h"
+#include "engine/match/ruleset_filters.h"
+
+namespace unsprawl {
+namespace {
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+// One TOML table with the words that name it in errors. Keys are compared without case, as gitleaks'
+// own reader does.
+class Fields {
+ public:
+  Fields(const toml::table& table, std::string what) : table_(table), what_(std::move(what)) {}
+
+  absl::Status Error(std::string_view key, std::string_view problem) const {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: %s: %s", what_, key, problem));
+  }
+
+  const toml::node* Find(std::string_view key) {
+    const std::string wanted = Lower(key);
+    for (auto&& [name, node] : table_) {
+      if (Lower(name.str()) == wanted) {
+        seen_.push_back(wanted);
+        return &node;
+      }
+    }
+    return nullptr;
+  }
+
+  absl::Status Read(std::string_view key, std::string* value) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_string()) return Error(key, "must be a string; put it in quotes");
+    *value = node->as_string()->get();
+    return absl::OkStatus();
+  }
+
+  absl::Status Read(std::string_view key, bool* value) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_boolean()) return Error(key, "must be true or false");
+    *value = node->as_boolean()->get();
+    return absl::OkStatus();
+  }
+
+  // A number from `low` to `high`.
+  absl::Status Read(std::string_view key, double low, double high, double* value) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return absl::OkStatus();
+    double number = low - 1;
+    if (node->is_integer()) number = static_cast<double>(node->as_integer()->get());
+    if (node->is_floating_point()) number = node->as_floating_point()->get();
+    if (!(number >= low && number <= high)) {
+      return Error(key, absl::StrFormat("must be a number from %g to %g", low, high));
+    }
+    *value = number;
+    return absl::OkStatus();
+  }
+
+  absl::Status Read(std::string_view key, int64_t low, int64_t high, int64_t* value) {
+    double number = static_cast<double>(*value);
+    RETURN_IF_ERROR(Read(key, static_cast<double>(low), static_cast<double>(high), &number));
+    if (number != std::floor(number)) return Error(key, "must be a whole number");
+    *value = static_cast<int64_t>(number);
+    return absl::OkStatus();
+  }
+
+  absl::Status Read(std::string_view key, std::vector<std::string>* values) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_array()) return Error(key, "must be an array of strings");
+    for (const toml::node& item : *node->as_array()) {
+      if (!item.is_string()) return Error(key, "must be an array of strings");
+      values->push_back(item.as_string()->get());
+    }
+    return absl::OkStatus();
+  }
+
+  // The tables of [[key]]; none when absent. A single [key] table counts as one.
+  absl::Status Tables(std::string_view key, std::vector<const toml::table*>* tables) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (node->is_table()) {
+      tables->push_back(node->as_table());
+      return absl::OkStatus();
+    }
+    if (!node->is_array()) return Error(key, "must be a table or an array of tables");
+    for (const toml::node& item : *node->as_array()) {
+      if (!item.is_table()) return Error(key, "must be an array of tables");
+      tables->push_back(item.as_table());
+    }
+    return absl::OkStatus();
+  }
+
+  // Notes every key that nobody asked for.
+  void WarnOfUnknown(std::vector<std::string>* warnings) const {
+    for (auto&& [name, node] : table_) {
+      if (std::find(seen_.begin(), seen_.end(), Lower(name.str())) == seen_.end()) {
+        warnings->push_back(absl::StrFormat("%s: the key %s means nothing here", what_,
+                                            std::string(name.str())));
+      }
+    }
+  }
+
+  const std::string& what() const { return what_; }
+
+ private:
+  const toml::table& table_;
+  std::string what_;
+  std::vector<std::string> seen_;
+};
+
+bool ValidId(std::string_view id) {
+  // gitleaks configurations in the wild use capitals, dots, underscores and spaces too.
+  if (id.empty() || id.size() > 200) return false;
+  return std::all_of(id.begin(), id.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+}
+
+template <typename T>
+absl::Status ReadWord(Fields& fields, std::string_view key,
+                      std::initializer_list<std::pair<std::string_view, T>> words, T* value) {
+  std::string word;
+  RETURN_IF_ERROR(fields.Read(key, &word));
+  if (word.empty()) return absl::OkStatus();
+  std::string known;
+  for (const auto& [name, meaning] : words) {
+    if (Lower(word) == Lower(name)) {
+      *value = meaning;
+      return absl::OkStatus();
+    }
+    known += absl::StrFormat("%s%s", known.empty() ? "" : ", ", name);
+  }
+  return fields.Error(key, absl::StrFormat("is \"%s\"; it must be one of %s", word, known));
+}
+
+void RewriteAll(std::vector<std::string>* expressions) {
+  for (std::string& expression : *expressions) expression = FromGoSyntax(expression);
+}
+
+absl::Status ReadAllowlist(const toml::table& table, const std::string& what, bool global,
+                           RuleDocument* document, std::vector<Allowlist>* lists) {
+  Fields fields(table, what + ": allowlist");
+  Allowlist list;
+  RETURN_IF_ERROR(fields.Read("description", &list.description));
+  RETURN_IF_ERROR(ReadWord<bool>(
+      fields, "condition", {{"OR", false}, {"||", false}, {"AND", true}, {"&&", true}}, &list.all));
+  RETURN_IF_ERROR(ReadWord<Allowlist::Target>(fields, "regexTarget",
+                                              {{"secret", Allowlist::Target::kSecret},
+                                               {"match", Allowlist::Target::kMatch},
+                                               {"line", Allowlist::Target::kLine}},
+                                              &list.target));
+  RETURN_IF_ERROR(fields.Read("regexes", &list.regexes));
+  RETURN_IF_ERROR(fields.Read("stopwords", &list.stopwords));
+  RETURN_IF_ERROR(fields.Read("paths", &list.paths));
+  RETURN_IF_ERROR(fields.Read("commits", &list.commits));
+  if (global) RETURN_IF_ERROR(fields.Read("targetRules", &list.target_rules));
+  if (list.regexes.empty() && list.stopwords.empty() && list.paths.empty() && list.commits.empty()) {
+    return fields.Error("regexes, stopwords, paths, commits",
+                        "all are empty; name at least one, or remove the allowlist");
+  }
+  RewriteAll(&list.regexes);
+  RewriteAll(&list.paths);
+  for (std::string& word : list.stopwords) word = Lower(word);
+  fields.WarnOfUnknown(&document->warnings);
+  lists->push_back(std::move(list));
+  return absl::OkStatus();
+}
+
+// [[allowlists]] and the older [allowlist], of which only one may be used.
+absl::Status ReadAllowlists(Fields& fields, bool global, RuleDocument* document,
+                            std::vector<Allowlist>* lists) {
+  std::vector<const toml::table*> tables, older;
+  RETURN_IF_ERROR(fields.Tables("allowlists", &tables));
+  RETURN_IF_ERROR(fields.Tables("allowlist", &older));
+  if (!tables.empty() && !older.empty()) {
+    return fields.Error("allowlist", "is the older spelling of allowlists; use only one of the two");
+  }
+  tables.insert(tables.end(), older.begin(), older.end());
+  for (const toml::table* table : tables) {
+    RETURN_IF_ERROR(ReadAllowlist(*table, fields.what(), global, document, lists));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadMeaning(Fields& fields, Rule* rule) {
+  RETURN_IF_ERROR(fields.Read("description", &rule->description));
+  RETURN_IF_ERROR(fields.Read("provider", &rule->provider));
+  RETURN_IF_ERROR(fields.Read("category", &rule->category));
+  const bool generic = rule->id.rfind("generic", 0) == 0;
+  rule->rule_class = generic ? RuleClass::kGeneric : RuleClass::kKeyword;
+  rule->confidence = generic ? 0.5 : 0.7;
+  RETURN_IF_ERROR(ReadWord<RuleClass>(fields, "class",
+                                      {{"A", RuleClass::kDistinctive},
+                                       {"B", RuleClass::kKeyword},
+                                       {"C", RuleClass::kGeneric}},
+                                      &rule->rule_class));
+  RETURN_IF_ERROR(ReadWord<Severity>(fields, "severity",
+                                     {{"low", Severity::kLow},
+                                      {"medium", Severity::kMedium},
+                                      {"high", Severity::kHigh},
+                                      {"critical", Severity::kCritical}},
+                                     &rule->severity));
+  RETURN_IF_ERROR(fields.Read("confidence", 0.0, 1.0, &rule->confidence));
+  RETURN_IF_ERROR(fields.Read("references", &rule->references));
+  RETURN_IF_ERROR(fields.Read("tags", &rule->tags));
+  return fields.Read("remediation", &rule->remediation);
+}
+
+absl::Status ReadPattern(Fields& fields, Rule* rule) {
+  constexpr int64_t kMaxGroups = 1000;
+  constexpr int64_t kMaxSpanBytes = 65536;  // a rule that sees more is a file format, not a secret
+  RETURN_IF_ERROR(fields.Read("regex", &rule->regex));
+  RETURN_IF_ERROR(fields.Read("path", &rule->path));
+  RETURN_IF_ERROR(fields.Read("anchor", &rule->anchor));
+  int64_t group = 0, span = 0;
+  RETURN_IF_ERROR(fields.Read("secretGroup", 0, kMaxGroups, &group));
+  RETURN_IF_ERROR(fields.Read("span_bytes", 0, kMaxSpanBytes, &span));
+  rule->secret_group = static_cast<int>(group);
+  rule->span_bytes = static_cast<uint32_t>(span);
+  if (rule->anchor.empty() != (span == 0)) {
+    return fields.Error("anchor, span_bytes", "go together: a rule has both or neither");
+  }
+  rule->regex = FromGoSyntax(rule->regex);
+  rule->anchor = FromGoSyntax(rule->anchor);
+  rule->path = FromGoSyntax(rule->path);
+  RETURN_IF_ERROR(fields.Read("keywords", &rule->keywords));
+  for (std::string& keyword : rule->keywords) keyword = Lower(keyword);
+  RETURN_IF_ERROR(fields.Read("entropy", 0.0, 8.0, &rule->min_entropy));
+  RETURN_IF_ERROR(fields.Read("checksum", &rule->checksum));
+  RETURN_IF_ERROR(fields.Read("structure", &rule->structure));
+  return fields.Read("prefixes", &rule->prefixes);
+}
+
+absl::Status ReadRule(const toml::table& table, size_t number, RuleDocument* document) {
+  const std::string nameless = absl::StrFormat("%s: rule %d", document->origin, number);
+  Fields unnamed(table, nameless);
+  Rule rule;
+  RETURN_IF_ERROR(unnamed.Read("id", &rule.id));
+  if (rule.id.empty()) return unnamed.Error("id", "is missing; give the rule a name of its own");
+  if (!ValidId(rule.id)) {
+    return unnamed.Error("id", "must be at most 200 bytes without control characters");
+  }
+  Fields fields(table, absl::StrFormat("%s: rule %s", document->origin, rule.id));
+  fields.Find("id");
+  RETURN_IF_ERROR(ReadMeaning(fields, &rule));
+  RETURN_IF_ERROR(ReadPattern(fields, &rule));
+  RETURN_IF_ERROR(fields.Read("examples", &rule.examples));
+  RETURN_IF_ERROR(fields.Read("negatives", &rule.negatives));
+  RETURN_IF_ERROR(ReadAllowlists(fields, /*global=*/false, document, &rule.allowlists));
+  fields.WarnOfUnknown(&document->warnings);
+  document->rules.push_back(std::move(rule));
+  return absl::OkStatus();
+}
+
+absl::Status ReadExtend(const toml::table& table, RuleDocument* document) {
+  Fields fields(table, document->origin + ": extend");
+  RETURN_IF_ERROR(fields.Read("path", &document->extend_path));
+  RETURN_IF_ERROR(fields.Read("useDefault", &document->extend_default));
+  RETURN_IF_ERROR(fields.Read("disabledRules", &document->disabled_rules));
+  if (!document->extend_path.empty() && document->extend_default) {
+    return fields.Error("path, useDefault", "exclude each other; keep one");
+  }
+  fields.WarnOfUnknown(&document->warnings);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RuleDocument> ParseRuleDocument(std::string_view toml, std::string_view origin) {
+  RuleDocument document;
+  document.origin = origin;
+  const toml::parse_result parsed = toml::parse(toml, std::string(origin));
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s:%d:%d: not TOML: %s", document.origin, error.source().begin.line,
+                        error.source().begin.column, std::string(error.description())));
+  }
+  Fields fields(parsed.table(), document.origin);
+  std::string ignored;
+  for (const std::string_view key : {"title", "description", "minVersion"}) {
+    RETURN_IF_ERROR(fields.Read(key, &ignored));
+  }
+  std::vector<const toml::table*> extends, rules;
+  RETURN_IF_ERROR(fields.Tables("extend", &extends));
+  for (const toml::table* table : extends) RETURN_IF_ERROR(ReadExtend(*table, &document));
+  RETURN_IF_ERROR(fields.Tables("rules", &rules));
+  for (size_t i = 0; i < rules.size(); ++i) RETURN_IF_ERROR(ReadRule(*rules[i], i + 1, &document));
+  RETURN_IF_ERROR(ReadAllowlists(fields, /*global=*/true, &document, &document.allowlists));
+  fields.WarnOfUnknown(&document.warnings);
+  return document;
+}
+
+}  // namespace unsprawl
