@@ -1,0 +1,120 @@
+#include "coordinator/progress.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/report/report.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr std::chrono::milliseconds kTerminalInterval{150};
+constexpr std::chrono::milliseconds kLineInterval{5000};
+constexpr size_t kMaxNameBytes = 40;
+
+std::string ShortName(const std::string& name) {
+  std::string shown = EscapeForTerminal(name);
+  if (shown.size() > kMaxNameBytes) shown = "..." + shown.substr(shown.size() - kMaxNameBytes + 3);
+  return shown;
+}
+
+std::string TimeLeft(double done_share, absl::Duration elapsed) {
+  if (done_share <= 0.02) return "";
+  const double seconds = absl::ToDoubleSeconds(elapsed) * (1 - done_share) / done_share;
+  if (seconds < 1) return "";
+  if (seconds < 90) return absl::StrFormat(", about %.0f s left", seconds);
+  return absl::StrFormat(", about %.0f min left", seconds / 60);
+}
+
+}  // namespace
+
+Progress::Progress(Style style, uint64_t repositories)
+    : style_(style), repositories_(repositories), start_(absl::Now()), thread_([this] { Run(); }) {}
+
+Progress::~Progress() { Stop(); }
+
+void Progress::StartRepository(const std::string& name) {
+  MutexLock lock(mutex_);
+  active_[name] = {};
+}
+
+void Progress::Update(const std::string& name, const char* phase, uint64_t objects_done,
+                      uint64_t objects_total, uint64_t bytes_done, uint64_t matches) {
+  MutexLock lock(mutex_);
+  active_[name] = {phase, objects_done, objects_total, bytes_done, matches};
+}
+
+void Progress::FinishRepository(const std::string& name) {
+  MutexLock lock(mutex_);
+  const auto found = active_.find(name);
+  if (found == active_.end()) return;
+  ++finished_;
+  bytes_finished_ += found->second.bytes_done;
+  matches_finished_ += found->second.matches;
+  active_.erase(found);
+}
+
+void Progress::Say(const std::string& line) {
+  MutexLock lock(mutex_);
+  if (line_shown_) std::fputs("\r\033[K", stderr);
+  line_shown_ = false;
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+void Progress::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+    stopped_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string Progress::Line() {
+  const absl::Duration elapsed = absl::Now() - start_;
+  uint64_t bytes = bytes_finished_, matches = matches_finished_;
+  double share = static_cast<double>(finished_);
+  std::string current;
+  for (const auto& [name, figures] : active_) {
+    bytes += figures.bytes_done;
+    matches += figures.matches;
+    const double part = figures.objects_total == 0 ? 0
+                                                   : static_cast<double>(figures.objects_done) /
+                                                         static_cast<double>(figures.objects_total);
+    share += part;
+    if (!current.empty()) continue;  // One name is enough for one line.
+    current = absl::StrFormat("%s: %s", ShortName(name), figures.phase);
+    if (figures.objects_total > 0) {
+      current += absl::StrFormat(" %d/%d objects", figures.objects_done, figures.objects_total);
+    }
+  }
+  const double seconds = std::max(absl::ToDoubleSeconds(elapsed), 1e-3);
+  return absl::StrFormat("[%d/%d] %s, %.0f MB/s, %d matches%s", finished_, repositories_, current,
+                         static_cast<double>(bytes) / 1e6 / seconds, matches,
+                         TimeLeft(share / static_cast<double>(std::max<uint64_t>(repositories_, 1)),
+                                  elapsed));
+}
+
+void Progress::Run() {
+  MutexLock lock(mutex_);
+  while (!stop_) {
+    stopped_.wait_for(mutex_, style_ == Style::kTerminal ? kTerminalInterval : kLineInterval);
+    if (stop_ || style_ == Style::kQuiet || active_.empty()) continue;
+    if (style_ == Style::kTerminal) {
+      std::fprintf(stderr, "\r\033[K%s", Line().c_str());
+      std::fflush(stderr);
+      line_shown_ = true;
+    } else {
+      std::fprintf(stderr, "%s\n", Line().c_str());
+    }
+  }
+  if (line_shown_) std::fputs("\r\033[K", stderr);
+  line_shown_ = false;
+}
+
+}  // namespace unsprawl

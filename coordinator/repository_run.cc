@@ -1,0 +1,393 @@
+#include "coordinator/repository_run.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/blob_recorder.h"
+#include "coordinator/occurrence_writer.h"
+#include "coordinator/skip_tally.h"
+#include "engine/base/status.h"
+#include "engine/git/repository.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr absl::Duration kPollInterval = absl::Milliseconds(200);
+constexpr int kMaxDeaths = 64;      // of scanners, for one repository
+constexpr int kStrikes = 2;         // deaths on one object that make it a skip
+constexpr int kMaxKnownLists = 200; // older rule lists a shard distinguishes (an answer is one byte)
+// Changes whenever equal rules could find something else: every repository is then looked at again.
+constexpr std::string_view kEngineVersion = "1";
+
+// The refs and the limits under which they were scanned; equal means nothing is left to do.
+std::string Watermark(std::string_view tips_digest, uint64_t max_object_bytes) {
+  const std::string text =
+      absl::StrFormat("%s %d %s", kEngineVersion, max_object_bytes, tips_digest);
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
+         reinterpret_cast<uint8_t*>(digest.data()));
+  return digest;
+}
+
+// All passes over one repository in one run.
+class RepositoryRun {
+ public:
+  RepositoryRun(const RepositoryTarget& target, int threads, const RunResources& run,
+                PassCounters* counters)
+      : target_(target), threads_(threads), run_(run), counters_(*counters) {
+    outcome_.name = target.name;
+  }
+
+  absl::StatusOr<RepositoryOutcome> Run() {
+    absl::Status done;
+    do {
+      done = Pass();
+      if (*run_.stop) return absl::CancelledError("stopped");
+    } while (absl::IsUnavailable(done) && NoteDeath());
+    if (done.ok()) {
+      SetStatus(run_.accepted, &outcome_);
+    } else {
+      outcome_.status = absl::IsFailedPrecondition(done) ? RepositoryOutcome::Status::kNotCovered
+                                                         : RepositoryOutcome::Status::kFailed;
+      outcome_.reason = std::string(done.message());
+    }
+    return outcome_;
+  }
+
+ private:
+  using Event = v1::ShardEvent;
+
+  // Open, compare, scan, locate, record. Unavailable: the scanner died.
+  absl::Status Pass() {
+    outcome_.coverage.Clear();
+    hits_.clear();
+    tally_ = {};
+    blobs_skipped_ = 0;
+    ASSIGN_OR_RETURN(record_, run_.ledger->OpenRepository(target_.key, target_.name));
+    outcome_.id = record_.id();
+    RETURN_IF_ERROR(OpenScanner());
+    if (Unchanged()) {
+      counters_.unchanged = true;
+      outcome_.coverage = record_.coverage();
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(ScanPhase());
+    return LocatePhase();
+  }
+
+  absl::Status OpenScanner() {
+    ASSIGN_OR_RETURN(const RepositoryPaths paths, FindRepository(target_.path));
+    std::vector<std::filesystem::path> readable = paths.object_dirs;
+    readable.push_back(paths.git_dir);
+    readable.push_back(paths.common_dir);
+    // A linked worktree is named by a file; what it points to is in git_dir.
+    readable.push_back(target_.path / ".git");
+    ASSIGN_OR_RETURN(scanner_, run_.scanners->Spawn(readable));
+    v1::ShardCommand command;
+    command.mutable_open()->set_path(target_.path.native());
+    command.mutable_open()->set_max_object_bytes(run_.settings.max_object_bytes);
+    command.mutable_open()->set_threads(static_cast<uint32_t>(threads()));
+    RETURN_IF_ERROR(scanner_->channel().Send(command));
+    Event event;
+    RETURN_IF_ERROR(NextEvent(&event));
+    if (!event.has_opened()) return absl::InternalError("a scanner answered out of order");
+    opened_ = std::move(*event.mutable_opened());
+    for (const v1::Skip& skip : opened_.skips()) tally_.Add(skip);
+    outcome_.coverage.set_sandboxed(scanner_->ready().sandboxed());
+    return absl::OkStatus();
+  }
+
+  bool Unchanged() const {
+    const std::vector<uint64_t> wanted = run_.ruleset->keys();
+    return record_.tips_digest() ==
+               Watermark(opened_.tips_digest(), run_.settings.max_object_bytes) &&
+           std::includes(record_.rule_keys().begin(), record_.rule_keys().end(), wanted.begin(),
+                         wanted.end());
+  }
+
+  // ---- scanning
+
+  // For each rule list of the ledger, the byte that answers a lookup (LookupAnswer).
+  absl::Status PrepareRules(v1::ScanShard* shard) {
+    const std::vector<uint64_t> wanted = run_.ruleset->keys();
+    ASSIGN_OR_RETURN(const RuleListId all, run_.ledger->InternRules(wanted));
+    ASSIGN_OR_RETURN(const auto lists, run_.ledger->RuleLists());
+    rule_lists_ = {all};
+    answer_of_list_.assign(lists.size(), 0);
+    for (size_t list = 0; list < lists.size(); ++list) {
+      std::vector<uint64_t> missing;
+      std::set_difference(wanted.begin(), wanted.end(), lists[list].begin(), lists[list].end(),
+                          std::back_inserter(missing));
+      if (missing.empty()) {
+        answer_of_list_[list] = 1;
+      } else if (missing.size() < wanted.size() && shard->known_size() < kMaxKnownLists) {
+        shard->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
+        ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(missing));
+        rule_lists_.push_back(id);
+        answer_of_list_[list] = static_cast<char>(1 + shard->known_size());
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ScanPhase() {
+    v1::ShardCommand command;
+    v1::ScanShard* shard = command.mutable_scan();
+    shard->set_ledger_empty(!run_.ledger->HasBlobs());
+    RETURN_IF_ERROR(PrepareRules(shard));
+    shard->set_full_mode(run_.settings.full_mode);
+    shard->set_key(run_.settings.key.bytes.data(), run_.settings.key.bytes.size());
+    shard->set_now(run_.settings.now);
+    AddAvoided(shard);
+    RETURN_IF_ERROR(scanner_->channel().Send(command));
+
+    BlobRecorder recorder(*run_.ledger, rule_lists_);
+    const absl::Status scanned = ReceiveScan(recorder);
+    const absl::Time start = absl::Now();
+    RETURN_IF_ERROR(recorder.Finish());  // What came before a death is kept.
+    counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
+    return scanned;
+  }
+
+  absl::Status ReceiveScan(BlobRecorder& recorder) {
+    Event event;
+    for (;;) {
+      RETURN_IF_ERROR(NextEvent(&event));
+      switch (event.event_case()) {
+        case Event::kPlanned: planned_objects_ = event.planned().objects(); break;
+        case Event::kLookup: RETURN_IF_ERROR(AnswerLookup(event.lookup())); break;
+        case Event::kProgress: ShowProgress(event.progress()); break;
+        case Event::kBlobs: TakeBlobs(event.mutable_blobs(), recorder); break;
+        case Event::kScanCompleted: TakeScanCompleted(event.scan_completed()); return absl::OkStatus();
+        default: return absl::InternalError("a scanner answered out of order");
+      }
+    }
+  }
+
+  absl::Status AnswerLookup(const v1::LookupRequest& request) {
+    std::vector<ObjectId> blobs(request.blobs().size() / ObjectId::kBytes);
+    for (size_t i = 0; i < blobs.size(); ++i) {
+      blobs[i] = ObjectId::FromRaw(request.blobs().data() + i * ObjectId::kBytes);
+    }
+    ASSIGN_OR_RETURN(const std::vector<BlobState> states, run_.ledger->Lookup(blobs));
+    v1::ShardCommand command;
+    std::string* answers = command.mutable_lookup()->mutable_answers();
+    answers->resize(blobs.size(), 0);
+    for (size_t i = 0; i < blobs.size(); ++i) {
+      if (states[i].known == BlobState::Known::kUnscanned) continue;
+      const char answer = answer_of_list_[states[i].rules];
+      (*answers)[i] = answer;
+      if (states[i].known == BlobState::Known::kHit) hits_.push_back(blobs[i]);
+      if (answer != 1) continue;
+      ++counters_.blobs_known;
+      outcome_.coverage.set_bytes(outcome_.coverage.bytes() + states[i].bytes);
+    }
+    return scanner_->channel().Send(command);
+  }
+
+  void TakeBlobs(v1::BlobBatch* batch, BlobRecorder& recorder) {
+    for (const v1::BlobHit& hit : batch->hits()) {
+      hits_.push_back(ObjectId::FromRaw(hit.object_id().data()));
+    }
+    for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
+    blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
+    outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
+    recorder.Add(batch);
+  }
+
+  void TakeScanCompleted(const v1::ScanCompleted& completed) {
+    outcome_.coverage.set_blobs(completed.blobs());
+    for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
+    counters_.blobs_scanned += completed.blobs_scanned();
+    counters_.bytes_resolved += completed.bytes_resolved();
+    counters_.bytes_scanned += completed.bytes_scanned();
+    counters_.open_seconds += completed.open_seconds();
+    counters_.scan_seconds += completed.scan_seconds();
+  }
+
+  // ---- locating
+
+  absl::Status LocatePhase() {
+    run_.progress->Update(target_.name, "locating in history", 0, 0, shown_bytes_, shown_matches_);
+    std::sort(hits_.begin(), hits_.end());
+    hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
+    OccurrenceWriter writer(*run_.ruleset, *run_.ledger);
+    v1::ShardCommand command;
+    RETURN_IF_ERROR(writer.Request(hits_, command.mutable_locate()));
+    AddAvoided(command.mutable_locate());
+    RETURN_IF_ERROR(scanner_->channel().Send(command));
+    command.Clear();
+    ASSIGN_OR_RETURN(const auto recording, run_.ledger->StartRecording(record_.id()));
+    Event event;
+    for (;;) {
+      RETURN_IF_ERROR(NextEvent(&event));
+      if (event.has_commits()) {
+        const auto& commits = event.commits().commits();
+        const std::vector<v1::Commit> rows(commits.begin(), commits.end());
+        RETURN_IF_ERROR(recording->AddCommits(rows));
+      } else if (event.has_places()) {
+        RETURN_IF_ERROR(writer.Write(event.places(), *recording));
+      } else if (event.has_locate_completed()) {
+        return Complete(event.locate_completed(), writer, *recording);
+      } else {
+        return absl::InternalError("a scanner answered out of order");
+      }
+    }
+  }
+
+  absl::Status Complete(const v1::LocateCompleted& completed, const OccurrenceWriter& writer,
+                        Ledger::Recording& recording) {
+    for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
+    counters_.locate_seconds += completed.locate_seconds();
+    if (opened_.shallow()) {
+      v1::Skip skip;
+      skip.set_reason(v1::SKIP_REASON_MISSING);
+      skip.set_detail("shallow clone: older history is not here (git fetch --unshallow gets it)");
+      tally_.Add(skip);
+    }
+    v1::Coverage& coverage = outcome_.coverage;
+    coverage.set_refs(opened_.refs());
+    coverage.set_commits(completed.commits());
+    coverage.set_submodules(completed.submodules());
+    tally_.AppendTo(coverage.mutable_skips());
+    coverage.set_blobs_scanned(coverage.blobs() - std::min(coverage.blobs(), blobs_skipped_));
+
+    const std::vector<uint64_t> keys = run_.ruleset->keys();
+    record_.set_name(target_.name);
+    record_.set_tips_digest(tally_.has_retryable()
+                                ? ""
+                                : Watermark(opened_.tips_digest(), run_.settings.max_object_bytes));
+    record_.mutable_rule_keys()->Assign(keys.begin(), keys.end());
+    record_.set_head_ref(opened_.head_ref());
+    *record_.mutable_coverage() = coverage;
+    *record_.mutable_head() = completed.head();
+    for (const std::string& name : writer.identifiers()) record_.mutable_head()->add_identifiers(name);
+    const absl::Time start = absl::Now();
+    RETURN_IF_ERROR(recording.Commit(record_));
+    counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
+    return absl::OkStatus();
+  }
+
+  // ---- the conversation
+
+  // The next event; handles silence, death and failure. Unavailable: the scanner died or was hung.
+  absl::Status NextEvent(Event* event) {
+    std::vector<uint32_t> noted;
+    absl::Time noted_since = absl::Now();
+    for (;;) {
+      if (*run_.stop) return absl::CancelledError("stopped");
+      const absl::Status received = scanner_->channel().Receive(event, kPollInterval);
+      if (received.ok()) break;
+      if (!absl::IsDeadlineExceeded(received)) return received;
+      std::vector<uint32_t> now = CurrentObjects();
+      if (now != noted || now.empty()) {
+        noted = std::move(now);
+        noted_since = absl::Now();
+      } else if (absl::Now() - noted_since > run_.settings.hang_timeout) {
+        return absl::UnavailableError("a scanner hung on an object");
+      }
+    }
+    if (event->has_failure()) {
+      return absl::Status(static_cast<absl::StatusCode>(event->failure().code()),
+                          event->failure().message());
+    }
+    return absl::OkStatus();
+  }
+
+  // What each thread of the scanner is working on, as number + 1; 0 where it is on none.
+  std::vector<uint32_t> CurrentObjects() const {
+    std::vector<uint32_t> objects;
+    for (int i = 0; i < threads(); ++i) {
+      const uint32_t noted = scanner_->notes().current_object[i];
+      if (noted != 0) objects.push_back(noted);
+    }
+    return objects;
+  }
+
+  // After a death: one strike for each object that was being worked on; the next pass has one thread,
+  // so that the object is certain. False: it died too often.
+  bool NoteDeath() {
+    if (scanner_ == nullptr) return false;  // It never came up: not the repository's doing.
+    for (const uint32_t noted : CurrentObjects()) {
+      if (++strikes_[noted - 1] < kStrikes || !single_thread_) continue;
+      avoid_.push_back(noted - 1);
+      avoid_objects_ = planned_objects_;
+    }
+    single_thread_ = true;
+    scanner_ = nullptr;
+    return ++counters_.scanner_deaths < kMaxDeaths;
+  }
+
+  template <typename Shard>
+  void AddAvoided(Shard* shard) const {
+    shard->mutable_avoid()->Add(avoid_.begin(), avoid_.end());
+    shard->set_avoid_objects(avoid_objects_);
+  }
+
+  void ShowProgress(const v1::Progress& progress) {
+    shown_bytes_ = progress.bytes_done();
+    shown_matches_ = progress.matches();
+    run_.progress->Update(target_.name, "scanning", progress.objects_done(),
+                          progress.objects_total(), shown_bytes_, shown_matches_);
+  }
+
+  int threads() const { return single_thread_ ? 1 : threads_; }
+
+  const RepositoryTarget& target_;
+  const int threads_;
+  const RunResources& run_;
+  PassCounters& counters_;
+  RepositoryOutcome outcome_;
+
+  // Of the current pass.
+  v1::RepositoryRecord record_;
+  std::unique_ptr<Scanner> scanner_;
+  v1::RepositoryOpened opened_;
+  std::vector<RuleListId> rule_lists_;   // by BlobBatch::rules
+  std::vector<char> answer_of_list_;     // by RuleListId
+  std::vector<ObjectId> hits_;
+  SkipTally tally_;
+  uint64_t blobs_skipped_ = 0;
+  uint64_t shown_bytes_ = 0, shown_matches_ = 0;
+
+  // Over all passes.
+  absl::flat_hash_map<uint32_t, int> strikes_;
+  std::vector<uint32_t> avoid_;
+  uint32_t avoid_objects_ = 0, planned_objects_ = 0;
+  bool single_thread_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<RepositoryOutcome> RunRepository(const RepositoryTarget& target, int threads,
+                                                const RunResources& resources,
+                                                PassCounters* counters) {
+  resources.progress->StartRepository(target.name);
+  absl::StatusOr<RepositoryOutcome> outcome =
+      RepositoryRun(target, threads, resources, counters).Run();
+  resources.progress->FinishRepository(target.name);
+  return outcome;
+}
+
+void SetStatus(const std::set<v1::SkipReason>& accepted, RepositoryOutcome* outcome) {
+  using Status = RepositoryOutcome::Status;
+  const v1::Coverage& coverage = outcome->coverage;
+  outcome->status = coverage.blobs() == 0 && coverage.commits() == 0 ? Status::kEmpty : Status::kOk;
+  for (const v1::Skip& skip : coverage.skips()) {
+    if (KindOf(skip.reason()) == SkipKind::kPolicy || accepted.count(skip.reason()) > 0) continue;
+    outcome->status = Status::kPartial;
+    outcome->reason = skip.detail();
+    return;
+  }
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/repository_run.h"
+
+namespace unsprawl {
+
+// What the command line asked for: repositories on disk, and URLs that are fetched first.
+struct Targets {
+  std::vector<RepositoryTarget> local;
+  std::vector<std::string> urls;
+};
+
+// Sorts out each argument: a repository (bare, worktree, linked worktree), a folder of repositories
+// (searched to the bottom, without following links and without looking inside repositories), or a URL
+// (https, ssh, file, or scp-like "host:path").
+// NotFound: no such path, or a folder without any repository; the message says what to do.
+absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments);
+
+// One target a line; blank lines and lines that start with # are left out. "-" reads stdin.
+absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file);
+
+// Sorted by name; a repository named twice (also through a linked worktree) is kept once; equal names
+// are told apart by their full key. Fills pack_bytes.
+void NameAndSort(std::vector<RepositoryTarget>* targets);
+
+}  // namespace unsprawl
