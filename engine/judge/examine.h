@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/base/secret.h"
+#include "engine/judge/place.h"
 #include "engine/match/detector.h"
 #include "engine/match/ruleset.h"
 
@@ -24,6 +25,9 @@ enum MatchFlag : uint32_t {
   kKnownExample = 1 << 8,       // published in documentation as an example
   kDigestLike = 1 << 9,         // hash or UUID shape where the rule does not ask for one
   kWordLike = 1 << 10,          // dictionary word or identifier
+  // Bit 16 + i: of the i-th allowlist that joins paths and values with AND (the rule's own first, then
+  // the global ones), the values hold: whether it applies is known when the path is.
+  kPathAllowlist = 1 << 16,
 };
 
 // Everything that is kept of a match besides its place. Holds no part of the value except `preview`.
@@ -41,6 +45,15 @@ struct MatchFeatures {
 // expiry are compared with `now`, seconds since the epoch). Thread-safe.
 MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, std::string_view content,
                       const SecretKey& key, int64_t now);
+// The same over a blob with many matches, whose lines are counted once: `lines` is of the blob.
+MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key,
+                      int64_t now);
+
+// The form of a value of this rule under which it is the same secret wherever it is written. Version 1
+// of every type: the bytes as they are, except that a key block of several lines loses its line
+// breaks, indentation and escapes, so that the same key in a file and in a JSON string is one secret.
+// A change here is a new version of the store's ids: raise kEngineVersion in ruleset_builder.cc.
+std::string NormaliseValue(const Rule& rule, std::string_view secret);
 
 // The judgement of a stored match, once its path is known ("" when there is none).
 struct Verdict {

@@ -1,0 +1,151 @@
+#include "engine/judge/examine.h"
+
+#include <algorithm>
+
+#include "engine/judge/checksum.h"
+#include "engine/judge/structure.h"
+#include "engine/judge/text_shape.h"
+#include "engine/judge/value_shape.h"
+#include "engine/match/ruleset_filters.h"
+
+namespace unsprawl {
+namespace {
+
+bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text) {
+  return std::any_of(expressions.begin(), expressions.end(), [text](const std::unique_ptr<RE2>& re) {
+    return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *re);
+  });
+}
+
+// The three texts that an allowlist may speak of.
+struct Texts {
+  std::string_view secret, match;
+  std::string lower_secret;
+  uint64_t start = 0, end = 0;  // of the match
+  Lines* lines = nullptr;
+};
+
+std::string_view TargetOf(const Allowlist& list, const Texts& texts) {
+  switch (list.target) {
+    case Allowlist::Target::kSecret: return texts.secret;
+    case Allowlist::Target::kMatch: return texts.match;
+    case Allowlist::Target::kLine: return texts.lines->Around(texts.start, texts.end);
+  }
+  return texts.secret;
+}
+
+// Whether the criteria about values hold: any of those defined, or, with AND, all of them.
+bool ValuesHold(const Allowlist& list, const CompiledAllowlist& compiled, const Texts& texts) {
+  const bool has_regexes = !list.regexes.empty(), has_stopwords = !list.stopwords.empty();
+  const bool regex = has_regexes && MatchesAny(compiled.regexes, TargetOf(list, texts));
+  const bool stopword =
+      has_stopwords && std::any_of(list.stopwords.begin(), list.stopwords.end(), [&texts](const auto& word) {
+        return texts.lower_secret.find(word) != std::string::npos;
+      });
+  if (!has_regexes && !has_stopwords) return false;
+  return list.all ? (regex || !has_regexes) && (stopword || !has_stopwords) : regex || stopword;
+}
+
+uint32_t AllowlistFlags(std::span<const Allowlist> lists, const std::vector<CompiledAllowlist>& compiled,
+                        const Rule& rule, const Texts& texts, int* bit) {
+  uint32_t flags = 0;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    const Allowlist& list = lists[i];
+    const bool has_values = !list.regexes.empty() || !list.stopwords.empty();
+    if (!has_values) continue;
+    const bool joined = list.all && !list.paths.empty();
+    const uint32_t flag = joined ? uint32_t{kPathAllowlist} << (*bit)++ : uint32_t{kAllowlisted};
+    const bool applies =
+        list.target_rules.empty() ||
+        std::find(list.target_rules.begin(), list.target_rules.end(), rule.id) != list.target_rules.end();
+    // Joined with commits, of which nothing is known here: it does not apply.
+    if (!applies || (list.all && !list.commits.empty())) continue;
+    if (ValuesHold(list, compiled[i], texts)) flags |= flag;
+  }
+  return flags;
+}
+
+uint32_t CheckFlags(const Rule& rule, const Texts& texts, int64_t now) {
+  uint32_t flags = 0;
+  if (const ChecksumFunction checksum = FindChecksum(rule.checksum); checksum != nullptr) {
+    const Check check = checksum(texts.secret);
+    if (check == Check::kOk) flags |= kChecksumOk;
+    if (check == Check::kBad) flags |= kChecksumBad;
+  }
+  if (const StructureFunction structure = FindStructure(rule.structure); structure != nullptr) {
+    const Check check = structure(texts.secret, texts.match, now);
+    if (check == Check::kOk) flags |= kStructureOk;
+    if (check == Check::kBad) flags |= kStructureBad;
+    if (check == Check::kDead) flags |= kStructurallyDead;
+  }
+  return flags;
+}
+
+std::string PreviewOf(const Rule& rule, std::string_view secret) {
+  std::string_view best;
+  for (const std::string& prefix : rule.prefixes) {
+    if (prefix.size() > best.size() && secret.substr(0, prefix.size()) == prefix) best = prefix;
+  }
+  return std::string(best);
+}
+
+}  // namespace
+
+std::string NormaliseValue(const Rule&, std::string_view secret) {
+  if (secret.find("-----BEGIN ") == std::string_view::npos) return std::string(secret);
+  const auto is_layout = [](char c) {
+    return c == '\n' || c == '\r' || c == ' ' || c == '\t' || c == '"' || c == '\'';
+  };
+  std::string value;
+  value.reserve(secret.size());
+  for (size_t i = 0; i < secret.size(); ++i) {
+    const char c = secret[i];
+    const char next = i + 1 < secret.size() ? secret[i + 1] : '\n';
+    if (is_layout(c)) continue;
+    if (c == '\\') {
+      // \n, \r and \" of a literal; a backslash before a line's end joins lines.
+      if (next == 'n' || next == 'r' || next == '"') ++i;
+      continue;
+    }
+    // A plus that stands alone joins literals; one within a line is base64.
+    if (c == '+' && i > 0 && is_layout(secret[i - 1]) && is_layout(next)) continue;
+    value.push_back(c);
+  }
+  return value;
+}
+
+MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key,
+                      int64_t now) {
+  const Rule& rule = ruleset.rules()[match.rule];
+  const RulesetFilters& filters = ruleset.filters();
+  const std::string_view content = lines.content();
+  Texts texts;
+  texts.secret = content.substr(match.secret_start, match.secret_end - match.secret_start);
+  texts.match = content.substr(match.start, match.end - match.start);
+  texts.start = match.start, texts.end = match.end;
+  texts.lines = &lines;
+  texts.lower_secret = LowerAscii(texts.secret);
+
+  MatchFeatures features;
+  features.secret = Fingerprint(key, SecretView(NormaliseValue(rule, texts.secret)));
+  features.entropy = static_cast<float>(Entropy(texts.secret));
+  features.identifier = IdentifierBefore(content, match.secret_start);
+  features.preview = PreviewOf(rule, texts.secret);
+  const Lines::Position start = lines.At(match.secret_start), end = lines.At(match.secret_end);
+  features.start_line = start.line, features.start_column = start.column;
+  features.end_line = end.line, features.end_column = end.column;
+  features.flags = CheckFlags(rule, texts, now) | ShapeOfValue(texts.secret, features.identifier, rule);
+  int bit = 0;
+  features.flags |=
+      AllowlistFlags(rule.allowlists, filters.rules[match.rule].allowlists, rule, texts, &bit);
+  features.flags |= AllowlistFlags(ruleset.allowlists(), filters.global, rule, texts, &bit);
+  return features;
+}
+
+MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, std::string_view content,
+                      const SecretKey& key, int64_t now) {
+  Lines lines(content);
+  return Examine(ruleset, match, lines, key, now);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,19 @@
+// What a path says about the file: a test, an example, something generated.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace unsprawl {
+
+enum class PathClass : uint8_t {
+  kOrdinary,
+  kTest,       // tests, fixtures, mocks, specifications
+  kExample,    // examples, samples, documentation, templates
+  kGenerated,  // lock files, minified code, source maps, translations
+};
+
+// By the names of the folders and the file, without regard to case. Takes any bytes; "" is kOrdinary.
+PathClass ClassifyPath(std::string_view path);
+
+}  // namespace unsprawl

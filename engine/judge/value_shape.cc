@@ -1,0 +1,201 @@
+#include "engine/judge/value_shape.h"
+
+#include <algorithm>
+#include <span>
+
+#include "engine/judge/examine.h"
+#include "engine/judge/text_shape.h"
+
+namespace unsprawl {
+namespace {
+
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool ContainsAny(std::string_view text, std::span<const std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [text](std::string_view part) { return Contains(text, part); });
+}
+
+bool EqualsAny(std::string_view text, std::span<const std::string_view> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
+}
+
+// A run of `length` equal characters, or a value of which one character is all but a few.
+bool HasRun(std::string_view text, size_t length) {
+  size_t run = 1;
+  for (size_t i = 1; i < text.size(); ++i) {
+    run = text[i] == text[i - 1] ? run + 1 : 1;
+    if (run >= length) return true;
+  }
+  return false;
+}
+
+// `length` characters of which each is the one before plus (or minus) one: "12345678", "abcdefgh".
+bool HasSequence(std::string_view text, size_t length) {
+  size_t up = 1, down = 1;
+  for (size_t i = 1; i < text.size(); ++i) {
+    const int step = text[i] - text[i - 1];
+    const bool wraps = text[i] == '0' && text[i - 1] == '9';
+    up = step == 1 || wraps ? up + 1 : 1;
+    down = step == -1 ? down + 1 : 1;
+    if (up >= length || down >= length) return true;
+  }
+  return false;
+}
+
+// At most `distinct` different characters in a value of 8 and more.
+bool HasFewCharacters(std::string_view text, int distinct) {
+  if (text.size() < 8) return false;
+  bool seen[256] = {};
+  int count = 0;
+  for (const char c : text) {
+    bool& known = seen[static_cast<unsigned char>(c)];
+    count += known ? 0 : 1;
+    known = true;
+  }
+  return count <= distinct;
+}
+
+// What shows in no random token by chance, whatever its alphabet: fit for class A.
+bool IsObviousPlaceholder(std::string_view secret, std::string_view lower) {
+  static constexpr std::string_view kParts[] = {
+      "example",     "placeholder", "changeme", "change-me",  "change_me",  "your-",   "your_",
+      "yourtoken",   "yourkey",     "yoursecret", "yourapi",  "insert-",    "insert_", "redacted",
+      "replace-",    "replace_",    "replaceme", "xxxxxx",    "******",     "......",  "000000000",
+      "dummy-",      "dummy_",      "dummytoken", "fake-",    "fake_",      "faketoken", "-here",
+      "_here",       "todo-",       "deadbeefdeadbeef",       "foobar",     "sample-", "sample_",
+      "not-a-real",  "notareal",    "abcdef0123456789",       "0123456789abcdef",      "lorem"};
+  if (ContainsAny(lower, kParts)) return true;
+  if (secret.size() >= 12 && (HasRun(secret, 7) || HasSequence(secret, 9))) return true;
+  if (HasFewCharacters(secret, 3)) return true;
+  return Contains(secret, "<") && Contains(secret, ">") && !Contains(secret, " ");
+}
+
+// What a person writes where a value of their own belongs: for classes B and C.
+bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::string_view identifier) {
+  static constexpr std::string_view kWords[] = {
+      "password", "passwd",  "passw0rd", "pass",   "pwd",       "secret",   "token",   "none",
+      "test",     "testing", "foo",      "bar",    "baz",       "qux",      "foobar",  "hidden",
+      "admin",    "root",    "user",     "guest",  "username",  "default",  "empty",   "string",
+      "value",    "key",     "apikey",   "api_key", "api-key",  "unknown",  "optional", "required",
+      "masked",   "removed", "private",  "public", "asdf",      "qwerty",   "letmein", "abc",
+      "invalid",  "wrong",   "correct",  "bad",    "good",      "basic",    "bearer",  "auth",
+      "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled"};
+  static constexpr std::string_view kParts[] = {
+      "example", "sample", "dummy", "fake",    "placeholder", "change",  "replace", "insert",
+      "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "....",
+      "foobar",  "mysecret", "mypass", "mytoken", "secretkey", "password1", "test", "secret_",
+      "_secret", "secret-", "-secret", "supersecret", "mock", "stub", "notreal", "not_real", "invalid",
+      "whatever", "something", "asdfasdf", "qwertyui", "12345", "abcd", "deadbeef", "passphrase"};
+  if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
+  if (Contains(lower, "password") || Contains(lower, "passwd")) return true;
+  if (HasRun(secret, 5) || HasSequence(secret, 6) || HasFewCharacters(secret, 3)) return true;
+  if (!secret.empty() && secret.front() == '<' && secret.back() == '>') return true;
+  // The value repeats the name it is given to.
+  const std::string name = LowerAscii(identifier);
+  return name.size() >= 3 && lower.size() >= 3 && (Contains(lower, name) || Contains(name, lower));
+}
+
+// Dotted, called, scoped or indexed names: settings.PASSWORD, getPass(), Foo::kBar, conf["x"], a->b.
+bool IsExpression(std::string_view secret) {
+  if (secret.empty()) return false;
+  if (Contains(secret, "()") || Contains(secret, "::") || Contains(secret, "->") ||
+      Contains(secret, "[\"") || Contains(secret, "['")) {
+    return true;
+  }
+  const size_t open = secret.find('(');
+  if (open != std::string_view::npos && open > 0 && IsWordLike(secret.substr(0, open)) &&
+      std::all_of(secret.begin(), secret.begin() + static_cast<ptrdiff_t>(open),
+                  [](char c) { return IsAlnum(c) || c == '_' || c == '.'; })) {
+    return true;
+  }
+  const size_t dot = secret.find('.');
+  const bool names = std::all_of(secret.begin(), secret.end(),
+                                 [](char c) { return IsAlnum(c) || c == '_' || c == '.'; });
+  return names && dot != std::string_view::npos && dot > 0 && dot + 1 < secret.size() &&
+         IsAlpha(secret.front()) && IsWordLike(secret.substr(0, dot)) && IsWordLike(secret.substr(dot + 1));
+}
+
+// DB_PASSWORD, MY_TOKEN: the name of an environment variable.
+bool IsVariableName(std::string_view secret) {
+  const bool capitals = std::all_of(secret.begin(), secret.end(), [](char c) {
+    return IsUpper(c) || IsDigit(c) || c == '_';
+  });
+  return capitals && Contains(secret, "_") && IsWordLike(secret);
+}
+
+bool IsReference(std::string_view secret, std::string_view lower) {
+  static constexpr std::string_view kParts[] = {
+      "${",        "$(",        "{{",        "}}",       "<%",       "%(",         "#{",       "@{",
+      "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
+      "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
+      "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
+      "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this."};
+  static constexpr std::string_view kWords[] = {
+      "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
+      "empty", "n/a", "str", "string", "bytes", "int", "bool", "object", "any", "varchar", "text"};
+  if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
+  const char first = secret.empty() ? '\0' : secret.front();
+  const char second = secret.size() > 1 ? secret[1] : '\0';
+  if (first == '$' && (IsAlpha(second) || second == '_' || second == '{') &&
+      std::all_of(secret.begin() + 1, secret.end(),
+                  [](char c) { return IsAlnum(c) || c == '_' || c == '[' || c == ']' || c == '.'; })) {
+    // "$2a$10$…" is a hash, "$ecret" may be a password: a variable reads as words.
+    if (IsWordLike(secret.substr(1)) || secret.size() <= 4) return true;
+  }
+  if (first == '%' && secret.size() <= 4) return true;                       // %s, %d, %1$s
+  if (first == '%' && secret.back() == '%' && secret.size() > 2) return true;  // %VARIABLE%
+  if (first == '{' && secret.back() == '}') return true;                     // a format's field
+  if (first == '@' && secret.back() == '@' && secret.size() > 2) return true;  // @VARIABLE@
+  if (first == '/' || Contains(lower, "://")) return true;                   // a path, an address
+  if (first == ':' && IsAlpha(second) && IsWordLike(secret.substr(1))) return true;  // :bind, :symbol
+  return IsExpression(secret) || IsVariableName(secret);
+}
+
+// Words of a human language: several of them, or letters beyond ASCII.
+bool IsProse(std::string_view secret) {
+  const auto spaces = std::count(secret.begin(), secret.end(), ' ');
+  const auto foreign = std::count_if(secret.begin(), secret.end(),
+                                     [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  if (foreign * 4 >= static_cast<ptrdiff_t>(secret.size())) return true;
+  return spaces >= 1 && (spaces >= 3 || IsWordLike(secret));
+}
+
+bool AsksForDigest(std::string_view identifier) {
+  const std::string name = LowerAscii(identifier);
+  static constexpr std::string_view kParts[] = {"key", "secret", "token", "pass", "pwd", "auth", "cred"};
+  return ContainsAny(name, kParts);
+}
+
+std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
+  for (const std::string& prefix : rule.prefixes) {
+    if (secret.substr(0, prefix.size()) == prefix) return secret.substr(prefix.size());
+  }
+  return secret;
+}
+
+}  // namespace
+
+uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule) {
+  constexpr size_t kLongestShape = 4096;  // what follows in a key block says nothing more
+  const std::string_view value = WithoutPrefix(secret, rule).substr(0, kLongestShape);
+  const std::string lower = LowerAscii(value);
+  uint32_t flags = IsKnownExample(secret) ? uint32_t{kKnownExample} : 0;
+  const bool block = secret.find('\n') != std::string_view::npos;  // a key block: judged by structure
+  if (block) return flags;
+  if (IsObviousPlaceholder(value, lower)) flags |= kPlaceholder;
+  if (Contains(value, "${") || Contains(value, "{{")) flags |= kReference;
+  if (rule.rule_class == RuleClass::kDistinctive) return flags;
+  if (rule.rule_class == RuleClass::kGeneric) {
+    if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
+    if (IsReference(value, lower)) flags |= kReference;
+    if (IsProse(value)) flags |= kWordLike;
+    if ((IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier)) flags |= kDigestLike;
+  }
+  if (IsWordLike(value)) flags |= kWordLike;
+  return flags;
+}
+
+}  // namespace unsprawl
