@@ -184,7 +184,8 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   }
   if (url.name.empty() || rest.empty()) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "%s: not a clone URL that is supported (https, ssh, file)", EscapeForTerminal(text)));
+        "a clone URL of the form %s:// is not supported (https, ssh, file are)",
+        EscapeForTerminal(scheme)));
   }
   const size_t authority_end = scheme_end == std::string::npos ? rest.find(':') : rest.find('/');
   const size_t at = rest.substr(0, authority_end).rfind('@');
@@ -203,7 +204,7 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   const size_t first = name.find_first_not_of('/');
   if (first == std::string::npos) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("%s: a clone URL without a path", EscapeForTerminal(text)));
+        absl::StrFormat("a %s clone URL without a path", EscapeForTerminal(scheme)));
   }
   url.name = name.substr(first);
   if (scheme == "https" && url.authorization.empty()) {

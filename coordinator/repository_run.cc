@@ -77,7 +77,9 @@ class RepositoryRun {
     RETURN_IF_ERROR(OpenScanner());
     if (Unchanged()) {
       counters_.unchanged = true;
+      const bool sandboxed = outcome_.coverage.sandboxed();
       outcome_.coverage = record_.coverage();
+      outcome_.coverage.set_sandboxed(sandboxed);
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(ScanPhase());
@@ -103,6 +105,7 @@ class RepositoryRun {
     opened_ = std::move(*event.mutable_opened());
     for (const v1::Skip& skip : opened_.skips()) tally_.Add(skip);
     outcome_.coverage.set_sandboxed(scanner_->ready().sandboxed());
+    counters_.sandbox_note = scanner_->ready().note();
     return absl::OkStatus();
   }
 

@@ -39,6 +39,7 @@ struct PassCounters {
   uint64_t blobs_scanned = 0, blobs_known = 0;
   uint64_t bytes_resolved = 0, bytes_scanned = 0;
   uint64_t scanner_deaths = 0;
+  std::string sandbox_note;      // what the kernel did not allow; empty when confined
   double open_seconds = 0, scan_seconds = 0, locate_seconds = 0, record_seconds = 0;
 };
 

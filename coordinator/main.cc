@@ -1,0 +1,101 @@
+// The command line: reads arguments, calls one command, turns its status into an exit code.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "coordinator/report/report.h"
+#include "coordinator/scan_command.h"
+
+namespace unsprawl {
+namespace {
+
+int Fail(const absl::Status& status) {
+  const std::string message(status.message());
+  std::fprintf(stderr, "unsprawl: %s\n", EscapeForTerminal(message).c_str());
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kPermissionDenied: return kExitUsage;
+    default: return kExitInternal;
+  }
+}
+
+void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
+  CLI::App* scan = app.add_subcommand("scan", "Scan repositories and write the sprawl report");
+  scan->add_option("TARGET", options->targets,
+                   "repositories, folders of repositories, or clone URLs (https, ssh, file)");
+  scan->add_option("--targets-from", options->targets_from, "a file of targets, one a line (-: stdin)");
+  scan->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
+  scan->add_option("--store", options->store_dir,
+                   "folder of the ledger (default: XDG state folder; \":memory:\" keeps nothing)");
+  scan->add_option("--mirrors", options->mirrors_dir, "folder for what is fetched (default: XDG cache)");
+  scan->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
+  scan->add_option("-c,--config", options->config, "rules to use instead of the built-in ones")
+      ->envname("GITLEAKS_CONFIG");
+  scan->add_option("--policy", options->policy, "TOML file of accepted skips");
+  static const std::map<std::string, bool> kModes = {{"delta", false}, {"full", true}};
+  scan->add_option("--scan-mode", options->full_mode, "delta: only what changed; full: every byte")
+      ->transform(CLI::CheckedTransformer(kModes))
+      ->option_text("delta|full");
+  scan->add_option("-j,--jobs", options->threads, "threads (default: one per processor)")
+      ->check(CLI::Range(1, 256));
+  scan->add_option("--max-object-size", options->max_object_bytes,
+                   "larger objects are skipped and counted (bytes; 10MB, 1GB)")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::Range(uint64_t{1} << 10, uint64_t{1} << 31));
+  scan->add_option("--memory-limit", options->memory_bytes, "private memory of one scanning process")
+      ->transform(CLI::AsSizeValue(true));
+  scan->add_option("--min-confidence", options->min_confidence, "report findings from this up (0 to 1)")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  static const std::map<std::string, int> kSeverities = {
+      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}};
+  scan->add_option_function<int>(
+          "--fail-on",
+          [options](const int& severity) {
+            options->fail_on.reset();
+            if (severity > 0) options->fail_on = static_cast<Severity>(severity);
+          },
+          "exit with 1 when an incident is at or above this")
+      ->transform(CLI::CheckedTransformer(kSeverities))
+      ->option_text("none|low|medium|high|critical");
+  static const std::map<std::string, FetchBackend> kBackends = {
+      {"auto", FetchBackend::kGit}, {"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}};
+  scan->add_option("--fetch-backend", options->fetch_backend, "what fetches clone URLs")
+      ->transform(CLI::CheckedTransformer(kBackends))
+      ->option_text("auto|git|libgit2");
+  scan->add_flag("!--no-sandbox", options->sandbox,
+                 "do not confine the process that parses repositories");
+  scan->add_flag("-q,--quiet", options->quiet, "no progress");
+  scan->callback([options, exit_code] {
+    const absl::StatusOr<int> done = RunScan(*options);
+    *exit_code = done.ok() ? *done : Fail(done.status());
+  });
+}
+
+}  // namespace
+}  // namespace unsprawl
+
+int main(int argc, char** argv) {
+  CLI::App app("Finds secrets in the whole history of an organization's repositories");
+  app.set_version_flag("--version", "unsprawl " UNSPRAWL_VERSION);
+  app.require_subcommand(1);
+  int exit_code = unsprawl::kExitClean;
+  unsprawl::ScanOptions scan;
+  scan.version = UNSPRAWL_VERSION;
+  unsprawl::AddScan(app, &scan, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? unsprawl::kExitClean : unsprawl::kExitUsage;
+  }
+  return exit_code;
+}

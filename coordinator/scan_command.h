@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/mirror.h"
+#include "engine/match/ruleset.h"
+
+namespace unsprawl {
+
+// The process's exit codes; when several apply the order is internal, usage, incomplete, findings.
+enum ExitCode : int {
+  kExitClean = 0,
+  kExitFindings = 1,
+  kExitUsage = 2,
+  kExitIncomplete = 3,
+  kExitInternal = 4,
+};
+
+// `unsprawl scan` as it was asked for; empty strings mean the default place.
+struct ScanOptions {
+  std::vector<std::string> targets;
+  std::string targets_from;          // file of targets; "-": stdin
+  std::string output_dir = "unsprawl-report";
+  std::string store_dir;             // default: $XDG_STATE_HOME/unsprawl/store; ":memory:": none kept
+  std::string mirrors_dir;           // default: $XDG_CACHE_HOME/unsprawl/mirrors
+  std::string key_file;              // default: see store/key_file.h
+  std::string config;                // rules; default: the built-in ones
+  std::string policy;                // accepted skips
+  bool full_mode = false;
+  bool sandbox = true;
+  bool quiet = false;
+  int threads = 0;                   // 0: one for each processor
+  uint64_t max_object_bytes = 64 << 20;
+  uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
+  double min_confidence = 0.5;
+  std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
+  FetchBackend fetch_backend = FetchBackend::kGit;
+  std::string version;
+  std::string command_line;          // for run.json; without credentials
+};
+
+// Scans, writes the report, prints the summary on stdout; the exit code. Must be called while the
+// process has one thread.
+// InvalidArgument, NotFound, FailedPrecondition: what was asked for cannot be done (kExitUsage).
+absl::StatusOr<int> RunScan(const ScanOptions& options);
+
+}  // namespace unsprawl
