@@ -36,6 +36,31 @@ struct BlobMatches {
   void Clear() { matches.clear(), anchors.clear(); }
 };
 
+// How a rule is scanned for, and so what its matches are. Regexes match bytes (RE2 in Latin-1), from
+// left to right and not overlapping, and never the empty string.
+struct RuleScan {
+  enum class Kind : uint8_t {
+    kNone = 0,  // has no regex, or was left out
+    // Line by line: `^` and `$` are (?m), and the regex names no newline. One that is merely among the
+    // bytes of [^"], \s or \W is taken out of them, so that no match leaves its line.
+    kLine = 1,
+    // Rule::anchor, line by line; then the regex in the text from the anchor's line (of which at most
+    // kAnchorLeadBytes before the anchor's end, or its greatest width) to span_bytes after it. Texts
+    // of one rule that overlap are one.
+    kSpan = 2,
+    // Names a newline (\n, (?s)., [\s\S]) or an end of the text (\A, \z, ^ and $ without (?m)): sees
+    // the blob as one text. Delta mode scans whole blobs for it, so it is dear.
+    kWide = 3,
+  };
+  Kind kind = Kind::kNone;
+  // Hyperscan looks for an approximation only, because the regex is too large for it: dear as well.
+  bool prefiltered = false;
+  uint32_t min_bytes = 0;  // of a match; of the anchor for kSpan
+  uint32_t max_bytes = 0;  // UINT32_MAX: unbounded
+};
+
+inline constexpr uint32_t kAnchorLeadBytes = 1024;
+
 // Compiled rules. Immutable, shared by all threads and by forked children.
 class Detector {
  public:
@@ -44,7 +69,8 @@ class Detector {
     // Empty: compile every time. An unusable cache is compiled over, never an error.
     std::filesystem::path cache_dir;
   };
-  // InvalidArgument: a regex that RE2 or Hyperscan refuses, naming the rule. `ruleset` must outlive it.
+  // InvalidArgument: a regex that RE2 or Hyperscan refuses or that matches the empty string, naming the
+  // rule. `ruleset` must outlive it.
   // `only` (rule keys, sorted): leave out every other rule; empty: all rules.
   static absl::StatusOr<std::unique_ptr<Detector>> Create(const Ruleset& ruleset,
                                                           std::span<const uint64_t> only,
@@ -53,6 +79,8 @@ class Detector {
 
   const Ruleset& ruleset() const;
   bool loaded_from_cache() const;
+  // One per rule of the ruleset, same order.
+  std::span<const RuleScan> scans() const;
 
   struct Impl;
   const Impl& impl() const { return *impl_; }
@@ -74,7 +102,7 @@ class BlobScanner {
   explicit BlobScanner(const Detector& detector);
   ~BlobScanner();
 
-  // All matches in `content`. Replaces *result.
+  // All matches in `content`, which is shorter than 4 GiB. Replaces *result.
   void ScanFull(std::string_view content, BlobMatches* result);
 
   // The same result as ScanFull(content), computed from the base's: lines that lie wholly within a

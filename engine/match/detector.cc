@@ -1,0 +1,77 @@
+#include "engine/match/detector.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "engine/base/status.h"
+#include "engine/match/detector_impl.h"
+
+namespace unsprawl {
+namespace {
+
+std::vector<uint32_t> SelectRules(const Ruleset& ruleset, std::span<const uint64_t> only) {
+  std::vector<uint32_t> selected;
+  for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
+    const Rule& rule = ruleset.rules()[i];
+    if (rule.regex.empty()) continue;  // Judged by path alone.
+    if (!only.empty() && !std::binary_search(only.begin(), only.end(), rule.key)) continue;
+    selected.push_back(i);
+  }
+  return selected;
+}
+
+absl::StatusOr<CompiledPatterns> LoadOrCompile(const std::vector<const Rule*>& rules,
+                                               const std::filesystem::path& cache_dir,
+                                               bool* loaded) {
+  *loaded = false;
+  if (cache_dir.empty()) return CompilePatterns(rules);
+  const std::string key = PatternsKey(rules);
+  if (std::optional<CompiledPatterns> kept = LoadPatterns(cache_dir, key, rules.size())) {
+    *loaded = true;
+    return std::move(*kept);
+  }
+  ASSIGN_OR_RETURN(CompiledPatterns patterns, CompilePatterns(rules));
+  SavePatterns(patterns, cache_dir, key);
+  return patterns;
+}
+
+}  // namespace
+
+ScannedRule::ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& the_scan)
+    : rule(index),
+      scan(the_scan),
+      reach(the_scan.max_bytes == UINT32_MAX ? kUnboundedReachBytes : the_scan.max_bytes),
+      secret_group(the_rule.secret_group),
+      regex(the_rule.regex, /*lines=*/the_scan.kind == RuleScan::Kind::kLine),
+      anchor(the_rule.anchor, /*lines=*/true),
+      source(the_rule) {}
+
+absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& ruleset,
+                                                           std::span<const uint64_t> only,
+                                                           const Options& options) {
+  const std::vector<uint32_t> selected = SelectRules(ruleset, only);
+  std::vector<const Rule*> rules;
+  for (const uint32_t index : selected) rules.push_back(&ruleset.rules()[index]);
+
+  auto impl = std::make_unique<Impl>();
+  ASSIGN_OR_RETURN(CompiledPatterns patterns,
+                   LoadOrCompile(rules, options.cache_dir, &impl->loaded_from_cache));
+  impl->ruleset = &ruleset;
+  impl->scans.resize(ruleset.rules().size());
+  for (size_t i = 0; i < selected.size(); ++i) {
+    impl->scans[selected[i]] = patterns.scans[i];
+    impl->rules.emplace_back(selected[i], *rules[i], patterns.scans[i]);
+  }
+  impl->lines = std::move(patterns.lines);
+  impl->wide = std::move(patterns.wide);
+  return std::unique_ptr<Detector>(new Detector(std::move(impl)));
+}
+
+Detector::Detector(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Detector::~Detector() = default;
+
+const Ruleset& Detector::ruleset() const { return *impl_->ruleset; }
+bool Detector::loaded_from_cache() const { return impl_->loaded_from_cache; }
+std::span<const RuleScan> Detector::scans() const { return impl_->scans; }
+
+}  // namespace unsprawl

@@ -1,0 +1,34 @@
+// What a Detector is made of; for detector.cc and scanner.cc.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "engine/match/confirm.h"
+#include "engine/match/detector.h"
+#include "engine/match/patterns.h"
+
+namespace unsprawl {
+
+// One rule as it is scanned for; its index is Hyperscan's id.
+struct ScannedRule {
+  ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& the_scan);
+
+  const uint32_t rule;            // index into Ruleset::rules()
+  const RuleScan scan;
+  const uint32_t reach;           // greatest width of what Hyperscan looks for, bytes
+  const int secret_group;
+  const LazyRegex regex;
+  const LazyRegex anchor;         // kSpan only
+  const Rule& source;
+};
+
+struct Detector::Impl {
+  const Ruleset* ruleset = nullptr;
+  bool loaded_from_cache = false;
+  std::vector<RuleScan> scans;    // by rule of the ruleset
+  std::deque<ScannedRule> rules;  // those that are scanned for
+  HsDatabase lines, wide;
+};
+
+}  // namespace unsprawl

@@ -1,0 +1,301 @@
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/status.h"
+#include "engine/match/detector_impl.h"
+#include "engine/match/windows.h"
+
+namespace unsprawl {
+namespace {
+
+// Fewer whole lines of the base than this are scanned again instead of inherited, bytes.
+constexpr uint64_t kMinInheritedBytes = 64;
+
+template <typename T>
+void SortDistinct(std::vector<T>* values) {
+  std::sort(values->begin(), values->end());
+  values->erase(std::unique(values->begin(), values->end()), values->end());
+}
+
+std::vector<uint32_t> Reaches(const std::deque<ScannedRule>& rules) {
+  std::vector<uint32_t> reaches;
+  for (const ScannedRule& rule : rules) reaches.push_back(rule.reach);
+  return reaches;
+}
+
+// Where a thing of the base begins, so that a copied run finds its own by binary search.
+struct BaseOrder {
+  uint64_t offset;
+  size_t index;
+  auto operator<=>(const BaseOrder&) const = default;
+};
+
+}  // namespace
+
+struct BlobScanner::Impl {
+  Impl(const Detector::Impl& the_detector, ScannerStats& the_stats)
+      : detector(the_detector), stats(the_stats), ends(Reaches(the_detector.rules)) {
+    GrowScratch(detector.lines.get(), &scratch);
+    GrowScratch(detector.wide.get(), &scratch);
+  }
+
+  void ScanLines(std::string_view text, BlobMatches* result);
+  void ConfirmLine(const ScannedRule& rule, std::string_view text, const EndRange& range,
+                   BlobMatches* result);
+  void ConfirmAnchor(const ScannedRule& rule, std::string_view text, const EndRange& range,
+                     BlobMatches* result);
+  void MapToContent(BlobMatches* result) const;
+  void Inherit(const BlobMatches& base, BlobMatches* result);
+  void ScanWide(std::string_view content, BlobMatches* result);
+  struct Stretch {
+    uint64_t begin, end;
+  };
+  Stretch AroundAnchor(const ScannedRule& rule, std::string_view content, uint64_t anchor_end) const;
+  void ConfirmSpans(std::string_view content, BlobMatches* result);
+  void ConfirmSpan(const ScannedRule& rule, std::string_view text, uint64_t offset,
+                   BlobMatches* result);
+  void Finish(std::string_view content, BlobMatches* result);
+
+  const RE2& Ready(const LazyRegex& regex, int secret_group);
+  void Report(const ScannedRule& rule, const char* origin, uint64_t offset, BlobMatches* result) const;
+  const ScannedRule& ByRule(uint32_t rule) const;
+
+  const Detector::Impl& detector;
+  ScannerStats& stats;
+  HsScratch scratch;
+  EndCollector ends;
+  std::vector<uint32_t> wide_hits;
+  MatchGroups groups;
+  std::string lower;                    // working memory of HasKeyword
+  std::vector<CopyRun> whole_lines;     // what the blob at hand inherits
+  LineWindows windows;                  // what it does not
+  std::vector<BaseOrder> match_order, anchor_order;
+};
+
+namespace {
+
+struct EndSink {
+  EndCollector& ends;
+  uint64_t& candidates;
+};
+
+int OnEnd(unsigned id, unsigned long long, unsigned long long to, unsigned, void* sink) {
+  auto* out = static_cast<EndSink*>(sink);
+  ++out->candidates;
+  out->ends.Add(id, static_cast<uint32_t>(to));
+  return 0;
+}
+
+int OnWide(unsigned id, unsigned long long, unsigned long long, unsigned, void* hits) {
+  static_cast<std::vector<uint32_t>*>(hits)->push_back(id);
+  return 0;
+}
+
+void Scan(const hs_database_t& database, std::string_view text, hs_scratch_t* scratch,
+          match_event_handler on_match, void* sink) {
+  CHECK(text.size() <= UINT32_MAX);
+  CHECK(hs_scan(&database, text.data(), static_cast<unsigned>(text.size()), 0, scratch, on_match,
+                sink) == HS_SUCCESS);
+}
+
+}  // namespace
+
+// The compiled regex, with room for the groups that SecretOf wants to see.
+const RE2& BlobScanner::Impl::Ready(const LazyRegex& regex, int secret_group) {
+  const RE2& re = regex.Get();
+  CHECK(re.ok());  // Proven when the patterns were compiled.
+  const int wanted = secret_group > 0 ? secret_group : re.NumberOfCapturingGroups();
+  groups.resize(1 + static_cast<size_t>(std::min(wanted, re.NumberOfCapturingGroups())));
+  return re;
+}
+
+// Adds the match in `groups`, whose offsets count from `origin`, which is at `offset`.
+void BlobScanner::Impl::Report(const ScannedRule& rule, const char* origin, uint64_t offset,
+                               BlobMatches* result) const {
+  const re2::StringPiece secret = SecretOf(groups, rule.secret_group);
+  const auto at = [&](const char* p) { return offset + static_cast<uint64_t>(p - origin); };
+  result->matches.push_back({.rule = rule.rule,
+                             .start = at(groups[0].begin()),
+                             .end = at(groups[0].end()),
+                             .secret_start = at(secret.begin()),
+                             .secret_end = at(secret.end())});
+}
+
+// Finds matches of line rules and anchors of span rules in a text of whole lines.
+void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
+  if (text.empty() || detector.lines == nullptr) return;
+  ends.Start();
+  EndSink sink{ends, stats.candidates};
+  Scan(*detector.lines, text, scratch.get(), OnEnd, &sink);
+  stats.bytes_scanned += text.size();
+  for (const EndRange& range : ends.Finish()) {
+    const ScannedRule& rule = detector.rules[range.pattern];
+    if (rule.scan.kind == RuleScan::Kind::kSpan) {
+      ConfirmAnchor(rule, text, range, result);
+    } else {
+      ConfirmLine(rule, text, range, result);
+    }
+  }
+}
+
+void BlobScanner::Impl::ConfirmLine(const ScannedRule& rule, std::string_view text,
+                                    const EndRange& range, BlobMatches* result) {
+  const RE2& re = Ready(rule.regex, rule.secret_group);
+  const uint32_t begin = range.first > rule.reach ? range.first - rule.reach : 0;
+  stats.confirms += FindAll(re, text, begin, range.last, &groups, [&] {
+    const auto start = static_cast<uint64_t>(groups[0].begin() - text.data());
+    const std::string_view region = KeywordRegion(text, start, start + groups[0].size());
+    if (HasKeyword(region, rule.source.keywords, &lower)) Report(rule, text.data(), 0, result);
+  });
+}
+
+void BlobScanner::Impl::ConfirmAnchor(const ScannedRule& rule, std::string_view text,
+                                      const EndRange& range, BlobMatches* result) {
+  const RE2& re = rule.anchor.Get();
+  CHECK(re.ok());
+  groups.resize(1);
+  const uint32_t begin = range.first > rule.reach ? range.first - rule.reach : 0;
+  stats.confirms += FindAll(re, text, begin, range.last, &groups, [&] {
+    result->anchors.push_back(
+        {.rule = rule.rule, .end = static_cast<uint64_t>(groups[0].end() - text.data())});
+  });
+}
+
+// From offsets in the windows' text to offsets in the blob.
+void BlobScanner::Impl::MapToContent(BlobMatches* result) const {
+  for (RawMatch& match : result->matches) {
+    const uint64_t shift = windows.ToContent(match.start) - match.start;  // Modulo 2^64, as it should.
+    match.start += shift, match.end += shift;
+    match.secret_start += shift, match.secret_end += shift;
+  }
+  for (BlobMatches::AnchorAt& anchor : result->anchors) {
+    anchor.end = windows.ToContent(anchor.end - 1) + 1;
+  }
+}
+
+// Adds what the base has in the lines that came from it.
+void BlobScanner::Impl::Inherit(const BlobMatches& base, BlobMatches* result) {
+  match_order.clear();
+  anchor_order.clear();
+  for (size_t i = 0; i < base.matches.size(); ++i) {
+    const RuleScan& scan = detector.scans[base.matches[i].rule];
+    if (scan.kind != RuleScan::Kind::kLine || scan.prefiltered) continue;  // Found anew below.
+    match_order.push_back({base.matches[i].start, i});
+  }
+  for (size_t i = 0; i < base.anchors.size(); ++i) {
+    anchor_order.push_back({base.anchors[i].end - 1, i});
+  }
+  if (match_order.empty() && anchor_order.empty()) return;
+  std::sort(match_order.begin(), match_order.end());
+  std::sort(anchor_order.begin(), anchor_order.end());
+  for (const CopyRun& run : whole_lines) {
+    const uint64_t shift = run.offset - run.base_offset;  // Modulo 2^64.
+    const uint64_t base_end = run.base_offset + run.length;
+    const BaseOrder first{run.base_offset, 0};
+    for (auto it = std::lower_bound(match_order.begin(), match_order.end(), first);
+         it != match_order.end() && it->offset < base_end; ++it) {
+      RawMatch match = base.matches[it->index];
+      match.start += shift, match.end += shift;
+      match.secret_start += shift, match.secret_end += shift;
+      result->matches.push_back(match);
+    }
+    for (auto it = std::lower_bound(anchor_order.begin(), anchor_order.end(), first);
+         it != anchor_order.end() && it->offset < base_end; ++it) {
+      const BlobMatches::AnchorAt& anchor = base.anchors[it->index];
+      result->anchors.push_back({.rule = anchor.rule, .end = anchor.end + shift});
+    }
+  }
+}
+
+// Rules that see the blob as one text, in either mode.
+void BlobScanner::Impl::ScanWide(std::string_view content, BlobMatches* result) {
+  if (content.empty() || detector.wide == nullptr) return;
+  wide_hits.clear();
+  Scan(*detector.wide, content, scratch.get(), OnWide, &wide_hits);
+  stats.bytes_scanned += content.size();
+  for (const uint32_t hit : wide_hits) {
+    ++stats.candidates;
+    const ScannedRule& rule = detector.rules[hit];
+    const bool line = rule.scan.kind == RuleScan::Kind::kLine;  // One too large for Hyperscan.
+    if (!line && !HasKeyword(content, rule.source.keywords, &lower)) continue;
+    const RE2& re = Ready(rule.regex, rule.secret_group);
+    stats.confirms += FindAll(re, content, 0, content.size(), &groups, [&] {
+      const auto start = static_cast<uint64_t>(groups[0].begin() - content.data());
+      const std::string_view region = KeywordRegion(content, start, start + groups[0].size());
+      if (line && !HasKeyword(region, rule.source.keywords, &lower)) return;
+      Report(rule, content.data(), 0, result);
+    });
+  }
+}
+
+const ScannedRule& BlobScanner::Impl::ByRule(uint32_t rule) const {
+  return *std::lower_bound(detector.rules.begin(), detector.rules.end(), rule,
+                           [](const ScannedRule& a, uint32_t b) { return a.rule < b; });
+}
+
+// The stretch of the blob in which the regex of a span rule is tried for one of its anchors.
+BlobScanner::Impl::Stretch BlobScanner::Impl::AroundAnchor(const ScannedRule& rule,
+                                                           std::string_view content,
+                                                           uint64_t anchor_end) const {
+  const uint64_t lead = std::max(rule.reach, kAnchorLeadBytes);
+  uint64_t begin = anchor_end > lead ? anchor_end - lead : 0;
+  const void* newline = memrchr(content.data() + begin, '\n', anchor_end - begin);
+  if (newline != nullptr) {
+    begin = static_cast<uint64_t>(static_cast<const char*>(newline) - content.data()) + 1;
+  }
+  return {begin, std::min<uint64_t>(anchor_end + rule.source.span_bytes, content.size())};
+}
+
+// Tries span rules around all anchors, inherited ones as well: what follows them may have changed.
+void BlobScanner::Impl::ConfirmSpans(std::string_view content, BlobMatches* result) {
+  const std::vector<BlobMatches::AnchorAt>& anchors = result->anchors;
+  for (size_t i = 0; i < anchors.size();) {
+    const ScannedRule& rule = ByRule(anchors[i].rule);
+    Stretch stretch = AroundAnchor(rule, content, anchors[i].end);
+    for (++i; i < anchors.size() && anchors[i].rule == rule.rule; ++i) {
+      const Stretch next = AroundAnchor(rule, content, anchors[i].end);
+      if (next.begin > stretch.end) break;
+      stretch.end = next.end;
+    }
+    ConfirmSpan(rule, content.substr(stretch.begin, stretch.end - stretch.begin), stretch.begin,
+                result);
+  }
+}
+
+void BlobScanner::Impl::ConfirmSpan(const ScannedRule& rule, std::string_view text, uint64_t offset,
+                                    BlobMatches* result) {
+  if (!HasKeyword(text, rule.source.keywords, &lower)) return;
+  const RE2& re = Ready(rule.regex, rule.secret_group);
+  stats.confirms += FindAll(re, text, 0, text.size(), &groups,
+                            [&] { Report(rule, text.data(), offset, result); });
+}
+
+// Everything that sees more than lines, and order. `result` holds all that lines say.
+void BlobScanner::Impl::Finish(std::string_view content, BlobMatches* result) {
+  SortDistinct(&result->anchors);
+  ConfirmSpans(content, result);
+  ScanWide(content, result);
+  SortDistinct(&result->matches);
+}
+
+BlobScanner::BlobScanner(const Detector& detector)
+    : impl_(std::make_unique<Impl>(detector.impl(), stats_)) {}
+BlobScanner::~BlobScanner() = default;
+
+void BlobScanner::ScanFull(std::string_view content, BlobMatches* result) {
+  result->Clear();
+  impl_->ScanLines(content, result);
+  impl_->Finish(content, result);
+}
+
+void BlobScanner::ScanDelta(std::string_view content, std::span<const CopyRun> copies,
+                            uint64_t base_bytes, const BlobMatches& base, BlobMatches* result) {
+  result->Clear();
+  KeepWholeLines(content, copies, base_bytes, kMinInheritedBytes, &impl_->whole_lines);
+  impl_->ScanLines(impl_->windows.Gather(content, impl_->whole_lines), result);
+  impl_->MapToContent(result);
+  impl_->Inherit(base, result);
+  impl_->Finish(content, result);
+}
+
+}  // namespace unsprawl
