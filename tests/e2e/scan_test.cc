@@ -1,0 +1,262 @@
+// The main job from the outside: the program over repositories made by real git.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string>
+
+#include "tests/support/cli.h"
+#include "tests/support/git_repo.h"
+
+namespace unsprawl {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ScanTest : public testing::Test {
+ protected:
+  // Rows of occurrences.jsonl for one path.
+  std::vector<nlohmann::json> At(const std::string& path) {
+    std::vector<nlohmann::json> found;
+    for (const nlohmann::json& row : cli_.Rows("occurrences.jsonl")) {
+      if (row["path"] == path) found.push_back(row);
+    }
+    return found;
+  }
+
+  // The report of a scan of the same targets with an empty store.
+  std::map<std::string, std::string> FreshReport(const std::vector<std::string>& targets) {
+    TempDir home;
+    // The same key, so that ids are the same.
+    std::filesystem::create_directories(home.path() / ".config");
+    std::filesystem::copy(cli_.home() / ".config", home.path() / ".config",
+                          std::filesystem::copy_options::recursive |
+                              std::filesystem::copy_options::overwrite_existing);
+    const Cli fresh(home.path());
+    fresh.Scan(targets);
+    return fresh.ReportFiles();
+  }
+
+  TempDir home_, repos_;
+  Cli cli_{home_.path()};
+};
+
+TEST_F(ScanTest, ASecretIsReportedWithItsPlaceCommitAuthorAndPresence) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("README", "hello\n");
+  repo.Commit();
+  repo.Write("src/config.py", "import os\n\nTOKEN = \"" + FakeGithubToken(1) + "\"\n");
+  const std::string introduced = repo.Commit();
+  const CliResult scan = cli_.Scan({repo.path()});
+  EXPECT_EQ(scan.exit_code, 1) << scan.err;
+  const auto rows = At("src/config.py");
+  ASSERT_EQ(rows.size(), 1u) << scan.out;
+  EXPECT_EQ(rows[0]["rule"], "github-pat");
+  EXPECT_EQ(rows[0]["provider"], "GitHub");
+  EXPECT_EQ(rows[0]["repository"], "app");
+  EXPECT_EQ(rows[0]["commit"], introduced);
+  EXPECT_EQ(rows[0]["start_line"], 3);
+  EXPECT_EQ(rows[0]["start_column"], 10);
+  EXPECT_EQ(rows[0]["end_column"], 50);
+  EXPECT_EQ(rows[0]["presence"], "head");
+  EXPECT_EQ(rows[0]["date"], "2023-11-14T22:15:20Z");
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 1u);
+}
+
+TEST_F(ScanTest, ASecretDeletedInTheNextCommitIsStillReportedAsHistory) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("a.env", "key=" + FakeAwsKeyId(2) + "\n");
+  repo.Commit();
+  repo.Remove("a.env");
+  repo.Commit();
+  EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 1);
+  const auto rows = At("a.env");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0]["presence"], "history");
+}
+
+TEST_F(ScanTest, ASecretThatExistsOnlyInAMergeCommitIsFound) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("f", "one\n");
+  repo.Commit();
+  repo.Git({"checkout", "-q", "-b", "side"});
+  repo.Write("g", "two\n");
+  repo.Commit();
+  repo.Git({"checkout", "-q", "main"});
+  repo.Write("h", "three\n");
+  repo.Commit();
+  repo.Git({"merge", "-q", "--no-commit", "--no-ff", "side"});
+  repo.Write("evil", "t = '" + FakeGithubToken(3) + "'\n");
+  const std::string merge = repo.Commit("merge");
+  EXPECT_EQ(repo.Git({"rev-list", "--count", "--merges", "--all"}), "1");
+  EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 1);
+  ASSERT_EQ(At("evil").size(), 1u);
+  EXPECT_EQ(At("evil")[0]["commit"], merge);
+}
+
+TEST_F(ScanTest, ACleanRepositoryExitsWithZeroAndSaysSo) {
+  GitRepo repo(repos_.path() / "clean");
+  repo.Write("main.c", "int main(void) { return 0; }\n");
+  repo.Commit();
+  const CliResult scan = cli_.Scan({repo.path()});
+  EXPECT_EQ(scan.exit_code, 0) << scan.out << scan.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 0u);
+}
+
+TEST_F(ScanTest, NothingChangedMeansNothingIsScannedAndTheReportStays) {
+  GitRepo repo(repos_.path() / "app");
+  for (int i = 0; i < 20; ++i) {
+    repo.Write("f" + std::to_string(i % 3), "x = " + FakeGithubToken(static_cast<uint32_t>(i)) + "\n");
+    repo.Commit();
+  }
+  cli_.Scan({repo.path()});
+  const auto first = cli_.ReportFiles();
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], 0);
+  cli_.Scan({repo.path()});
+  EXPECT_EQ(cli_.ReportFiles(), first);
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], 1);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], 0);
+}
+
+TEST_F(ScanTest, AForkShowsItsOwnOccurrencesWithoutBeingScannedAgain) {
+  GitRepo repo(repos_.path() / "origin");
+  repo.Write("secret.txt", "t " + FakeGithubToken(5) + "\n");
+  repo.Commit();
+  cli_.Scan({repo.path()});
+  Run(repos_.path(), {"git", "clone", "-q", "--bare", "origin", "fork.git"});
+  EXPECT_EQ(cli_.Scan({repos_.path()}).exit_code, 1);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], 0);
+  const auto rows = At("secret.txt");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_NE(rows[0]["repository"], rows[1]["repository"]);
+  ASSERT_EQ(cli_.Rows("incidents.jsonl").size(), 1u);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl")[0]["repositories"], 2);
+}
+
+TEST_F(ScanTest, AfterMoreCommitsTheReportEqualsThatOfAFreshScan) {
+  GitRepo repo(repos_.path() / "app");
+  for (uint32_t i = 0; i < 12; ++i) {
+    repo.Write("dir/f" + std::to_string(i % 4), std::string(i * 10, '\n') + FakeGithubToken(i / 2) + "\n");
+    repo.Commit();
+    if (i % 4 == 3) {
+      cli_.Scan({repo.path()});
+      EXPECT_EQ(cli_.ReportFiles(), FreshReport({repo.path()})) << "after commit " << i;
+    }
+  }
+}
+
+TEST_F(ScanTest, DeltaAndFullModeReportTheSame) {
+  GitRepo repo(repos_.path() / "app");
+  std::string text;
+  for (uint32_t i = 0; i < 40; ++i) {
+    text += "line " + std::to_string(i) + (i % 5 == 0 ? " " + FakeAwsKeyId(i) : "") + "\n";
+    repo.Write("big.txt", text + std::string(2000, 'x') + "\n");
+    repo.Commit();
+  }
+  repo.Git({"repack", "-adfq", "--depth=50", "--window=50"});
+  cli_.Scan({repo.path()});
+  const auto delta = cli_.ReportFiles();
+  cli_.Scan({"--store", ":memory:", "--scan-mode=full", repo.path()});
+  EXPECT_EQ(cli_.ReportFiles(), delta);
+}
+
+TEST_F(ScanTest, ANewRuleFindsWhatOldBlobsHold) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("a", "zzq-0123456789abcdef\nyyq-0123456789abcdef\n");
+  repo.Commit();
+  const std::string one = "[[rules]]\nid = 'zz'\nregex = '''zzq-[0-9a-f]{16}'''\n";
+  const std::string two = one + "[[rules]]\nid = 'yy'\nregex = '''yyq-[0-9a-f]{16}'''\n";
+  WriteFile(home_.path() / "one.toml", one);
+  WriteFile(home_.path() / "two.toml", two);
+  const std::vector<std::string> common = {"--min-confidence=0", repo.path()};
+  auto with = [&](const char* config) {
+    return std::vector<std::string>{"--min-confidence=0", "-c", home_.path() / config, repo.path()};
+  };
+  cli_.Scan(with("one.toml"));
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), 1u);
+  cli_.Scan(with("two.toml"));
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), 2u);
+  // The rule that was there before is not run again: going back needs no scan at all.
+  cli_.Scan(with("one.toml"));
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), 1u);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], 0);
+}
+
+TEST_F(ScanTest, WorktreesAndLinkedWorktreesAndBareOnesAreTheSameRepository) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("s", FakeGithubToken(9) + "\n");
+  repo.Commit();
+  repo.Git({"worktree", "add", "-q", "-b", "other", repos_.path() / "linked"});
+  EXPECT_EQ(cli_.Scan({repo.path(), repos_.path() / "linked"}).exit_code, 1);
+  EXPECT_EQ(At("s").size(), 1u);
+  EXPECT_EQ(cli_.Json("manifest.json")["repositories"].size(), 1u);
+}
+
+TEST_F(ScanTest, AFolderWithoutARepositoryIsAnErrorThatSaysWhatToDo) {
+  std::filesystem::create_directories(repos_.path() / "nothing" / "here");
+  const CliResult scan = cli_.Scan({repos_.path() / "nothing"});
+  EXPECT_EQ(scan.exit_code, 2);
+  EXPECT_THAT(scan.err, HasSubstr("neither a git repository nor a folder that contains one"));
+  EXPECT_THAT(scan.err, HasSubstr("clone URL"));
+}
+
+TEST_F(ScanTest, AFileUrlIsFetchedAndScannedAndTheNextFetchBringsWhatIsNew) {
+  GitRepo repo(repos_.path() / "remote");
+  repo.Write("s", FakeGithubToken(10) + "\n");
+  repo.Commit();
+  const std::string url = "file://" + repo.path().native();
+  for (const char* backend : {"git", "libgit2"}) {
+    const CliResult scan = cli_.Scan({"--fetch-backend", backend, url});
+    EXPECT_EQ(scan.exit_code, 1) << backend << scan.err;
+    EXPECT_EQ(At("s").size(), 1u) << backend;
+    EXPECT_EQ(At("s")[0]["presence"], "head") << backend;
+  }
+  repo.Write("t", FakeGithubToken(11) + "\n");
+  repo.Commit();
+  EXPECT_EQ(cli_.Scan({url}).exit_code, 1);
+  EXPECT_EQ(At("t").size(), 1u);
+}
+
+TEST_F(ScanTest, TargetsComeFromAFileToo) {
+  GitRepo one(repos_.path() / "one"), two(repos_.path() / "two");
+  one.Write("a", FakeGithubToken(12) + "\n"), one.Commit();
+  two.Write("b", FakeGithubToken(13) + "\n"), two.Commit();
+  WriteFile(home_.path() / "targets",
+            "# two of them\n\n" + one.path().native() + "\n" + two.path().native() + "\n");
+  EXPECT_EQ(cli_.Scan({"--targets-from", home_.path() / "targets"}).exit_code, 1);
+  EXPECT_EQ(At("a").size() + At("b").size(), 2u);
+}
+
+TEST_F(ScanTest, FailOnNoneAndHighThresholdsDecideTheExitCode) {
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("s", FakeGithubToken(14) + "\n");
+  repo.Commit();
+  EXPECT_EQ(cli_.Scan({"--fail-on=none", repo.path()}).exit_code, 0);
+  EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 1);
+  EXPECT_EQ(cli_.Scan({"--fail-on=nonsense", repo.path()}).exit_code, 2);
+}
+
+TEST_F(ScanTest, NoRawByteOfASecretIsInAnythingThatIsWritten) {
+  GitRepo repo(repos_.path() / "app");
+  const std::string token = FakeGithubToken(15);
+  const std::string password = "Xq7" "vNzR2" "kLp9wTs";
+  repo.Write("s.py", "token = \"" + token + "\"\npassword = \"" + password + "\"\n");
+  repo.Commit();
+  cli_.Scan({"--min-confidence=0", repo.path()});
+  const std::string blob = repo.Git({"rev-parse", "HEAD:s.py"});
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path())) {
+    if (!entry.is_regular_file()) continue;
+    const std::string bytes = ReadFile(entry.path());
+    EXPECT_THAT(bytes, Not(HasSubstr(token.substr(6, 8)))) << entry.path();
+    EXPECT_THAT(bytes, Not(HasSubstr(password.substr(0, 8)))) << entry.path();
+    EXPECT_THAT(bytes, Not(HasSubstr(blob))) << entry.path();
+  }
+  struct stat status = {};
+  ASSERT_EQ(stat((cli_.report() / "incidents.jsonl").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+}  // namespace
+}  // namespace unsprawl

@@ -1,0 +1,145 @@
+#include "tests/support/cli.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <random>
+
+#include "absl/strings/str_format.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr char kBase62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+uint32_t Crc32(std::string_view text) {
+  uint32_t crc = ~0U;
+  for (const char c : text) {
+    crc ^= static_cast<uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xEDB88320U : 0);
+  }
+  return ~crc;
+}
+
+std::string RandomFrom(std::string_view alphabet, size_t length, uint32_t seed) {
+  std::mt19937 random(seed * 2654435761U + 1);
+  std::string text;
+  for (size_t i = 0; i < length; ++i) text += alphabet[random() % alphabet.size()];
+  return text;
+}
+
+std::string Program() {
+  const char* binary = std::getenv("UNSPRAWL_BINARY");  // ctest sets it
+  return binary != nullptr ? binary : "build/release/unsprawl";
+}
+
+}  // namespace
+
+CliResult Cli::Start(const std::vector<std::string>& arguments, int kill_after_us) const {
+  const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
+  std::vector<std::string> environment = {
+      "HOME=" + home_.native(),     "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=",
+      "PATH=/usr/bin:/bin",         "LC_ALL=C",        "SOURCE_DATE_EPOCH=1750000000",
+      "GIT_CONFIG_GLOBAL=/dev/null"};
+  for (const char* kept : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = std::getenv(kept)) environment.push_back(absl::StrFormat("%s=%s", kept, value));
+  }
+  std::vector<std::string> words = arguments;
+  words.insert(words.begin(), Program());
+  std::vector<char*> argv, envp;
+  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& variable : environment) envp.push_back(variable.data());
+  argv.push_back(nullptr);
+  envp.push_back(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(open("/dev/null", O_RDONLY), 0);
+    dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+    dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+    execve(argv[0], argv.data(), envp.data());
+    _exit(127);
+  }
+  if (kill_after_us >= 0) {
+    usleep(static_cast<useconds_t>(kill_after_us));
+    kill(child, SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CliResult result;
+  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.out = ReadFile(out);
+  result.err = ReadFile(err);
+  return result;
+}
+
+CliResult Cli::Run(const std::vector<std::string>& arguments) const { return Start(arguments, -1); }
+
+CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> words = {"scan", "--quiet", "--output", report().native()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return Start(words, -1);
+}
+
+CliResult Cli::ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const {
+  std::vector<std::string> words = {"scan", "--quiet", "--output", report().native()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return Start(words, microseconds);
+}
+
+std::map<std::string, std::string> Cli::ReportFiles() const {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(report())) {
+    const std::string name = entry.path().filename().native();
+    if (name != "run.json") files[name] = ReadFile(entry.path());
+  }
+  return files;
+}
+
+std::vector<nlohmann::json> Cli::Rows(const std::string& file) const {
+  std::vector<nlohmann::json> rows;
+  std::ifstream lines(report() / file);
+  EXPECT_TRUE(lines) << file;
+  for (std::string line; std::getline(lines, line);) {
+    rows.push_back(nlohmann::json::parse(line, nullptr, false));
+    EXPECT_FALSE(rows.back().is_discarded()) << file << ": " << line;
+  }
+  return rows;
+}
+
+nlohmann::json Cli::Json(const std::string& file) const {
+  nlohmann::json parsed = nlohmann::json::parse(ReadFile(report() / file), nullptr, false);
+  EXPECT_FALSE(parsed.is_discarded()) << file;
+  return parsed;
+}
+
+std::string FakeGithubToken(uint32_t seed) {
+  const std::string body = RandomFrom(std::string_view(kBase62, 62), 30, seed);
+  std::string checksum;
+  for (uint32_t crc = Crc32(body); checksum.size() < 6; crc /= 62) {
+    checksum.insert(checksum.begin(), kBase62[crc % 62]);
+  }
+  return std::string("gh") + "p_" + body + checksum;
+}
+
+std::string FakeAwsKeyId(uint32_t seed) {
+  return std::string("AK") + "IA" + RandomFrom("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16, seed);
+}
+
+std::string ReadFile(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void WriteFile(const std::filesystem::path& file, std::string_view content) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+}
+
+}  // namespace unsprawl

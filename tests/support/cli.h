@@ -1,0 +1,53 @@
+// Runs the unsprawl program as a user does, and reads what it wrote.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace unsprawl {
+
+struct CliResult {
+  int exit_code = -1;  // 128 + signal when it was killed
+  std::string out, err;
+};
+
+// A home of its own (store, cache, key) for one test, and the program run in it.
+class Cli {
+ public:
+  // `home` must outlive this.
+  explicit Cli(std::filesystem::path home) : home_(std::move(home)) {}
+
+  // Arguments as typed, without the program's name.
+  CliResult Run(const std::vector<std::string>& arguments) const;
+  // `scan --quiet --output <home>/report` and more arguments.
+  CliResult Scan(const std::vector<std::string>& arguments) const;
+  // The same, killed with SIGKILL after `microseconds` unless it ended before.
+  CliResult ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const;
+
+  const std::filesystem::path& home() const { return home_; }
+  std::filesystem::path report() const { return home_ / "report"; }
+  // Every file of the report but run.json, by name.
+  std::map<std::string, std::string> ReportFiles() const;
+  // The rows of a .jsonl file of the report.
+  std::vector<nlohmann::json> Rows(const std::string& file) const;
+  nlohmann::json Json(const std::string& file) const;
+
+ private:
+  CliResult Start(const std::vector<std::string>& arguments, int kill_after_us) const;
+
+  std::filesystem::path home_;
+};
+
+// A GitHub token with a right checksum, made from `seed`; never a real one.
+std::string FakeGithubToken(uint32_t seed);
+// An AWS access key id.
+std::string FakeAwsKeyId(uint32_t seed);
+
+std::string ReadFile(const std::filesystem::path& file);
+void WriteFile(const std::filesystem::path& file, std::string_view content);
+
+}  // namespace unsprawl
