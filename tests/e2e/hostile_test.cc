@@ -1,0 +1,226 @@
+// What strangers send: each odd or hostile repository ends in a counted skip or a clear error, and the
+// results of the healthy one beside it stay as they are.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <functional>
+#include <random>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "tests/support/cli.h"
+#include "tests/support/git_repo.h"
+
+namespace unsprawl {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class HostileTest : public testing::Test {
+ protected:
+  HostileTest() : healthy_(repos_.path() / "healthy") {
+    healthy_.Write("s", FakeGithubToken(1) + "\n");
+    healthy_.Commit();
+  }
+
+  // Scans the folder of all repositories; checks that the healthy one's finding is there.
+  CliResult ScanAll(std::vector<std::string> more = {}) {
+    more.push_back(repos_.path());
+    const CliResult scan = cli_.Scan(more);
+    bool healthy_found = false;
+    for (const nlohmann::json& row : cli_.Rows("occurrences.jsonl")) {
+      healthy_found |= row["repository"] == "healthy" && row["path"] == "s";
+    }
+    EXPECT_TRUE(healthy_found) << scan.out << scan.err;
+    return scan;
+  }
+
+  nlohmann::json Repository(const std::string& name) {
+    for (const nlohmann::json& row : cli_.Json("manifest.json")["repositories"]) {
+      if (row["name"] == name) return row;
+    }
+    ADD_FAILURE() << "no repository " << name << " in the manifest";
+    return {};
+  }
+
+  // The only pack of a repository after repacking everything into one.
+  std::filesystem::path OnePack(GitRepo& repo) {
+    repo.Git({"repack", "-adq"});
+    repo.Git({"prune-packed"});
+    for (const auto& entry : std::filesystem::directory_iterator(repo.objects() / "pack")) {
+      if (entry.path().extension() == ".pack") {
+        chmod(entry.path().c_str(), 0600);
+        return entry.path();
+      }
+    }
+    ADD_FAILURE() << "no pack";
+    return {};
+  }
+
+  TempDir home_, repos_;
+  Cli cli_{home_.path()};
+  GitRepo healthy_;
+};
+
+TEST_F(HostileTest, AnEmptyRepositoryIsCompleteAndEmpty) {
+  GitRepo empty(repos_.path() / "empty");
+  EXPECT_EQ(ScanAll().exit_code, 1);
+  EXPECT_EQ(Repository("empty")["status"], "empty");
+}
+
+TEST_F(HostileTest, ARepositoryWithoutHeadIsScanned) {
+  GitRepo repo(repos_.path() / "headless");
+  repo.Write("t", FakeGithubToken(2) + "\n");
+  repo.Commit();
+  std::filesystem::remove(repo.path() / ".git" / "HEAD");
+  const CliResult scan = ScanAll();
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u) << scan.out << scan.err;
+}
+
+TEST_F(HostileTest, ASha256RepositoryIsNotCoveredAndSaysSo) {
+  GitRepo repo(repos_.path() / "sha256", {"--object-format=sha256"});
+  repo.Write("t", FakeGithubToken(3) + "\n");
+  repo.Commit();
+  EXPECT_EQ(ScanAll().exit_code, 3);
+  EXPECT_EQ(Repository("sha256")["status"], "not_covered");
+  EXPECT_THAT(Repository("sha256")["reason"].get<std::string>(), HasSubstr("SHA-256"));
+}
+
+TEST_F(HostileTest, AShallowCloneIsPartialUnlessThePolicyAcceptsIt) {
+  GitRepo origin(home_.path() / "origin");
+  for (uint32_t i = 0; i < 3; ++i) {
+    origin.Write("f", FakeGithubToken(40 + i) + "\n");
+    origin.Commit();
+  }
+  Run(repos_.path(), {"git", "clone", "-q", "--depth=1", "file://" + origin.path().native(), "shallow"});
+  EXPECT_EQ(ScanAll().exit_code, 3);
+  EXPECT_EQ(Repository("shallow")["status"], "partial");
+  WriteFile(home_.path() / "policy.toml", "[accept]\nskips = ['missing']\n");
+  EXPECT_EQ(ScanAll({"--policy", home_.path() / "policy.toml"}).exit_code, 1);
+}
+
+TEST_F(HostileTest, AbsentObjectsOfAPartialCloneAreCountedAsMissing) {
+  GitRepo origin(home_.path() / "origin");
+  origin.Git({"config", "uploadpack.allowfilter", "true"});
+  for (uint32_t i = 0; i < 5; ++i) {
+    origin.Write("f" + std::to_string(i), FakeGithubToken(50 + i) + "\n");
+    origin.Commit();
+  }
+  Run(repos_.path(), {"git", "clone", "-q", "--bare", "--filter=blob:none",
+                      "file://" + origin.path().native(), "partial.git"});
+  EXPECT_EQ(ScanAll().exit_code, 3);
+  EXPECT_EQ(Repository("partial")["status"], "partial");
+  EXPECT_THAT(cli_.Json("manifest.json").dump(), HasSubstr("missing"));
+}
+
+TEST_F(HostileTest, ATruncatedPackIsReportedAndEverythingElseIsIntact) {
+  GitRepo repo(repos_.path() / "cut");
+  for (uint32_t i = 0; i < 30; ++i) {
+    repo.Write("f" + std::to_string(i), FakeGithubToken(100 + i) + std::string(500, 'x') + "\n");
+    repo.Commit();
+  }
+  const std::filesystem::path pack = OnePack(repo);
+  std::filesystem::resize_file(pack, std::filesystem::file_size(pack) / 2);
+  EXPECT_EQ(ScanAll().exit_code, 3);
+  const std::string status = Repository("cut")["status"];
+  EXPECT_TRUE(status == "partial" || status == "failed") << status;
+}
+
+TEST_F(HostileTest, FlippedBytesNeverCrashTheRunAndNeverReadAsClean) {
+  GitRepo repo(repos_.path() / "flipped");
+  for (uint32_t i = 0; i < 20; ++i) {
+    repo.Write("f" + std::to_string(i), FakeGithubToken(200 + i) + "\n");
+    repo.Commit();
+  }
+  const std::filesystem::path pack = OnePack(repo);
+  const std::string good = ReadFile(pack);
+  std::mt19937 random(7);
+  int noticed = 0;
+  for (int round = 0; round < 12; ++round) {
+    std::string bad = good;
+    for (int flip = 0; flip < 5; ++flip) {
+      bad[12 + random() % (bad.size() - 32)] ^= static_cast<char>(1 << (random() % 8));
+    }
+    WriteFile(pack, bad);
+    const CliResult scan = ScanAll({"--store", ":memory:"});
+    EXPECT_TRUE(scan.exit_code == 3 || scan.exit_code == 1) << scan.exit_code << scan.err;
+    noticed += scan.exit_code == 3;
+  }
+  EXPECT_GT(noticed, 8);  // A flip may fall into bytes that no object needs.
+}
+
+TEST_F(HostileTest, AnObjectAboveTheLimitIsCountedAndNotRead) {
+  GitRepo repo(repos_.path() / "bomb");
+  repo.Write("zeros", std::string(40 << 20, '\0'));
+  repo.Write("t", FakeGithubToken(4) + "\n");
+  repo.Commit();
+  EXPECT_EQ(ScanAll({"--max-object-size=10MB"}).exit_code, 1);  // a policy skip: banner only
+  EXPECT_EQ(Repository("bomb")["status"], "ok");
+  EXPECT_THAT(Repository("bomb").dump(), HasSubstr("too_large"));
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
+}
+
+TEST_F(HostileTest, HostileNamesAreEscapedOnTheTerminalAndEverywhereElse) {
+  GitRepo repo(repos_.path() / "names");
+  const std::string path = "a\x1b[31mred\xE2\x80\xAEtxt.<script>alert(1)</script>\xff.env";
+  // git itself takes the name; a path with a newline too.
+  const std::string blob = repo.Git({"hash-object", "-w", "--stdin"}, FakeGithubToken(5) + "\n");
+  repo.Git({"update-index", "--add", "--cacheinfo", "100644", blob, path});
+  repo.Git({"update-index", "--add", "--cacheinfo", "100644", blob, "new\nline"});
+  repo.Git({"-c", "user.name=Eve\x1b]0;owned\x07", "commit", "-q", "-m", "x"});
+  const CliResult scan = ScanAll();
+  EXPECT_EQ(scan.exit_code, 1) << scan.err;
+  for (const std::string& text : {scan.out, scan.err, ReadFile(cli_.report() / "summary.txt"),
+                                  ReadFile(cli_.report() / "report.html")}) {
+    EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+    EXPECT_THAT(text, Not(HasSubstr("\xE2\x80\xAE")));
+    EXPECT_THAT(text, Not(HasSubstr("<script>alert")));
+  }
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), 3u);
+}
+
+TEST_F(HostileTest, ManyRefsAreReadAndCounted) {
+  GitRepo repo(repos_.path() / "refs");
+  repo.Write("t", "x\n");
+  const std::string commit = repo.Commit();
+  std::string packed = "# pack-refs with: peeled fully-peeled sorted \n";
+  for (int i = 0; i < 100'000; ++i) {
+    packed += absl::StrFormat("%s refs/tags/t%06d\n", commit, i);
+  }
+  WriteFile(repo.path() / ".git" / "packed-refs", packed);
+  EXPECT_EQ(ScanAll().exit_code, 1);
+  EXPECT_EQ(Repository("refs")["refs"], 100'001);
+}
+
+TEST_F(HostileTest, ReplaceRefsGraftsSubmodulesAndSymlinksDoNotHideAnything) {
+  GitRepo repo(repos_.path() / "odd");
+  repo.Write("t", FakeGithubToken(6) + "\n");
+  const std::string first = repo.Commit();
+  repo.Write("t", "nothing\n");
+  const std::string second = repo.Commit();
+  repo.Git({"replace", first, second, "-f"});
+  WriteFile(repo.path() / ".git" / "info" / "grafts", second + "\n");
+  std::filesystem::create_symlink("/etc/passwd", repo.path() / "link");
+  repo.Git({"update-index", "--add", "--cacheinfo", "160000", first, "sub"});
+  repo.Git({"add", "link"});
+  repo.Git({"commit", "-q", "-m", "odd"});
+  EXPECT_EQ(ScanAll().exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
+  EXPECT_EQ(Repository("odd")["submodules"], 1);
+}
+
+TEST_F(HostileTest, AnAlternateThatIsGoneIsPartialNotClean) {
+  GitRepo origin(home_.path() / "origin");
+  origin.Write("t", FakeGithubToken(7) + "\n");
+  origin.Commit();
+  Run(repos_.path(), {"git", "clone", "-q", "--bare", "--shared", origin.path(), "borrower.git"});
+  EXPECT_EQ(ScanAll().exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
+  std::filesystem::remove_all(origin.path());
+  EXPECT_EQ(ScanAll({"--store", ":memory:"}).exit_code, 3);
+}
+
+}  // namespace
+}  // namespace unsprawl
