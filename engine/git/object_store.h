@@ -17,8 +17,6 @@
 
 namespace unsprawl {
 
-class PackForest;  // engine/git/pack_forest.h: one pack's delta trees
-
 // All objects of one repository: its own packs (*.idx v2, or the multi-pack-index where a pack has no
 // idx), loose objects, and those of its alternates (followed to a depth of 5, each directory once).
 //
@@ -64,9 +62,10 @@ class ObjectStore {
 
   const Options& options() const;
 
+  struct Impl;  // engine/git/object_store_impl.h, for Walk
+  const Impl& impl() const { return *impl_; }
+
  private:
-  friend class Walker;
-  struct Impl;
   explicit ObjectStore(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -16,6 +16,7 @@ namespace unsprawl {
 
 // What a visitor is shown. All views are valid during the call only.
 struct WalkedObject {
+  // kNoObject only for a base that no index lists (ObjectStore's packs under a multi-pack-index).
   ObjectNumber number = kNoObject;
   // False for an object that was not asked for and is only a base of one that was.
   bool wanted = true;
