@@ -49,12 +49,13 @@ struct ReportInput {
   RunFacts run;
 };
 
-// What the summary and the exit code are made of.
+// What the summary and the exit code are made of. Counts are of incidents at or above min_confidence.
 struct ReportTotals {
-  uint64_t incidents = 0;              // open ones at or above min_confidence
-  uint64_t by_severity[5] = {};        // index: Severity
+  uint64_t incidents = 0;              // open or removed: what was removed from all tips still leaked
+  uint64_t open = 0;                   // with presence head or branch
+  uint64_t by_severity[5] = {};        // of `incidents`; index: Severity
   uint64_t in_head = 0;                // with presence head
-  uint64_t occurrences = 0;
+  uint64_t occurrences = 0;            // rows of occurrences.jsonl
   uint64_t repositories_affected = 0;
   bool complete = true;                // no repository partial, failed or not covered
 };

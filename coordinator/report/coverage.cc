@@ -1,0 +1,107 @@
+#include "coordinator/report/coverage.h"
+
+#include <algorithm>
+#include <set>
+
+namespace unsprawl {
+namespace {
+
+void Merge(const SkipSums& from, SkipSums* into) {
+  for (const auto& [reason, sum] : from) {
+    SkipSum& total = (*into)[reason];
+    total.count += sum.count;
+    for (const std::string& detail : sum.details) {
+      if (total.details.size() == SkipSum::kMaxDetails) break;
+      if (std::find(total.details.begin(), total.details.end(), detail) == total.details.end()) {
+        total.details.push_back(detail);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::string_view SkipKind(v1::SkipReason reason) {
+  if (reason >= v1::SKIP_REASON_TOO_LARGE) return "policy";
+  return reason >= v1::SKIP_REASON_DAMAGED ? "damaged" : "retryable";
+}
+
+std::string_view Name(v1::SkipReason reason) {
+  switch (reason) {
+    case v1::SKIP_REASON_MISSING: return "missing";
+    case v1::SKIP_REASON_IO: return "io";
+    case v1::SKIP_REASON_DAMAGED: return "damaged";
+    case v1::SKIP_REASON_BASE_MISSING: return "base-missing";
+    case v1::SKIP_REASON_POISON: return "poison";
+    case v1::SKIP_REASON_BROKEN_FILE: return "broken-file";
+    case v1::SKIP_REASON_TOO_LARGE: return "too-large";
+    case v1::SKIP_REASON_SUBMODULE: return "submodule";
+    case v1::SKIP_REASON_LFS_POINTER: return "lfs-pointer";
+    default: return "unspecified";
+  }
+}
+
+std::string_view Explain(v1::SkipReason reason) {
+  switch (reason) {
+    case v1::SKIP_REASON_MISSING: return "named in history but not stored here";
+    case v1::SKIP_REASON_IO: return "the system could not read";
+    case v1::SKIP_REASON_DAMAGED: return "damaged";
+    case v1::SKIP_REASON_BASE_MISSING: return "stored as a delta whose base is missing";
+    case v1::SKIP_REASON_POISON: return "the scanning process died on";
+    case v1::SKIP_REASON_BROKEN_FILE: return "packs, indexes or refs that could not be used";
+    case v1::SKIP_REASON_TOO_LARGE: return "above the size limit";
+    case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
+    case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";
+    default: return "left out for no stated reason";
+  }
+}
+
+std::string_view Name(RepositoryOutcome::Status status) {
+  switch (status) {
+    case RepositoryOutcome::Status::kOk: return "ok";
+    case RepositoryOutcome::Status::kPartial: return "partial";
+    case RepositoryOutcome::Status::kFailed: return "failed";
+    case RepositoryOutcome::Status::kEmpty: return "empty";
+    case RepositoryOutcome::Status::kNotCovered: return "not-covered";
+  }
+  return "failed";
+}
+
+bool IsWhole(RepositoryOutcome::Status status) {
+  return status == RepositoryOutcome::Status::kOk || status == RepositoryOutcome::Status::kEmpty;
+}
+
+SkipSums SumSkips(const v1::Coverage& coverage) {
+  SkipSums sums;
+  std::map<v1::SkipReason, std::set<std::string>> details;
+  for (const v1::Skip& skip : coverage.skips()) {
+    sums[skip.reason()].count += std::max<uint64_t>(skip.count(), 1);
+    if (!skip.detail().empty()) details[skip.reason()].insert(skip.detail());
+  }
+  for (const auto& [reason, distinct] : details) {
+    auto last = distinct.begin();
+    std::advance(last, std::min(distinct.size(), SkipSum::kMaxDetails));
+    sums[reason].details.assign(distinct.begin(), last);
+  }
+  return sums;
+}
+
+CoverageSum SumCoverage(const ReportInput& input) {
+  CoverageSum sum;
+  sum.repositories = input.repositories.size();
+  for (const RepositoryOutcome& repository : input.repositories) {
+    const v1::Coverage& coverage = repository.coverage;
+    ++sum.by_status[static_cast<size_t>(repository.status)];
+    if (!IsWhole(repository.status)) sum.complete = false;
+    sum.refs += coverage.refs();
+    sum.commits += coverage.commits();
+    sum.blobs += coverage.blobs();
+    sum.blobs_scanned += coverage.blobs_scanned();
+    sum.bytes += coverage.bytes();
+    sum.submodules += coverage.submodules();
+    Merge(SumSkips(coverage), &sum.skips);
+  }
+  return sum;
+}
+
+}  // namespace unsprawl

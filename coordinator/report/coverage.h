@@ -1,0 +1,50 @@
+// What a run looked at and what it could not: added up over repositories, skips by reason.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordinator/report/report.h"
+
+namespace unsprawl {
+
+// "retryable", "damaged" or "policy": by what a next run can hope for.
+std::string_view SkipKind(v1::SkipReason reason);
+// "missing", "too-large", … : the word in manifest.json.
+std::string_view Name(v1::SkipReason reason);
+// "are named but not stored": the end of a sentence that begins with the number of objects.
+std::string_view Explain(v1::SkipReason reason);
+
+std::string_view Name(RepositoryOutcome::Status status);  // "ok", "partial", "failed", …
+// kOk and kEmpty.
+bool IsWhole(RepositoryOutcome::Status status);
+
+// Skips of one reason.
+struct SkipSum {
+  static constexpr size_t kMaxDetails = 3;
+  uint64_t count = 0;
+  std::vector<std::string> details;  // the first kMaxDetails distinct ones in byte order
+};
+
+using SkipSums = std::map<v1::SkipReason, SkipSum>;
+
+SkipSums SumSkips(const v1::Coverage& coverage);
+
+struct CoverageSum {
+  uint64_t repositories = 0;
+  uint64_t by_status[5] = {};  // index: RepositoryOutcome::Status
+  uint64_t refs = 0, commits = 0, blobs = 0, blobs_scanned = 0, bytes = 0, submodules = 0;
+  SkipSums skips;
+  bool complete = true;        // every repository IsWhole
+
+  uint64_t Count(RepositoryOutcome::Status status) const {
+    return by_status[static_cast<size_t>(status)];
+  }
+};
+
+CoverageSum SumCoverage(const ReportInput& input);
+
+}  // namespace unsprawl
