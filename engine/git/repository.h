@@ -1,5 +1,8 @@
-// Opening a repository: where its objects are, its refs, HEAD, mailmap. Uses libgit2 where our own
-// reader does not serve. Nothing here runs a hook, a filter or a program named in a configuration.
+// Opening a repository: where its objects are, its refs, HEAD, shallow boundary.
+//
+// Source: git's Documentation/gitrepository-layout. Only files of the repository itself are read: no
+// system or global configuration, no included one, no check of who owns what; nothing here runs a
+// hook, a filter or a program named in a configuration. A repository without HEAD is one all the same.
 #pragma once
 
 #include <cstdint>
@@ -34,16 +37,19 @@ absl::StatusOr<RepositoryPaths> FindRepository(const std::filesystem::path& path
 struct RepositoryState {
   std::vector<Ref> refs;      // sorted by name; all of refs/**, symbolic ones resolved; without HEAD.
                               // refs/replace/* are left out (grafts and replacements are ignored)
-  std::string head_ref;       // "refs/heads/main"; empty when detached or broken
+  std::string head_ref;       // "refs/heads/main", born or not; empty when detached or broken
   std::string head_target;    // raw 20 bytes of HEAD's object; empty for an unborn or missing HEAD
-  bool is_shallow = false;    // "shallow" file present
+  bool is_shallow = false;    // "shallow" names a commit
   bool is_partial = false;    // promisor remote configured
   std::vector<ObjectId> shallow;           // boundary commits, sorted
-  std::vector<std::string> broken_refs;    // names of refs that cannot be resolved
+  // Sorted names of refs that cannot be resolved or that no git would make, "HEAD" among them. Not a
+  // symbolic ref to a ref that does not exist (git passes over it; nothing is lost).
+  std::vector<std::string> broken_refs;
 };
 
-// Reads refs and configuration. FailedPrecondition: a SHA-256 repository (not supported, says so).
-// DataLoss: configuration or refs that cannot be read at all, naming the file.
+// Reads refs and configuration. FailedPrecondition: a SHA-256 repository, or refs in a reftable (not
+// supported; says what to do). DataLoss: configuration or refs that make no sense, naming the file.
+// PermissionDenied, Unavailable: files that the operating system does not give.
 absl::StatusOr<RepositoryState> ReadRepositoryState(const RepositoryPaths& paths);
 
 // SHA-256 over refs, HEAD, shallow: equal digests mean that nothing moved since.
