@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/base/object_id.h"
+#include "engine/base/secret.h"
 #include "unsprawl/v1/types.pb.h"
 
 namespace unsprawl {
@@ -29,9 +30,28 @@ struct BlobState {
   RuleListId rules = 0;  // meaningful unless kUnscanned
 };
 
+// How far one secret had spread when a run ended; a row is kept only when it differs from the last.
+struct IncidentState {
+  SecretId secret;
+  v1::Presence presence = v1::PRESENCE_UNSPECIFIED;  // best of its occurrences
+  bool open = false;                                 // at least one occurrence not removed
+  uint64_t repositories = 0;                         // that hold an occurrence
+  bool operator==(const IncidentState&) const = default;
+};
+
 class Ledger {
  public:
   virtual ~Ledger() = default;
+
+  // ---- the key under which secret ids are made (docs/store-format.md, "Rotation")
+  // Says which key (by its KeyCheck) makes the ids from now on; call it once, before any of the rest.
+  // The first key is noted. Another one is taken over only if `previous` names the noted one: then
+  // every earlier hit reads as kUnscanned and every watermark as empty, so that the next pass makes new
+  // ids, and each new id is paired with the one it replaces (ResolveAlias).
+  // FailedPrecondition: a foreign key, or one that was replaced before; nothing changed.
+  virtual absl::Status UseKey(const SecretId& check, std::span<const SecretId> previous) = 0;
+  // The id by which `secret` is known today: itself, unless a rotation has replaced it.
+  virtual absl::StatusOr<SecretId> ResolveAlias(const SecretId& secret) const = 0;
 
   // ---- rules
   // The id of this list of keys (sorted, distinct), made when new.
@@ -45,14 +65,17 @@ class Ledger {
   virtual absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const = 0;
   // Records a batch scanned under `rules`: clean blobs, hits with their matches, all visible at once
   // or not at all. A blob that is known already keeps the matches of rules that this batch did not
-  // run, takes the new ones, and is afterwards known under the union of both lists.
+  // run, takes the new ones, and is afterwards known under the union of both lists. A crash may forget
+  // what was recorded after the last Flush or Recording::Commit (it costs a rescan).
+  // InvalidArgument: an id of the wrong size, a list that is not known; nothing recorded.
   virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) = 0;
   // Calls `visit` for each of `blobs` that is a hit, in the order given.
   virtual absl::Status ReadHits(std::span<const ObjectId> blobs,
                                 absl::FunctionRef<void(const v1::BlobHit&)> visit) const = 0;
 
   // ---- repositories
-  // The record of the repository `key`, made (with a new id and no watermark) when new.
+  // The record of the repository `key`, made (with a new id and no watermark) when new; `name` is
+  // kept, and replaces an older name.
   virtual absl::StatusOr<v1::RepositoryRecord> OpenRepository(std::string_view key,
                                                               std::string_view name) = 0;
   virtual absl::StatusOr<std::optional<v1::RepositoryRecord>> ReadRepository(uint64_t id) const = 0;
@@ -66,9 +89,11 @@ class Ledger {
     virtual ~Recording() = default;
     virtual absl::Status Add(const v1::Occurrence& occurrence) = 0;
     virtual absl::Status AddCommits(std::span<const v1::Commit> commits) = 0;
-    // `record.id` names the repository; `generation` is set by the ledger.
+    // `record.id` names the repository; `generation` is set by the ledger. Everything recorded of
+    // blobs before is on disk when it returns. At most once, and last.
     virtual absl::Status Commit(v1::RepositoryRecord record) = 0;
   };
+  // NotFound: no such repository.
   virtual absl::StatusOr<std::unique_ptr<Recording>> StartRecording(uint64_t repository) = 0;
 
   // ---- reading for reports
@@ -86,6 +111,21 @@ class Ledger {
   virtual absl::StatusOr<v1::RunRecord> StartRun(v1::RunRecord run) = 0;  // gives it its id
   virtual absl::Status FinishRun(const v1::RunRecord& run) = 0;
   virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs() const = 0;    // by id
+
+  // ---- what was known when (for trends)
+  // Both append only what differs from the latest earlier run's row; `run` never goes back.
+  virtual absl::Status RecordIncidentStates(uint64_t run,
+                                            std::span<const IncidentState> states) = 0;
+  // Of `coverage`, skips are kept as one row per reason.
+  virtual absl::Status RecordRunCoverage(uint64_t run, uint64_t repository,
+                                         const v1::Coverage& coverage) = 0;
+  // Changes of one secret's state, of one repository's coverage, in order of runs.
+  virtual absl::Status VisitIncidentStates(
+      const SecretId& secret,
+      absl::FunctionRef<void(uint64_t run, const IncidentState&)> visit) const = 0;
+  virtual absl::Status VisitRunCoverage(
+      uint64_t repository,
+      absl::FunctionRef<void(uint64_t run, const v1::Coverage&)> visit) const = 0;
 
   // Makes everything recorded so far survive a power cut.
   virtual absl::Status Flush() = 0;

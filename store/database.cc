@@ -1,0 +1,341 @@
+#include "store/database.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+#include "rocksdb/cache.h"
+#include "rocksdb/filter_policy.h"
+#include "rocksdb/sst_file_writer.h"
+#include "rocksdb/table.h"
+
+namespace unsprawl {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Index and filters are partitioned and live in the block cache: at 10^9 blobs they are more than a
+// gigabyte, and memory must not grow with the store.
+rocksdb::ColumnFamilyOptions FamilyOptions(Family family,
+                                           const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.block_size = 8 << 10;
+  table.format_version = 5;
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.metadata_block_size = 8 << 10;
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.pin_top_level_index_and_filter = true;
+  const bool found_by_key = family == Family::kBlobs || family == Family::kMatches;
+  if (found_by_key) table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  rocksdb::ColumnFamilyOptions options;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kLZ4Compression;
+  options.write_buffer_size = 4 << 20;
+  options.max_write_buffer_number = 2;
+  options.target_file_size_base = 32 << 20;
+  options.max_bytes_for_level_base = 128 << 20;
+  options.level0_file_num_compaction_trigger = 6;
+  options.level_compaction_dynamic_level_bytes = true;
+  return options;
+}
+
+// Two cores: one flush and one compaction at a time, no statistics threads.
+rocksdb::DBOptions BaseOptions(const DatabaseOptions& options) {
+  rocksdb::DBOptions base;
+  base.create_if_missing = options.create;
+  base.create_missing_column_families = options.create;
+  base.max_background_jobs = 2;
+  base.db_write_buffer_size = options.write_buffer_bytes;
+  base.max_total_wal_size = 2 * options.write_buffer_bytes;
+  base.max_open_files = 256;
+  base.skip_stats_update_on_db_open = true;
+  base.skip_checking_sst_file_sizes_on_db_open = true;
+  base.avoid_flush_during_recovery = true;
+  base.stats_dump_period_sec = 0;
+  base.stats_persist_period_sec = 0;
+  base.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  base.keep_log_file_num = 2;
+  base.bytes_per_sync = 1 << 20;
+  return base;
+}
+
+std::string Now() {
+  const time_t now = time(nullptr);
+  struct tm parts;
+  gmtime_r(&now, &parts);
+  char text[32];
+  strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &parts);
+  return text;
+}
+
+std::string ReadSmallFile(const fs::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+absl::Status InUse(const fs::path& dir) {
+  const std::string holder = ReadSmallFile(dir / "holder");
+  return absl::UnavailableError(
+      absl::StrFormat("the store %s is in use by %s; wait for it, or give another --store",
+                      dir.string(), holder.empty() ? "another process" : holder));
+}
+
+// `dir` may be new, empty, or a store; anything else is not ours to write into.
+absl::Status PrepareFolder(const fs::path& dir, const DatabaseOptions& options) {
+  std::error_code error;
+  const bool exists = fs::exists(dir / "db" / "CURRENT", error);
+  if (!exists && !options.create) {
+    return absl::NotFoundError(absl::StrFormat("there is no store in %s", dir.string()));
+  }
+  if (!exists && fs::exists(dir, error) && !fs::exists(dir / "db", error) &&
+      !fs::is_empty(dir, error)) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s is not a store and not empty: give --store a folder of its own", dir.string()));
+  }
+  if (dir.has_parent_path()) fs::create_directories(dir.parent_path(), error);
+  if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
+  if (!error) fs::create_directories(dir / "db", error);
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrFormat("cannot make the store %s: %s", dir.string(), error.message()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Translate(const rocksdb::Status& status, std::string_view what) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string message = absl::StrFormat("%s: %s", what, status.ToString());
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(message);
+  if (status.IsCorruption()) return absl::DataLossError(message);
+  if (status.IsNotFound()) return absl::NotFoundError(message);
+  if (status.IsIOError() || status.IsBusy() || status.IsTryAgain()) {
+    return absl::UnavailableError(message);
+  }
+  return absl::InternalError(message);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const fs::path& dir,
+                                                         const DatabaseOptions& options) {
+  RETURN_IF_ERROR(PrepareFolder(dir, options));
+  std::unique_ptr<Database> database(new Database(dir, false));
+  RETURN_IF_ERROR(database->OpenRocks(options));
+  // From here on nobody else has it: what an earlier process left half-way goes away.
+  std::error_code ignored;
+  fs::remove_all(dir / "staging", ignored);
+  fs::create_directories(dir / "staging", ignored);
+  std::ofstream(dir / "holder") << absl::StrFormat("process %d since %s", getpid(), Now());
+  database->holds_ = true;
+  RETURN_IF_ERROR(database->CheckSchema(options));
+  return database;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenReader(const fs::path& dir,
+                                                               const DatabaseOptions& options) {
+  DatabaseOptions existing = options;
+  existing.create = false;
+  RETURN_IF_ERROR(PrepareFolder(dir, existing));
+  std::unique_ptr<Database> database(new Database(dir, true));
+  std::string pattern = (fs::temp_directory_path() / "unsprawl-reader-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) {
+    return absl::UnavailableError(absl::StrFormat("cannot make %s", pattern));
+  }
+  database->reader_dir_ = pattern;
+  RETURN_IF_ERROR(database->OpenRocks(existing));
+  RETURN_IF_ERROR(database->CheckSchema(existing));
+  return database;
+}
+
+absl::Status Database::OpenRocks(const DatabaseOptions& options) {
+  const std::shared_ptr<rocksdb::Cache> cache =
+      rocksdb::NewLRUCache(options.block_cache_bytes, /*num_shard_bits=*/2);
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (size_t i = 0; i < kFamilies; ++i) {
+    descriptors.emplace_back(kFamilyNames[i], FamilyOptions(static_cast<Family>(i), cache));
+  }
+  rocksdb::DBOptions base = BaseOptions(options);
+  const std::string path = (dir_ / "db").string();
+  rocksdb::DB* db = nullptr;
+  rocksdb::Status status;
+  if (reader_) {
+    base.max_open_files = -1;  // files must stay open: the writer may delete them
+    status = rocksdb::DB::OpenAsSecondary(base, path, reader_dir_.string(), descriptors, &families_,
+                                          &db);
+  } else {
+    status = rocksdb::DB::Open(base, path, descriptors, &families_, &db);
+  }
+  db_.reset(db);
+  if (status.ok()) return absl::OkStatus();
+  const std::string message = status.ToString();
+  if (message.find("olumn families not opened") != std::string::npos) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the store %s was made by a newer unsprawl: use that one", dir_.string()));
+  }
+  if (status.IsIOError() && message.find("LOCK") != std::string::npos) return InUse(dir_);
+  return Translate(status, absl::StrFormat("cannot open the store %s", dir_.string()));
+}
+
+absl::Status Database::CheckSchema(const DatabaseOptions& options) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> bytes, Get(Family::kMeta, SchemaKey()));
+  if (!bytes) {
+    if (reader_ || !Empty(Family::kMeta)) {
+      return absl::DataLossError(
+          absl::StrFormat("the store %s names no schema version", dir_.string()));
+    }
+    rocksdb::WriteBatch batch;
+    std::string schema, created;
+    AppendVarint(&schema, options.schema);
+    AppendVarint(&created, static_cast<uint64_t>(time(nullptr)));
+    batch.Put(SchemaKey(), schema);
+    batch.Put(CreatedKey(), created);
+    return Write(&batch);
+  }
+  std::string_view rest = *bytes;
+  const std::optional<uint64_t> schema = TakeVarint(&rest);
+  if (!schema || *schema > UINT32_MAX) {
+    return absl::DataLossError(
+        absl::StrFormat("the store %s has an unreadable schema version", dir_.string()));
+  }
+  if (*schema > options.schema) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the store %s has schema %d and this unsprawl knows up to %d: use a newer unsprawl",
+        dir_.string(), *schema, options.schema));
+  }
+  return Migrate(static_cast<uint32_t>(*schema), options);
+}
+
+absl::Status Database::Migrate(uint32_t schema, const DatabaseOptions& options) {
+  for (; schema < options.schema; ++schema) {
+    if (reader_) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "the store %s has the older schema %d: run `unsprawl store migrate` first", dir_.string(),
+          schema));
+    }
+    const Migration* step = nullptr;
+    for (const Migration& migration : options.migrations) {
+      if (migration.from == schema) step = &migration;
+    }
+    if (step == nullptr) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "the store %s has schema %d, from which this unsprawl cannot migrate: scan into a new one",
+          dir_.string(), schema));
+    }
+    rocksdb::WriteBatch batch;
+    RETURN_IF_ERROR(step->run(*this, &batch));
+    std::string next;
+    AppendVarint(&next, schema + 1);
+    batch.Put(SchemaKey(), next);
+    RETURN_IF_ERROR(Write(&batch));
+    RETURN_IF_ERROR(SyncLog());
+  }
+  return absl::OkStatus();
+}
+
+Database::~Database() {
+  std::error_code ignored;
+  if (holds_) fs::remove(dir_ / "holder", ignored);  // while the lock is still ours
+  for (rocksdb::ColumnFamilyHandle* family : families_) {
+    if (db_ != nullptr) db_->DestroyColumnFamilyHandle(family);
+  }
+  db_.reset();
+  if (!reader_dir_.empty()) fs::remove_all(reader_dir_, ignored);
+}
+
+absl::StatusOr<std::optional<std::string>> Database::Get(Family family, std::string_view key,
+                                                         const rocksdb::Snapshot* snapshot) const {
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status = db_->Get(options, this->family(family), ToSlice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  RETURN_IF_ERROR(Translate(status, "reading the store"));
+  return std::optional<std::string>(value.ToString());
+}
+
+absl::Status Database::VisitPrefix(
+    Family family, std::string_view prefix, const rocksdb::Snapshot* snapshot,
+    absl::FunctionRef<absl::Status(std::string_view, std::string_view)> visit) const {
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> row(db_->NewIterator(options, this->family(family)));
+  for (row->Seek(ToSlice(prefix)); row->Valid() && row->key().starts_with(ToSlice(prefix));
+       row->Next()) {
+    RETURN_IF_ERROR(visit(ToView(row->key()), ToView(row->value())));
+  }
+  return Translate(row->status(), "reading the store");
+}
+
+bool Database::Empty(Family family) const {
+  const std::unique_ptr<rocksdb::Iterator> row(
+      db_->NewIterator(rocksdb::ReadOptions(), this->family(family)));
+  row->SeekToFirst();
+  return !row->Valid();
+}
+
+absl::Status Database::Writable() const {
+  if (!reader_) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrFormat("the store %s was opened for reading only", dir_.string()));
+}
+
+absl::Status Database::Write(rocksdb::WriteBatch* batch) {
+  RETURN_IF_ERROR(Writable());
+  return Translate(db_->Write(rocksdb::WriteOptions(), batch), "writing to the store");
+}
+
+absl::StatusOr<std::string> Database::Stage(Family family, SortedRows& rows) {
+  RETURN_IF_ERROR(Writable());
+  CHECK(!rows.empty());
+  rows.Sort();
+  const std::string path =
+      (dir_ / "staging" / absl::StrFormat("%d.sst", staged_files_.fetch_add(1))).string();
+  rocksdb::ColumnFamilyHandle* const handle = this->family(family);
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), db_->GetOptions(handle), handle,
+                                /*invalidate_page_cache=*/false);
+  rocksdb::Status status = writer.Open(path);
+  if (status.ok()) status = rows.WriteTo(writer);
+  if (status.ok()) status = writer.Finish();
+  if (status.ok()) return path;
+  std::error_code ignored;
+  fs::remove(path, ignored);
+  return Translate(status, "writing a file of sorted rows");
+}
+
+absl::Status Database::Ingest(std::vector<Staged> staged) {
+  std::vector<rocksdb::IngestExternalFileArg> arguments;
+  for (Staged& part : staged) {
+    if (part.files.empty()) continue;
+    rocksdb::IngestExternalFileArg argument;
+    argument.column_family = family(part.family);
+    argument.external_files = part.files;
+    argument.options.move_files = true;
+    argument.options.write_global_seqno = false;
+    arguments.push_back(std::move(argument));
+  }
+  if (arguments.empty()) return absl::OkStatus();
+  return Translate(db_->IngestExternalFiles(arguments), "taking sorted rows into the store");
+}
+
+absl::Status Database::SyncLog() {
+  if (reader_) return absl::OkStatus();
+  return Translate(db_->FlushWAL(/*sync=*/true), "syncing the store's log");
+}
+
+absl::Status Database::CatchUp() {
+  return Translate(db_->TryCatchUpWithPrimary(), "reading what was written since");
+}
+
+}  // namespace unsprawl

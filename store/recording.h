@@ -1,0 +1,62 @@
+// The rows of one repository's recording on their way in, and how a replaced generation goes away.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "rocksdb/write_batch.h"
+#include "store/database.h"
+#include "store/ledger.h"
+
+namespace unsprawl {
+
+// Occurrences, their index and commits of one generation, in memory up to a limit and beyond it in
+// sorted files that are not part of the store yet. Nothing is visible, or left behind by a crash,
+// before the whole is taken in. Not thread-safe.
+class RecordingRows {
+ public:
+  RecordingRows(Database& database, uint64_t repository, uint64_t generation, size_t memory_bytes)
+      : database_(database),
+        repository_(repository),
+        generation_(generation),
+        memory_bytes_(memory_bytes) {}
+  ~RecordingRows();  // removes files that were not taken in
+
+  absl::Status Add(const v1::Occurrence& occurrence);
+  absl::Status AddCommits(std::span<const v1::Commit> commits);
+
+  uint64_t repository() const { return repository_; }
+  uint64_t generation() const { return generation_; }
+  uint64_t occurrences() const { return occurrences_; }
+  uint64_t commits() const { return commits_; }
+  bool in_memory() const;  // no files yet
+
+  absl::Status AppendTo(rocksdb::WriteBatch* batch) const;          // when in_memory()
+  absl::StatusOr<std::vector<Database::Staged>> TakeFiles();        // everything, as files
+  size_t rows_in_memory() const;
+
+ private:
+  static constexpr Family kParts[3] = {Family::kOccurrences, Family::kPlaces, Family::kCommits};
+  absl::Status Spill();
+  absl::Status SpillIfFull();
+
+  Database& database_;
+  const uint64_t repository_, generation_;
+  const size_t memory_bytes_;
+  uint64_t occurrences_ = 0, commits_ = 0;
+  std::array<SortedRows, 3> parts_;                  // as kParts
+  std::array<std::vector<std::string>, 3> files_;    // as kParts
+  std::string scratch_;
+};
+
+// Deletes the rows of a generation that its repository no longer shows, and its mark of doom. May be
+// repeated after a crash.
+absl::Status DeleteGeneration(Database& database, uint64_t repository, uint64_t generation);
+
+// DeleteGeneration for every mark of doom left in the store.
+absl::Status DeleteDoomed(Database& database);
+
+}  // namespace unsprawl
