@@ -54,19 +54,31 @@ void EndCollector::Add(uint32_t pattern, uint32_t end) {
   ranges_.push_back({.pattern = pattern, .first = end, .last = end});
 }
 
-std::span<const EndRange> EndCollector::Finish() {
+bool EndCollector::AreOne(const EndRange& range, const EndRange& next, std::string_view text) const {
+  if (range.pattern != next.pattern) return false;
+  if (next.first <= range.last) return true;
+  const uint32_t gap = next.first - range.last;
+  if (reach_[range.pattern] != kUnbounded) return gap <= reach_[range.pattern];
+  return std::memchr(text.data() + range.last, '\n', gap) == nullptr;
+}
+
+uint32_t EndCollector::EarliestStart(const EndRange& range, std::string_view text) const {
+  const uint32_t reach = reach_[range.pattern];
+  if (reach != kUnbounded) return range.first > reach ? range.first - reach : 0;
+  const void* newline = memrchr(text.data(), '\n', range.first);
+  if (newline == nullptr) return 0;
+  return static_cast<uint32_t>(static_cast<const char*>(newline) - text.data()) + 1;
+}
+
+std::span<const EndRange> EndCollector::Finish(std::string_view text) {
   std::sort(ranges_.begin(), ranges_.end());
   size_t kept = 0;
   for (const EndRange& range : ranges_) {
-    if (kept > 0) {
-      EndRange& before = ranges_[kept - 1];
-      if (before.pattern == range.pattern &&
-          (range.first <= before.last || range.first - before.last <= reach_[range.pattern])) {
-        before.last = std::max(before.last, range.last);
-        continue;
-      }
+    if (kept > 0 && AreOne(ranges_[kept - 1], range, text)) {
+      ranges_[kept - 1].last = std::max(ranges_[kept - 1].last, range.last);
+    } else {
+      ranges_[kept++] = range;
     }
-    ranges_[kept++] = range;
   }
   ranges_.resize(kept);
   return ranges_;

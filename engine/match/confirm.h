@@ -2,8 +2,8 @@
 //
 // The law: the matches of a single-line rule are what RE2 finds in each line, from left to right and
 // not overlapping. Searching only around the reported ends gives the same, because Hyperscan reports
-// every end of every possible match and a match is never wider than the rule's reach
-// (docs/delta-scan.md has the proof, and what it says of rules without a greatest width).
+// every end of every possible match and a match is never wider than the rule's reach, nor than its line
+// (docs/delta-scan.md has the proof).
 #pragma once
 
 #include <re2/re2.h>
@@ -21,8 +21,8 @@
 
 namespace unsprawl {
 
-// How far before a reported end a match of a rule without a greatest width is looked for, bytes.
-inline constexpr uint32_t kUnboundedReachBytes = 4096;
+// The reach of a rule whose matches have no greatest width: to the beginning of the line.
+inline constexpr uint32_t kUnbounded = UINT32_MAX;
 // How far from a match one of its rule's keywords may be, within the line, bytes.
 inline constexpr uint64_t kKeywordReachBytes = 4096;
 
@@ -56,16 +56,20 @@ struct EndRange {
 // `[a-z]{20,}` on a minified line reports one per byte. Reused from text to text; not thread-safe.
 class EndCollector {
  public:
-  // `reach` by pattern: the greatest width of a match, bytes.
+  // `reach` by pattern: the greatest width of a match, bytes, or kUnbounded.
   explicit EndCollector(std::vector<uint32_t> reach);
 
   void Start() { ranges_.clear(); }
   void Add(uint32_t pattern, uint32_t end);
-  // Sorted; two ranges of one pattern are more than its reach apart, so that no match belongs to both.
-  std::span<const EndRange> Finish();
-  uint32_t reach(uint32_t pattern) const { return reach_[pattern]; }
+  // Sorted by pattern and place. `text` is what was scanned. No match belongs to two ranges: they are
+  // more than the reach apart, or, for kUnbounded, on different lines.
+  std::span<const EndRange> Finish(std::string_view text);
+  // Where a match that ends in `range` begins at the earliest.
+  uint32_t EarliestStart(const EndRange& range, std::string_view text) const;
 
  private:
+  bool AreOne(const EndRange& range, const EndRange& next, std::string_view text) const;
+
   const std::vector<uint32_t> reach_;
   std::vector<uint32_t> latest_;  // by pattern: index of its range in ranges_, or stale
   std::vector<EndRange> ranges_;

@@ -40,7 +40,6 @@ absl::StatusOr<CompiledPatterns> LoadOrCompile(const std::vector<const Rule*>& r
 ScannedRule::ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& the_scan)
     : rule(index),
       scan(the_scan),
-      reach(the_scan.max_bytes == UINT32_MAX ? kUnboundedReachBytes : the_scan.max_bytes),
       secret_group(the_rule.secret_group),
       regex(the_rule.regex, /*lines=*/the_scan.kind == RuleScan::Kind::kLine),
       anchor(the_rule.anchor, /*lines=*/true),

@@ -44,9 +44,9 @@ struct RuleScan {
     // Line by line: `^` and `$` are (?m), and the regex names no newline. One that is merely among the
     // bytes of [^"], \s or \W is taken out of them, so that no match leaves its line.
     kLine = 1,
-    // Rule::anchor, line by line; then the regex in the text from the anchor's line (of which at most
-    // kAnchorLeadBytes before the anchor's end, or its greatest width) to span_bytes after it. Texts
-    // of one rule that overlap are one.
+    // Rule::anchor, line by line; then the regex in the text from the anchor's line (at most
+    // kAnchorLeadBytes before the anchor's end) to span_bytes after it. Texts that overlap are one.
+    // \A, \z, ^ and $ mean the ends of that text.
     kSpan = 2,
     // Names a newline (\n, (?s)., [\s\S]) or an end of the text (\A, \z, ^ and $ without (?m)): sees
     // the blob as one text. Delta mode scans whole blobs for it, so it is dear.
@@ -59,6 +59,7 @@ struct RuleScan {
   uint32_t max_bytes = 0;  // UINT32_MAX: unbounded
 };
 
+// No anchor may be wider, bytes.
 inline constexpr uint32_t kAnchorLeadBytes = 1024;
 
 // Compiled rules. Immutable, shared by all threads and by forked children.

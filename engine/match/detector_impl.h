@@ -16,7 +16,6 @@ struct ScannedRule {
 
   const uint32_t rule;            // index into Ruleset::rules()
   const RuleScan scan;
-  const uint32_t reach;           // greatest width of what Hyperscan looks for, bytes
   const int secret_group;
   const LazyRegex regex;
   const LazyRegex anchor;         // kSpan only

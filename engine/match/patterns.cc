@@ -37,6 +37,10 @@ absl::Status Measure(const Rule& rule, Candidate* candidate) {
   }
   if (!width.ok()) return Refused(rule, "regex", std::string(width.status().message()));
   if (width->min == 0) return Refused(rule, "regex", "matches the empty string");
+  if (candidate->scan.kind == RuleScan::Kind::kSpan && width->max > kAnchorLeadBytes) {
+    return Refused(rule, "anchor", absl::StrFormat("may match more than %d bytes; use bounded repeats",
+                                                   kAnchorLeadBytes));
+  }
   candidate->scan.min_bytes = width->min;
   candidate->scan.max_bytes = width->max;
   return absl::OkStatus();

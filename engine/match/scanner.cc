@@ -19,7 +19,7 @@ void SortDistinct(std::vector<T>* values) {
 
 std::vector<uint32_t> Reaches(const std::deque<ScannedRule>& rules) {
   std::vector<uint32_t> reaches;
-  for (const ScannedRule& rule : rules) reaches.push_back(rule.reach);
+  for (const ScannedRule& rule : rules) reaches.push_back(rule.scan.max_bytes);
   return reaches;
 }
 
@@ -128,7 +128,7 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
   EndSink sink{ends, stats.candidates};
   Scan(*detector.lines, text, scratch.get(), OnEnd, &sink);
   stats.bytes_scanned += text.size();
-  for (const EndRange& range : ends.Finish()) {
+  for (const EndRange& range : ends.Finish(text)) {
     const ScannedRule& rule = detector.rules[range.pattern];
     if (rule.scan.kind == RuleScan::Kind::kSpan) {
       ConfirmAnchor(rule, text, range, result);
@@ -141,7 +141,7 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
 void BlobScanner::Impl::ConfirmLine(const ScannedRule& rule, std::string_view text,
                                     const EndRange& range, BlobMatches* result) {
   const RE2& re = Ready(rule.regex, rule.secret_group);
-  const uint32_t begin = range.first > rule.reach ? range.first - rule.reach : 0;
+  const uint32_t begin = ends.EarliestStart(range, text);
   stats.confirms += FindAll(re, text, begin, range.last, &groups, [&] {
     const auto start = static_cast<uint64_t>(groups[0].begin() - text.data());
     const std::string_view region = KeywordRegion(text, start, start + groups[0].size());
@@ -154,7 +154,7 @@ void BlobScanner::Impl::ConfirmAnchor(const ScannedRule& rule, std::string_view 
   const RE2& re = rule.anchor.Get();
   CHECK(re.ok());
   groups.resize(1);
-  const uint32_t begin = range.first > rule.reach ? range.first - rule.reach : 0;
+  const uint32_t begin = ends.EarliestStart(range, text);
   stats.confirms += FindAll(re, text, begin, range.last, &groups, [&] {
     result->anchors.push_back(
         {.rule = rule.rule, .end = static_cast<uint64_t>(groups[0].end() - text.data())});
@@ -237,8 +237,7 @@ const ScannedRule& BlobScanner::Impl::ByRule(uint32_t rule) const {
 BlobScanner::Impl::Stretch BlobScanner::Impl::AroundAnchor(const ScannedRule& rule,
                                                            std::string_view content,
                                                            uint64_t anchor_end) const {
-  const uint64_t lead = std::max(rule.reach, kAnchorLeadBytes);
-  uint64_t begin = anchor_end > lead ? anchor_end - lead : 0;
+  uint64_t begin = anchor_end > kAnchorLeadBytes ? anchor_end - kAnchorLeadBytes : 0;
   const void* newline = memrchr(content.data() + begin, '\n', anchor_end - begin);
   if (newline != nullptr) {
     begin = static_cast<uint64_t>(static_cast<const char*>(newline) - content.data()) + 1;
