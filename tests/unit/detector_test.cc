@@ -311,32 +311,6 @@ TEST_F(DetectorTest, CreateWorksWithoutAUsableCacheFolder) {
   EXPECT_FALSE((*detector)->loaded_from_cache());
 }
 
-TEST(Detector, FindsWhatIsTooLargeForHyperscanByAnApproximation) {
-  std::string regex = "start";
-  for (int i = 0; i < 10; ++i) regex += "[a-m]{1,900}[n-z]{1,900}";
-  auto ruleset = Ruleset::Parse("[[rules]]\nid = 'large'\nregex =  + regex + \n", "test");
-  ASSERT_THAT(ruleset, IsOk());
-  auto detector = Detector::Create(*ruleset, {}, {});
-  ASSERT_THAT(detector, IsOk());
-  EXPECT_TRUE((*detector)->scans()[0].prefiltered);
-  std::string base = "one line\nstart";
-  for (int i = 0; i < 9; ++i) base += "abcxyz";
-  base += "\n" + std::string(200, 'a') + "\n";
-  EditedText edited;
-  edited.AddCopy(base, 0, base.size() - 202);
-  edited.AddNew("mz");  // the tenth
-  edited.AddCopy(base, base.size() - 202, 202);
-  BlobScanner scanner(**detector);
-  BlobMatches of_base, delta, full;
-  scanner.ScanFull(base, &of_base);
-  EXPECT_TRUE(of_base.matches.empty());
-  scanner.ScanDelta(edited.content, edited.copies, base.size(), of_base, &delta);
-  scanner.ScanFull(edited.content, &full);
-  ASSERT_EQ(full.matches.size(), 1u);
-  EXPECT_EQ(full.matches[0].start, 9u);
-  EXPECT_EQ(delta.matches, full.matches);
-}
-
 TEST(Detector, NoBuiltinRuleNeedsTheWholeBlobOrAnApproximation) {
   auto ruleset = Ruleset::Builtin();
   ASSERT_THAT(ruleset, IsOk());
