@@ -18,9 +18,8 @@ absl::Status Unreadable(std::string_view what) {
   return absl::DataLossError(absl::StrFormat("the store holds an unreadable row of %s", what));
 }
 
-std::string EncodeMatches(const std::vector<v1::Match>& matches, uint64_t object_bytes) {
+std::string EncodeMatches(const std::vector<v1::Match>& matches) {
   v1::BlobHit hit;
-  hit.set_object_bytes(object_bytes);
   hit.mutable_matches()->Assign(matches.begin(), matches.end());
   return hit.SerializeAsString();
 }
@@ -56,7 +55,8 @@ absl::StatusOr<std::vector<BlobState>> BlobTable::Lookup(std::span<const ObjectI
   RETURN_IF_ERROR(ReadStoredRows(blobs, stored, snapshot->get(), &rows));
   for (size_t i = 0; i < blobs.size(); ++i) {
     if (!rows[i] || (rows[i]->hit && rows[i]->key_epoch != epoch)) continue;
-    states[i] = {rows[i]->hit ? BlobState::Known::kHit : BlobState::Known::kClean, rows[i]->rules};
+    states[i] = {rows[i]->hit ? BlobState::Known::kHit : BlobState::Known::kClean, rows[i]->rules,
+                 rows[i]->bytes};
   }
   return states;
 }
@@ -137,6 +137,7 @@ absl::Status BlobTable::ReadHits(std::span<const ObjectId> blobs, uint32_t epoch
       }
       if (!hit.ParseFromString(*bytes)) return Unreadable("matches");
       hit.set_object_id(std::string(some[i].raw()));
+      hit.set_object_bytes(states[i].bytes);
       visit(hit);
     }
   }
@@ -147,11 +148,14 @@ absl::Status BlobTable::Record(const v1::BlobBatch& batch, RuleListId rules, uin
   RETURN_IF_ERROR(CheckBatch(batch));
   ASSIGN_OR_RETURN(const std::vector<uint64_t> run, rules_.List(rules));
   std::vector<Scanned> scanned;
-  for (size_t at = 0; at < batch.clean().size(); at += ObjectId::kBytes) {
-    scanned.push_back({ObjectId::FromRaw(batch.clean().data() + at), nullptr});
+  const int clean = static_cast<int>(batch.clean().size() / ObjectId::kBytes);
+  scanned.reserve(static_cast<size_t>(clean + batch.hits_size()));
+  for (int i = 0; i < clean; ++i) {
+    scanned.push_back({ObjectId::FromRaw(batch.clean().data() + i * ObjectId::kBytes), nullptr,
+                       i < batch.clean_bytes_size() ? batch.clean_bytes(i) : 0});
   }
   for (const v1::BlobHit& hit : batch.hits()) {
-    scanned.push_back({ObjectId::FromRaw(hit.object_id().data()), &hit});
+    scanned.push_back({ObjectId::FromRaw(hit.object_id().data()), &hit, hit.object_bytes()});
   }
   // Of one blob named twice the last stays, a hit rather than clean.
   const auto by_id = [](const Scanned& a, const Scanned& b) { return a.id < b.id; };
@@ -188,25 +192,25 @@ absl::StatusOr<std::optional<BlobTable::Change>> BlobTable::ChangeOf(
   if (current) {
     ASSIGN_OR_RETURN(known_under, rules_.Union(known->rules, rules));
   }
+  const uint64_t bytes = scanned.bytes != 0 || !known ? scanned.bytes : known->bytes;
   const bool had_matches = known && known->hit;
   if (!had_matches && (scanned.hit == nullptr || scanned.hit->matches().empty())) {
-    if (current && known_under == known->rules) return std::optional<Change>();
-    return std::optional<Change>({scanned.id, {.rules = known_under}, std::nullopt, {}});
+    const BlobRow row{.rules = known_under, .bytes = bytes};
+    if (current && row == *known) return std::optional<Change>();
+    return std::optional<Change>({scanned.id, row, std::nullopt, {}});
   }
 
   v1::BlobHit earlier;
   if (had_matches) {
-    ASSIGN_OR_RETURN(const std::optional<std::string> bytes, ReadMatches(scanned.id));
-    if (!bytes || !earlier.ParseFromString(*bytes)) return Unreadable("matches");
+    ASSIGN_OR_RETURN(const std::optional<std::string> row, ReadMatches(scanned.id));
+    if (!row || !earlier.ParseFromString(*row)) return Unreadable("matches");
   }
   std::vector<v1::Match> before(earlier.matches().begin(), earlier.matches().end());
   std::vector<v1::Match> found;
-  uint64_t object_bytes = earlier.object_bytes();
   if (scanned.hit != nullptr) {
     found.assign(scanned.hit->matches().begin(), scanned.hit->matches().end());
-    if (scanned.hit->object_bytes() != 0) object_bytes = scanned.hit->object_bytes();
   }
-  Change change{scanned.id, {.rules = known_under}, std::string(), {}};
+  Change change{scanned.id, {.rules = known_under, .bytes = bytes}, std::string(), {}};
   if (!current) {  // made with an earlier key: its ids live on only as aliases
     change.aliases = PairIds(before, found);
     before.clear();
@@ -215,7 +219,7 @@ absl::StatusOr<std::optional<BlobTable::Change>> BlobTable::ChangeOf(
   if (!merged.empty()) {
     change.row.hit = true;
     change.row.key_epoch = epoch;
-    change.matches = EncodeMatches(merged, object_bytes);
+    change.matches = EncodeMatches(merged);
   }
   return std::optional<Change>(std::move(change));
 }

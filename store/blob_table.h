@@ -50,6 +50,7 @@ class BlobTable {
   struct Scanned {  // one blob of a batch
     ObjectId id;
     const v1::BlobHit* hit;  // null: clean
+    uint64_t bytes;          // 0: not said
   };
   struct Change {
     ObjectId id;

@@ -137,14 +137,18 @@ std::optional<IncidentState> DecodeIncidentState(const SecretId& secret, std::st
 std::string EncodeBlobRow(const BlobRow& row) {
   std::string bytes;
   AppendVarint(&bytes, static_cast<uint64_t>(row.rules) << 1 | (row.hit ? 1 : 0));
+  AppendVarint(&bytes, row.bytes);
   if (row.hit) AppendVarint(&bytes, row.key_epoch);
   return bytes;
 }
 
 std::optional<BlobRow> DecodeBlobRow(std::string_view bytes) {
   const std::optional<uint64_t> first = TakeVarint(&bytes);
-  if (!first || *first >> 1 > UINT32_MAX) return std::nullopt;
-  BlobRow row{.rules = static_cast<RuleListId>(*first >> 1), .hit = (*first & 1) != 0};
+  const std::optional<uint64_t> content = TakeVarint(&bytes);
+  if (!first || *first >> 1 > UINT32_MAX || !content) return std::nullopt;
+  BlobRow row{.rules = static_cast<RuleListId>(*first >> 1),
+              .hit = (*first & 1) != 0,
+              .bytes = *content};
   if (row.hit) {
     const std::optional<uint64_t> epoch = TakeVarint(&bytes);
     if (!epoch || *epoch > UINT32_MAX) return std::nullopt;

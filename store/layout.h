@@ -22,7 +22,7 @@ inline constexpr uint32_t kSchemaVersion = 1;
 enum class Family : uint8_t {
   kMeta,         // everything small, by a one-byte prefix
   kBlobs,        // blob id → BlobRow
-  kMatches,      // blob id → BlobHit without object_id
+  kMatches,      // blob id → BlobHit without object_id and object_bytes
   kOccurrences,  // secret, repository, generation, sequence → Occurrence without its secret's id
   kPlaces,       // repository, generation, secret, sequence → nothing: the index to delete by
   kCommits,      // repository, generation, commit id → Commit without id
@@ -82,10 +82,12 @@ std::string EncodeIncidentState(const IncidentState& state);  // without its sec
 std::optional<IncidentState> DecodeIncidentState(const SecretId& secret, std::string_view bytes);
 
 // ---- values
-// clean: varint(rules << 1); hit: varint(rules << 1 | 1), varint(key epoch). One byte for most.
+// clean: varint(rules << 1), varint(bytes); hit: varint(rules << 1 | 1), varint(bytes), varint(key
+// epoch). Three or four bytes for most.
 struct BlobRow {
   RuleListId rules = 0;
   bool hit = false;
+  uint64_t bytes = 0;      // of content; 0: not known
   uint32_t key_epoch = 0;  // under which a hit's secret ids were made; 0 when clean
   bool operator==(const BlobRow&) const = default;
 };

@@ -28,6 +28,7 @@ struct BlobState {
   enum class Known : uint8_t { kUnscanned, kClean, kHit };
   Known known = Known::kUnscanned;
   RuleListId rules = 0;  // meaningful unless kUnscanned
+  uint64_t bytes = 0;    // content, as recorded (clean_bytes, object_bytes); 0: never said
 };
 
 // How far one secret had spread when a run ended; a row is kept only when it differs from the last.

@@ -181,7 +181,7 @@ absl::StatusOr<std::vector<BlobState>> MemoryLedger::Lookup(std::span<const Obje
     const auto place = blobs_.find(blobs[i]);
     if (place == blobs_.end() || !Current(place->second)) continue;
     const BlobRow& row = place->second.row;
-    states[i] = {row.hit ? BlobState::Known::kHit : BlobState::Known::kClean, row.rules};
+    states[i] = {row.hit ? BlobState::Known::kHit : BlobState::Known::kClean, row.rules, row.bytes};
   }
   return states;
 }
@@ -199,12 +199,15 @@ void MemoryLedger::RecordBlob(const ObjectId& id, const v1::BlobHit& hit, RuleLi
     earlier.clear();  // their ids are another key's
   }
   const std::vector<v1::Match> merged = MergeMatches(earlier, rule_lists_[rules], found);
-  const uint64_t object_bytes = hit.object_bytes() != 0 ? hit.object_bytes() : blob.hit.object_bytes();
-  blob.row = {.rules = known_under, .hit = !merged.empty(), .key_epoch = merged.empty() ? 0 : epoch()};
+  const uint64_t bytes = hit.object_bytes() != 0 ? hit.object_bytes() : blob.row.bytes;
+  blob.row = {.rules = known_under,
+              .hit = !merged.empty(),
+              .bytes = bytes,
+              .key_epoch = merged.empty() ? 0 : epoch()};
   blob.hit.Clear();
   if (merged.empty()) return;
   blob.hit.set_object_id(std::string(id.raw()));
-  blob.hit.set_object_bytes(object_bytes);
+  blob.hit.set_object_bytes(bytes);
   blob.hit.mutable_matches()->Assign(merged.begin(), merged.end());
 }
 
@@ -214,8 +217,11 @@ absl::Status MemoryLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId ru
   if (rules >= rule_lists_.size()) {
     return absl::InvalidArgumentError(absl::StrFormat("rule list %d is not known", rules));
   }
-  for (size_t at = 0; at < batch.clean().size(); at += ObjectId::kBytes) {
-    RecordBlob(ObjectId::FromRaw(batch.clean().data() + at), v1::BlobHit(), rules);
+  v1::BlobHit clean;
+  const int count = static_cast<int>(batch.clean().size() / ObjectId::kBytes);
+  for (int i = 0; i < count; ++i) {
+    clean.set_object_bytes(i < batch.clean_bytes_size() ? batch.clean_bytes(i) : 0);
+    RecordBlob(ObjectId::FromRaw(batch.clean().data() + i * ObjectId::kBytes), clean, rules);
   }
   for (const v1::BlobHit& hit : batch.hits()) {
     RecordBlob(ObjectId::FromRaw(hit.object_id().data()), hit, rules);
