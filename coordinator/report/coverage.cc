@@ -45,7 +45,7 @@ std::string_view Explain(v1::SkipReason reason) {
   switch (reason) {
     case v1::SKIP_REASON_MISSING: return "named in history but not stored here";
     case v1::SKIP_REASON_IO: return "the system could not read";
-    case v1::SKIP_REASON_DAMAGED: return "damaged";
+    case v1::SKIP_REASON_DAMAGED: return "with damaged content";
     case v1::SKIP_REASON_BASE_MISSING: return "stored as a delta whose base is missing";
     case v1::SKIP_REASON_POISON: return "the scanning process died on";
     case v1::SKIP_REASON_BROKEN_FILE: return "packs, indexes or refs that could not be used";

@@ -159,12 +159,13 @@ std::string ShortenEnd(std::string_view text, size_t columns) {
 }
 
 std::string WithThousands(uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t at = digits.size(); at > 3;) {
-    at -= 3;
-    digits.insert(at, ",");
+  const std::string digits = std::to_string(number);
+  std::string result;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) result.push_back(',');
+    result.push_back(digits[i]);
   }
-  return digits;
+  return result;
 }
 
 std::string HumanBytes(uint64_t bytes) {
@@ -172,7 +173,7 @@ std::string HumanBytes(uint64_t bytes) {
   if (bytes < 1000) return absl::StrFormat("%d bytes", bytes);
   double value = static_cast<double>(bytes) / 1000;
   size_t unit = 0;
-  for (; value >= 999.95 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
+  for (; value >= (unit == 0 ? 999.5 : 999.95) && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
   if (unit == 0) return absl::StrFormat("%.0f kB", value);
   return absl::StrFormat("%.1f %s", value, kUnits[unit]);
 }

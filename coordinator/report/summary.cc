@@ -101,10 +101,12 @@ void Coverage(const ReportInput& input, const CoverageSum& sum, std::string* out
 
 std::string Where(const ShownPlace& place, size_t columns) {
   if (place.path.empty()) return Safe(place.repository->name, columns);
-  const std::string line = absl::StrFormat(":%d", place.line);
+  // The line is that of the introducing commit's file; where the file moved since, it is not known.
+  const bool moved = !place.moved_to.empty();
+  const std::string line = moved ? "" : absl::StrFormat(":%d", place.line);
   const size_t rest = columns - line.size() - 1;
   const std::string repository = Safe(place.repository->name, rest / 2);
-  const std::string path = Safe(place.path, rest - DisplayColumns(repository));
+  const std::string path = Safe(moved ? place.moved_to : place.path, rest - DisplayColumns(repository));
   return absl::StrFormat("%s:%s%s", repository, path, line);
 }
 
