@@ -319,7 +319,10 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
                        const ShardResources& resources) {
   const std::vector<ObjectNumber> avoid =
       ValidAvoid(shard.avoid(), shard.avoid_objects(), *resources.store);
-  VisitOptions options = {.full_mode = shard.full_mode(), .now = shard.now(), .avoid = avoid};
+  VisitOptions options;
+  options.full_mode = shard.full_mode();
+  options.now = shard.now();
+  options.avoid = avoid;
   if (shard.key().size() != options.key.bytes.size()) {
     return absl::InvalidArgumentError("a shard came without the key for its ids");
   }
