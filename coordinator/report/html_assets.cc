@@ -73,7 +73,7 @@ code, .name { unicode-bidi: isolate; overflow-wrap: anywhere; }
   display: block; font-size: 2rem; line-height: 1.2; font-weight: 650; letter-spacing: -.03em;
   font-variant-numeric: tabular-nums;
 }
-.cards .value.date { font-size: 1.45rem; line-height: 1.65; }
+.cards .value.date { font-size: 1.3rem; line-height: 1.85; white-space: nowrap; }
 .cards .label { display: block; font-weight: 600; }
 .cards .soft { display: block; font-size: .875rem; overflow-wrap: anywhere; }
 .levels { margin-top: .9rem; }
@@ -104,6 +104,7 @@ th, td { text-align: left; padding: .5rem .75rem; vertical-align: top; border-bo
 tbody tr:last-child td { border-bottom: 0; }
 th { font-size: .825rem; color: var(--soft); font-weight: 600; white-space: nowrap; }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th:first-child, td:first-child { min-width: 10rem; }
 td.bar { width: 16%; min-width: 5rem; vertical-align: middle; }
 td.bar svg { display: block; width: 100%; height: 8px; border-radius: 4px; }
 th button {
@@ -132,6 +133,9 @@ th[aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
 .incident .where { grid-column: 2; overflow-wrap: anywhere; }
 .incident .when { text-align: right; font-size: .875rem; color: var(--soft); white-space: nowrap; }
 .incident .detail { padding: 0 1.25rem 1rem; border-top: 1px solid var(--line); }
+.incident .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .15rem 1rem; font-size: .925rem; }
+.incident .facts div { display: contents; }
+.incident .facts dd { overflow-wrap: anywhere; }
 .incident .detail .scroll { border: 1px solid var(--line); border-radius: 8px; }
 .incident:target { border-color: var(--accent); box-shadow: 0 0 0 2px var(--accent); }
 @media (max-width: 46rem) {

@@ -87,10 +87,8 @@ std::string ScoreText(const Incident& incident) {
 
 void WriteFacts(const Incident& incident, HtmlWriter* html) {
   html->Raw("<dl class=\"facts\">");
-  Fact("Id", incident.Id(), html);
-  Fact("Rule", incident.rule->id, html);
   if (!incident.rule->description.empty()) Fact("What", incident.rule->description, html);
-  Fact("Provider", incident.rule->provider, html);
+  Fact("Rule", absl::StrFormat("%s (%s)", incident.rule->id, incident.rule->provider), html);
   Fact("State", incident.open() ? "open" : "removed from all tips, not thereby revoked", html);
   Fact("Confidence", absl::StrFormat("%.2f", incident.confidence), html);
   if (!incident.doubt.empty()) Fact("Doubt", incident.doubt, html);
@@ -104,6 +102,7 @@ void WriteFacts(const Incident& incident, HtmlWriter* html) {
                        Counted(incident.repositories, "repository", "repositories"),
                        Counted(incident.authors, "author", "authors")),
        html);
+  Fact("Id", incident.Id(), html);
   html->Raw("</dl>");
 }
 

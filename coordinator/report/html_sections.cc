@@ -27,8 +27,10 @@ void WriteCoverageFacts(const ReportInput& input, const CoverageSum& coverage, H
   Fact("Repositories", WithThousands(coverage.repositories), html);
   Fact("Refs", WithThousands(coverage.refs), html);
   Fact("Commits", WithThousands(coverage.commits), html);
-  Fact("Blobs scanned", WithThousands(coverage.blobs_scanned), html);
-  Fact("of", WithThousands(coverage.blobs), html);
+  Fact("Blobs",
+       absl::StrFormat("%s of %s", WithThousands(coverage.blobs_scanned),
+                       WithThousands(coverage.blobs)),
+       html);
   Fact("Content", HumanBytes(coverage.bytes), html);
   Fact("Rules", WithThousands(input.ruleset->rules().size()), html);
   html->Raw("</dl>");
@@ -187,8 +189,8 @@ void WriteCardsSection(const CoverageSum& coverage, const PassTotals& pass,
   Card("In HEAD", WithThousands(all.in_head), "on a default branch now", false, html);
   Card("Removed", WithThousands(all.incidents - all.open), "from all tips; not thereby revoked", false,
        html);
-  Card("Repositories affected", WithThousands(overview.repositories().size()),
-       absl::StrFormat("of %s", WithThousands(coverage.repositories)), false, html);
+  Card("Repositories", WithThousands(overview.repositories().size()),
+       absl::StrFormat("of %s hold a secret", WithThousands(coverage.repositories)), false, html);
   Card("Places", WithThousands(all.places), "introductions of a secret", false, html);
   if (overview.oldest_open()) {
     Card("Oldest open", FormatDay(overview.oldest_open()->author_time),
@@ -222,7 +224,7 @@ void WriteTypesSection(const Overview& overview, HtmlWriter* html) {
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">Open</th>")
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">In HEAD</th>")
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">Places</th>")
-      .Raw("<th scope=\"col\">Share</th></tr></thead><tbody>\n");
+      .Raw("<th scope=\"col\">Compared</th></tr></thead><tbody>\n");
   const uint64_t most = MostIncidents(types);
   for (size_t i = 0; i < std::min(types.size(), kTypeRows); ++i) {
     const Rule& rule = *types[i].key;
@@ -261,7 +263,7 @@ void WriteRepositoriesSection(const CoverageSum& coverage, const Overview& overv
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">In HEAD</th>")
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">Places</th>")
       .Raw("<th scope=\"col\" class=\"n\" data-sort=\"number\">Commits</th>")
-      .Raw("<th scope=\"col\">Share</th></tr></thead><tbody>\n");
+      .Raw("<th scope=\"col\">Compared</th></tr></thead><tbody>\n");
   const uint64_t most = MostIncidents(repositories);
   for (size_t i = 0; i < std::min(repositories.size(), kRepositoryRows); ++i) {
     const RepositoryOutcome& repository = *repositories[i].key;
