@@ -1,0 +1,129 @@
+#include "engine/history/history_log.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/git/parallel.h"
+
+namespace unsprawl {
+namespace {
+
+uint64_t Prefix(const ObjectId& id) {
+  uint64_t prefix;
+  std::memcpy(&prefix, id.bytes.data(), sizeof(prefix));
+  return prefix;
+}
+
+bool Before(const ObjectSkip& a, const ObjectSkip& b) {
+  if (a.id != b.id) return a.id < b.id;
+  if (a.fault != b.fault) return a.fault < b.fault;
+  return a.type != b.type ? a.type < b.type : a.detail < b.detail;
+}
+
+}  // namespace
+
+NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets)
+    : nodes_(store.size(), 0) {
+  const auto add = [&](ObjectType type, NodeKind kind) {
+    const uint32_t first = static_cast<uint32_t>(numbers_.size());
+    for (ObjectNumber object = 0; object < store.size(); ++object) {
+      if (store.type(object) != type) continue;
+      const uint32_t index = static_cast<uint32_t>(numbers_.size()) - first;
+      nodes_[object] = static_cast<uint32_t>(kind) << 29 | index;
+      numbers_.push_back(object);
+    }
+    return static_cast<uint32_t>(numbers_.size()) - first;
+  };
+  commits_ = add(ObjectType::kCommit, NodeKind::kCommit);
+  trees_ = add(ObjectType::kTree, NodeKind::kTree);
+  add(ObjectType::kTag, NodeKind::kTag);
+  numbers_.shrink_to_fit();
+  for (uint32_t i = 0; i < targets.size(); ++i) {
+    const std::optional<ObjectNumber> object = store.Find(targets[i]);
+    if (!object || at(*object).kind != NodeKind::kOther) continue;
+    nodes_[*object] = static_cast<uint32_t>(NodeKind::kTarget) << 29 | i;
+  }
+}
+
+void SkipLog::Add(const ObjectId& id, ObjectType type, ObjectFault fault, std::string_view detail) {
+  seen_.push_back(Prefix(id));
+  if (seen_.size() >= compact_at_) Compact();
+  if (last_listed_ && *last_listed_ < id) return;
+  listed_.push_back({.id = id, .type = type, .fault = fault, .object_bytes = 0,
+                     .detail = std::string(detail)});
+  if (listed_.size() >= 2 * kMaxListed) CompactListed();
+}
+
+void SkipLog::Compact() {
+  std::sort(seen_.begin(), seen_.end());
+  seen_.erase(std::unique(seen_.begin(), seen_.end()), seen_.end());
+  compact_at_ = std::max<size_t>(4096, 2 * seen_.size());
+}
+
+void SkipLog::CompactListed() {
+  std::sort(listed_.begin(), listed_.end(), Before);
+  listed_.erase(std::unique(listed_.begin(), listed_.end(),
+                            [](const ObjectSkip& a, const ObjectSkip& b) { return a.id == b.id; }),
+                listed_.end());
+  if (listed_.size() < kMaxListed) return;
+  listed_.resize(kMaxListed);
+  last_listed_ = listed_.back().id;
+}
+
+void SkipLog::Merge(SkipLog&& other) {
+  seen_.insert(seen_.end(), other.seen_.begin(), other.seen_.end());
+  listed_.insert(listed_.end(), std::make_move_iterator(other.listed_.begin()),
+                 std::make_move_iterator(other.listed_.end()));
+  Compact();
+  CompactListed();
+}
+
+uint64_t SkipLog::CountDistinct() {
+  Compact();
+  return seen_.size();
+}
+
+std::vector<ObjectSkip> SkipLog::List() {
+  CompactListed();
+  return listed_;
+}
+
+HistoryLog::HistoryLog(const NodeTable& nodes, int thread_count)
+    : commits(nodes.commits()),
+      tree_base(nodes.trees(), kNone),
+      tree_words(nodes.trees(), 0),
+      tree_thread(nodes.trees(), kUnread),
+      tag_targets(nodes.tags()),
+      tag_read(nodes.tags(), 0),
+      threads(static_cast<size_t>(thread_count)) {}
+
+void HistoryLog::UnifyNames(int thread_count) {
+  for (const ThreadLog& log : threads) {
+    for (uint32_t i = 0; i < log.names.size(); ++i) names.push_back(log.names.at(i));
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::vector<std::vector<uint32_t>> renumbered(threads.size());
+  for (size_t t = 0; t < threads.size(); ++t) {
+    renumbered[t].resize(threads[t].names.size());
+    for (uint32_t i = 0; i < renumbered[t].size(); ++i) {
+      const auto at = std::lower_bound(names.begin(), names.end(), threads[t].names.at(i));
+      renumbered[t][i] = static_cast<uint32_t>(at - names.begin());
+    }
+  }
+  ParallelFor(thread_count, tree_thread.size(), 4096, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t tree = begin; tree < end; ++tree) {
+      const uint8_t thread = tree_thread[tree];
+      if (thread == kUnread) continue;
+      uint32_t* words = &threads[thread].pool[tree_words[tree]];
+      TreeEntry* changes = reinterpret_cast<TreeEntry*>(words + 1);
+      for (uint32_t i = 0; i < words[0]; ++i) {
+        changes[i].key = renumbered[thread][changes[i].key >> 1] << 1 | (changes[i].key & 1);
+      }
+      std::sort(changes, changes + words[0],
+                [](const TreeEntry& a, const TreeEntry& b) { return a.key < b.key; });
+    }
+  });
+}
+
+}  // namespace unsprawl

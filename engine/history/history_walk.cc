@@ -1,0 +1,136 @@
+#include "engine/history/history_walk.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "engine/base/status.h"
+#include "engine/history/commit_parser.h"
+#include "engine/history/tree_reader.h"
+
+namespace unsprawl {
+namespace {
+
+class HistoryVisitor : public WalkVisitor {
+ public:
+  HistoryVisitor(const ObjectStore& store, const NodeTable& nodes, std::span<const ObjectId> shallow,
+                 uint8_t thread, HistoryLog& log)
+      : store_(store),
+        nodes_(nodes),
+        shallow_(shallow),
+        thread_(thread),
+        log_(log),
+        own_(log.threads[thread]),
+        trees_(store, nodes, own_) {}
+
+  void Visit(const WalkedObject& object) override {
+    const Node node = nodes_.at(object.number);
+    if (node.kind == NodeKind::kTree) {
+      uint32_t base = kNone;
+      const uint32_t words = trees_.Read(object, node.index, base);
+      if (!object.wanted) return;  // another thread notes it
+      log_.tree_base[node.index] = base;
+      log_.tree_words[node.index] = words;
+      log_.tree_thread[node.index] = thread_;
+    } else if (!object.wanted) {
+      return;
+    } else if (node.kind == NodeKind::kCommit) {
+      ReadCommit(object, log_.commits[node.index]);
+    } else {
+      ReadTag(object, node.index);
+    }
+  }
+
+  void Skip(ObjectNumber, const ObjectSkip& skip) override {
+    own_.skips.Add(skip.id, skip.type, skip.fault, skip.detail);
+  }
+
+ private:
+  void ReadCommit(const WalkedObject& object, HistoryLog::Commit& row) {
+    ParseCommit(object.content, parsed_);
+    const ObjectId id = store_.id(object.number);
+    row.author_time = parsed_.author_time;
+    row.committer_time = parsed_.committer_time;
+    row.author_offset = static_cast<int16_t>(parsed_.author_offset);
+    row.author = AddIdentity(parsed_.author);
+    row.tree = parsed_.tree ? FindNode(*parsed_.tree, NodeKind::kTree) : kNone;
+    if (!parsed_.tree) {
+      own_.skips.Add(id, ObjectType::kCommit, ObjectFault::kDamaged, "a commit without a tree");
+    }
+    if (std::binary_search(shallow_.begin(), shallow_.end(), id)) parsed_.parents.clear();
+    row.words = static_cast<uint32_t>(own_.pool.size());
+    own_.pool.push_back(0);
+    for (const ObjectId& parent : parsed_.parents) {
+      const uint32_t index = FindNode(parent, NodeKind::kCommit);
+      if (index == kNone) continue;
+      own_.pool.push_back(index);
+      ++own_.pool[row.words];
+    }
+    own_.pool.push_back(static_cast<uint32_t>(parsed_.co_authors.size()));
+    for (const Identity& who : parsed_.co_authors) own_.pool.push_back(AddIdentity(who));
+    row.thread = thread_;
+  }
+
+  void ReadTag(const WalkedObject& object, uint32_t tag) {
+    const std::optional<ObjectId> target = ParseTagTarget(object.content);
+    if (target) {
+      log_.tag_targets[tag] = *target;
+      log_.tag_read[tag] = 1;
+    } else {
+      own_.skips.Add(store_.id(object.number), ObjectType::kTag, ObjectFault::kDamaged,
+                     "a tag that names no object");
+    }
+  }
+
+  uint32_t AddIdentity(const Identity& who) {
+    identity_.assign(who.name);
+    identity_ += '\0';
+    identity_ += who.email;
+    return own_.identities.Add(identity_);
+  }
+
+  // The index of a tree or commit that a commit names, or kNone and a skip.
+  uint32_t FindNode(const ObjectId& id, NodeKind kind) {
+    const std::optional<ObjectNumber> object = store_.Find(id);
+    if (!object) {
+      own_.skips.Add(id, kind == NodeKind::kTree ? ObjectType::kTree : ObjectType::kCommit,
+                     ObjectFault::kMissing, "named by a commit, stored nowhere");
+      return kNone;
+    }
+    const Node node = nodes_.at(*object);
+    if (node.kind == kind) return node.index;
+    own_.skips.Add(id, store_.type(*object), ObjectFault::kDamaged,
+                   kind == NodeKind::kTree ? "named as a commit's tree, but it is none"
+                                           : "named as a commit's parent, but it is no commit");
+    return kNone;
+  }
+
+  const ObjectStore& store_;
+  const NodeTable& nodes_;
+  const std::span<const ObjectId> shallow_;
+  const uint8_t thread_;
+  HistoryLog& log_;
+  ThreadLog& own_;
+  TreeReader trees_;
+  ParsedCommit parsed_;
+  std::string identity_;
+};
+
+}  // namespace
+
+absl::Status WalkHistory(const ObjectStore& store, const NodeTable& nodes,
+                         std::span<const ObjectId> shallow, std::span<const ObjectNumber> avoid,
+                         const WalkOptions& options, HistoryLog& log) {
+  CHECK(log.threads.size() == static_cast<size_t>(options.threads));
+  std::vector<std::unique_ptr<WalkVisitor>> visitors;
+  for (size_t t = 0; t < log.threads.size(); ++t) {
+    visitors.push_back(std::make_unique<HistoryVisitor>(store, nodes, shallow,
+                                                        static_cast<uint8_t>(t), log));
+  }
+  Walk(store, nodes.numbers(), avoid, options, visitors);
+  if (options.stop != nullptr && options.stop->load()) return absl::CancelledError("stopped");
+  log.UnifyNames(options.threads);
+  return absl::OkStatus();
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,348 @@
+#include "engine/history/locate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <tuple>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+#include "engine/history/commit_diff.h"
+#include "engine/history/commit_graph.h"
+#include "engine/history/head_facts.h"
+#include "engine/history/history_walk.h"
+#include "engine/history/lifetimes.h"
+#include "engine/history/mailmap.h"
+#include "engine/history/presence.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr int kMaxTagDepth = 100;           // tags of tags
+constexpr uint64_t kMaxMailmapBytes = 4 << 20;
+
+using Clock = std::chrono::steady_clock;
+
+// Adds the time since the last call to one of LocateTimes.
+class Stopwatch {
+ public:
+  void Lap(double* seconds) {
+    const Clock::time_point now = Clock::now();
+    if (seconds != nullptr) *seconds += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+
+ private:
+  Clock::time_point last_ = Clock::now();
+};
+
+std::vector<ObjectId> BlobsOf(std::span<const LocateTarget> targets) {
+  std::vector<ObjectId> blobs;
+  blobs.reserve(targets.size());
+  for (const LocateTarget& target : targets) blobs.push_back(target.blob);
+  return blobs;
+}
+
+// Makes CommitRows of what the walk noted, with names from the mailmap.
+class RowMaker {
+ public:
+  RowMaker(const ObjectStore& store, const NodeTable& nodes, const HistoryLog& log,
+           const CommitGraph& graph, const Mailmap& mailmap)
+      : store_(store), nodes_(nodes), log_(log), graph_(graph) {
+    for (const ThreadLog& thread : log.threads) {
+      std::vector<Person>& people = people_.emplace_back(thread.identities.size());
+      for (uint32_t i = 0; i < people.size(); ++i) {
+        const std::string_view both = thread.identities.at(i);
+        const size_t zero = both.rfind('\0');
+        people[i] = {std::string(both.substr(0, zero)), std::string(both.substr(zero + 1))};
+        mailmap.Resolve(people[i].name, people[i].email);
+      }
+    }
+  }
+
+  void Fill(uint32_t commit, CommitRow& row) const {
+    const HistoryLog::Commit& noted = log_.commits[commit];
+    const std::vector<Person>& people = people_[noted.thread];
+    row.id = store_.id(nodes_.commit(commit));
+    row.author_time = noted.author_time;
+    row.committer_time = noted.committer_time;
+    row.author_offset = noted.author_offset;
+    row.author_name = people[noted.author].name;
+    row.author_email = people[noted.author].email;
+    row.co_authors.clear();
+    for (const uint32_t who : log_.CoAuthors(commit)) {
+      row.co_authors.push_back(absl::StrFormat("%s <%s>", people[who].name, people[who].email));
+    }
+    row.reachable = graph_.reachable(commit);
+  }
+
+ private:
+  struct Person {
+    std::string name, email;
+  };
+  const ObjectStore& store_;
+  const NodeTable& nodes_;
+  const HistoryLog& log_;
+  const CommitGraph& graph_;
+  std::vector<std::vector<Person>> people_;  // by thread, identity
+};
+
+// One call of Locate: what its steps share.
+class Locator {
+ public:
+  Locator(const ObjectStore& store, const RepositoryState& state,
+          std::span<const LocateTarget> targets, const LocateOptions& options)
+      : store_(store),
+        state_(state),
+        targets_(targets),
+        options_(options),
+        nodes_(store, BlobsOf(targets)),
+        log_(nodes_, options.walk.threads) {
+    for (const LocateTarget& target : targets) secrets_.emplace_back(target.secrets);
+  }
+
+  absl::StatusOr<LocateResult> Run(absl::FunctionRef<void(const CommitRow&)> on_commit) {
+    LocateTimes* const times = options_.times;
+    Stopwatch watch;
+    RETURN_IF_ERROR(WalkHistory(store_, nodes_, state_.shallow, options_.avoid, options_.walk, log_));
+    CollectCounts();
+    FindTips();
+    const CommitGraph graph(log_, tip_commits_);
+    watch.Lap(times ? &times->walk : nullptr);
+
+    const MarkedTrees trees(log_, static_cast<uint32_t>(targets_.size()));
+    watch.Lap(times ? &times->mark : nullptr);
+
+    Events events = DiffCommits(log_, graph, trees, secrets_, nodes_, store_,
+                                {.threads = options_.walk.threads,
+                                 .stop = options_.walk.stop,
+                                 .max_events_per_commit = options_.max_events_per_commit});
+    if (Stopped()) return absl::CancelledError("stopped");
+    const std::vector<Life> lives = FollowEvents(events, log_, graph, trees, secrets_);
+    watch.Lap(times ? &times->diff : nullptr);
+
+    const RowMaker rows(store_, nodes_, log_, graph, ReadHead());
+    const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
+                                            {}, events.paths);
+    ReportCommits(graph, rows, on_commit);
+    MakePlaces(lives, events, graph, rows, presence);
+    AddHomelessTargets(presence);
+    result_.skips = skips_.List();
+    result_.skips_total = skips_.CountDistinct();
+    AddTruncations(events, presence);
+    watch.Lap(times ? &times->rest : nullptr);
+    return std::move(result_);
+  }
+
+ private:
+  bool Stopped() const { return options_.walk.stop != nullptr && options_.walk.stop->load(); }
+
+  void CollectCounts() {
+    std::vector<uint64_t> gitlinks;
+    for (ThreadLog& thread : log_.threads) {
+      skips_.Merge(std::move(thread.skips));
+      gitlinks.insert(gitlinks.end(), thread.gitlinks.begin(), thread.gitlinks.end());
+      thread.gitlinks = {};
+    }
+    std::sort(gitlinks.begin(), gitlinks.end());
+    result_.submodules = static_cast<uint64_t>(
+        std::unique(gitlinks.begin(), gitlinks.end()) - gitlinks.begin());
+  }
+
+  // Follows tags from `id` to what they name. Nullopt: a blob that is no target, or nothing usable.
+  std::optional<Tip> Peel(ObjectId id, bool required) {
+    for (int depth = 0; depth < kMaxTagDepth; ++depth) {
+      const std::optional<ObjectNumber> object = store_.Find(id);
+      if (!object) {
+        if (required) {
+          skips_.Add(id, ObjectType::kUnknown, ObjectFault::kMissing,
+                     "named by a ref or a tag, stored nowhere");
+        }
+        return std::nullopt;
+      }
+      const Node node = nodes_.at(*object);
+      switch (node.kind) {
+        case NodeKind::kCommit: return Tip{Tip::kCommit, node.index};
+        case NodeKind::kTree: return Tip{Tip::kTree, node.index};
+        case NodeKind::kTarget: return Tip{Tip::kTarget, node.index};
+        case NodeKind::kOther: return std::nullopt;
+        case NodeKind::kTag: break;
+      }
+      if (!log_.tag_read[node.index]) return std::nullopt;
+      id = log_.tag_targets[node.index];
+    }
+    return std::nullopt;
+  }
+
+  void FindTips() {
+    if (state_.head_target.size() == ObjectId::kBytes) {
+      head_ = Peel(ObjectId::FromRaw(state_.head_target.data()), true);
+      if (head_ && head_->kind == Tip::kCommit) tip_commits_.push_back(head_->index);
+    }
+    for (const Ref& ref : state_.refs) {
+      const std::optional<Tip> tip = Peel(ref.target, true);
+      if (!tip) continue;
+      tips_.push_back(*tip);
+      if (tip->kind == Tip::kCommit) tip_commits_.push_back(tip->index);
+    }
+    // Tags that no ref leads to may name what is missing, too; all others were followed.
+  }
+
+  // Fills the facts at HEAD; returns its mailmap.
+  Mailmap ReadHead() {
+    if (!head_ || head_->kind != Tip::kCommit) return Mailmap();
+    const uint32_t tree = log_.commits[head_->index].tree;
+    if (tree == kNone) return Mailmap();
+    HeadFacts facts = ReadHeadFacts(store_, nodes_.tree(tree));
+    result_.head_extensions = std::move(facts.extensions);
+    result_.head_codeowners_path = std::move(facts.codeowners_path);
+    if (!facts.mailmap) return Mailmap();
+    const absl::StatusOr<std::string> text = store_.Read(*facts.mailmap);
+    if (!text.ok() || text->size() > kMaxMailmapBytes) return Mailmap();
+    return Mailmap(*text);
+  }
+
+  void ReportCommits(const CommitGraph& graph, const RowMaker& rows,
+                     absl::FunctionRef<void(const CommitRow&)> on_commit) {
+    CommitRow row;
+    for (uint32_t commit = 0; commit < graph.size(); ++commit) {
+      if (!graph.reachable(commit)) continue;
+      ++result_.commits_reachable;
+      rows.Fill(commit, row);
+      on_commit(row);
+    }
+  }
+
+  // Numbers the commits that lives name, in order of (committer_time, id), and makes their rows.
+  absl::flat_hash_map<uint32_t, uint32_t> MakeCommitRows(const std::vector<Life>& lives,
+                                                         const RowMaker& rows) {
+    std::vector<uint32_t> named;
+    for (const Life& life : lives) {
+      named.push_back(life.commit);
+      named.insert(named.end(), life.removals.begin(), life.removals.end());
+    }
+    std::sort(named.begin(), named.end());
+    named.erase(std::unique(named.begin(), named.end()), named.end());
+    std::sort(named.begin(), named.end(), [&](uint32_t a, uint32_t b) {
+      const int64_t s = log_.commits[a].committer_time, t = log_.commits[b].committer_time;
+      return s != t ? s < t : store_.id(nodes_.commit(a)) < store_.id(nodes_.commit(b));
+    });
+    absl::flat_hash_map<uint32_t, uint32_t> numbers;
+    result_.commits.resize(named.size());
+    for (uint32_t i = 0; i < named.size(); ++i) {
+      numbers[named[i]] = i;
+      rows.Fill(named[i], result_.commits[i]);
+    }
+    return numbers;
+  }
+
+  Presence PresenceOf(const Life& life, const CommitGraph& graph, const TipPresence& tips) const {
+    Presence best = graph.reachable(life.commit) ? Presence::kHistory : Presence::kUnreachable;
+    if (tips.is_tip[life.target]) best = std::min(best, Presence::kBranch);
+    for (const uint32_t path : life.paths) {
+      const auto found = tips.locations.find(uint64_t{life.secret} << 32 | path);
+      if (found != tips.locations.end()) best = std::min(best, found->second);
+    }
+    return best;
+  }
+
+  void MakePlaces(const std::vector<Life>& all_lives, const Events& events, const CommitGraph& graph,
+                  const RowMaker& rows, const TipPresence& tips) {
+    const size_t count = std::min<size_t>(all_lives.size(), options_.max_places);
+    places_dropped_ = all_lives.size() - count;
+    const std::vector<Life> lives(all_lives.begin(), all_lives.begin() + static_cast<ptrdiff_t>(count));
+    const absl::flat_hash_map<uint32_t, uint32_t> numbers = MakeCommitRows(lives, rows);
+    for (const Life& life : lives) {
+      Place& place = result_.places.emplace_back();
+      place.secret = life.secret;
+      place.target = life.target;
+      place.commit = numbers.at(life.commit);
+      for (const uint32_t path : life.paths) place.paths.push_back(events.paths.Render(path, log_.names));
+      for (const uint32_t commit : life.removals) place.removals.push_back(numbers.at(commit));
+      std::sort(place.removals.begin(), place.removals.end());
+      place.removals.erase(std::unique(place.removals.begin(), place.removals.end()),
+                           place.removals.end());
+      place.presence = PresenceOf(life, graph, tips);
+    }
+    // Rows are in order of (committer_time, id), so their numbers stand for both.
+    std::stable_sort(result_.places.begin(), result_.places.end(), [](const Place& a, const Place& b) {
+      return std::tie(a.secret, a.commit, a.paths, a.target) <
+             std::tie(b.secret, b.commit, b.paths, b.target);
+    });
+  }
+
+  // Targets that no commit's tree holds: dangling, or named by a ref.
+  void AddHomelessTargets(const TipPresence& tips) {
+    bool added = false;
+    for (uint32_t target = 0; target < targets_.size(); ++target) {
+      if (tips.in_commit[target]) continue;
+      const std::optional<ObjectNumber> object = store_.Find(targets_[target].blob);
+      if (!object || nodes_.at(*object).kind != NodeKind::kTarget) continue;
+      for (const uint32_t secret : targets_[target].secrets) {
+        Place& place = result_.places.emplace_back();
+        place.secret = secret;
+        place.target = target;
+        place.presence = tips.at_tip[target] ? Presence::kBranch : Presence::kUnreachable;
+        added = true;
+      }
+    }
+    if (!added) return;
+    std::stable_sort(result_.places.begin(), result_.places.end(), [](const Place& a, const Place& b) {
+      return std::tie(a.secret, a.commit) < std::tie(b.secret, b.commit);
+    });
+  }
+
+  void AddTruncations(const Events& events, const TipPresence& tips) {
+    const auto add = [&](const ObjectId& id, ObjectType type, std::string detail) {
+      result_.skips.push_back({.id = id, .type = type, .fault = ObjectFault::kTooLarge,
+                               .object_bytes = 0, .detail = std::move(detail)});
+    };
+    std::vector<ObjectId> truncated;
+    for (const uint32_t commit : events.truncated) truncated.push_back(store_.id(nodes_.commit(commit)));
+    std::sort(truncated.begin(), truncated.end());
+    if (truncated.size() > SkipLog::kMaxListed) truncated.resize(SkipLog::kMaxListed);
+    for (const ObjectId& id : truncated) {
+      add(id, ObjectType::kCommit,
+          absl::StrFormat("the commit changes secrets at more than %d paths; the rest is not listed",
+                          options_.max_events_per_commit));
+    }
+    if (tips.truncated) {
+      add({}, ObjectType::kTree, "the trees of the tips have too many paths; presence is not complete");
+    }
+    if (places_dropped_ > 0) {
+      add({}, ObjectType::kUnknown,
+          absl::StrFormat("%d places beyond the first %d are not listed", places_dropped_,
+                          options_.max_places));
+    }
+  }
+
+  const ObjectStore& store_;
+  const RepositoryState& state_;
+  const std::span<const LocateTarget> targets_;
+  const LocateOptions& options_;
+  const NodeTable nodes_;
+  HistoryLog log_;
+  std::vector<std::span<const uint32_t>> secrets_;  // of each target
+  SkipLog skips_;
+  std::optional<Tip> head_;
+  std::vector<Tip> tips_;
+  std::vector<uint32_t> tip_commits_;
+  uint64_t places_dropped_ = 0;
+  LocateResult result_;
+};
+
+}  // namespace
+
+absl::StatusOr<LocateResult> Locate(const ObjectStore& store, const RepositoryState& state,
+                                    std::span<const LocateTarget> targets,
+                                    const LocateOptions& options,
+                                    absl::FunctionRef<void(const CommitRow&)> on_commit) {
+  if (store.size() > NodeTable::kMaxObjects) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "%d objects in one repository; at most %d can be located", store.size(),
+        NodeTable::kMaxObjects));
+  }
+  return Locator(store, state, targets, options).Run(on_commit);
+}
+
+}  // namespace unsprawl

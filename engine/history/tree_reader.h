@@ -1,0 +1,81 @@
+// Reads trees as deltas of trees: only the entries that a delta touched are parsed and looked up, all
+// others are taken over from the base.
+//
+// Why this is exact: an entry that lies wholly within a copy, and begins at a byte where an entry of
+// the base begins, is that entry of the base. Every distinct entry of a repository is so seen at least
+// once, in the first tree that has it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/git/walk.h"
+#include "engine/history/history_log.h"
+#include "engine/history/tree_entry.h"
+
+namespace unsprawl {
+
+// One per thread of the walk; not thread-safe.
+class TreeReader {
+ public:
+  TreeReader(const ObjectStore& store, const NodeTable& nodes, ThreadLog& log);
+
+  // Notes the change from `object`'s base in the log, and for entries seen for the first time what is
+  // missing or a submodule. `tree` is the dense number of the object. Sets `base` to that of the tree
+  // which the noted change builds on, or kNone. Returns where its words begin in the pool.
+  // A malformed tree counts up to its first bad byte and is a skip. Of an object that is not wanted
+  // (another thread notes it) only what deltas upon it need is remembered.
+  uint32_t Read(const WalkedObject& object, uint32_t tree, uint32_t& base);
+
+ private:
+  // An entry that matters, in a live tree.
+  struct Kept {
+    uint32_t entry;  // its place among all entries
+    uint32_t key;
+    uint32_t child;
+  };
+  // What is remembered of a tree while deltas upon it may still come.
+  struct Live {
+    uint32_t tree = kNone;
+    bool sorted = true;            // strictly, as git sorts: then no name comes twice
+    std::vector<uint32_t> starts;  // of every entry, in bytes; then the end of the last
+    std::vector<Kept> kept;        // ascending by entry
+  };
+  struct Cached {
+    ObjectId id;
+    ObjectNumber object = kNoObject;
+    bool known = false;
+  };
+
+  void Assemble(const WalkedObject& object, const Live* base, Live& live);
+  bool ParseNew(std::string_view content, Live& live);
+  bool Inherit(std::string_view content, const Live& base, uint64_t limit, uint64_t base_at, Live& live);
+  void CheckOrder(std::string_view content, size_t at, Live& live);
+  void Keep(const ParsedTreeEntry& entry, Live& live);
+  ObjectNumber Lookup(const ObjectId& id);
+  uint32_t NoteChange();
+  uint32_t NoteAll(Live& live);
+  uint32_t Write(std::span<const TreeEntry> changes);
+  Live& At(uint32_t slot);
+
+  const ObjectStore& store_;
+  const NodeTable& nodes_;
+  ThreadLog& log_;
+  std::deque<Live> lives_;     // by slot; addresses stay
+  std::vector<Cached> cache_;  // direct-mapped: folders of one place share most of their entries
+
+  // Of the tree being read.
+  size_t at_ = 0;              // bytes read
+  size_t previous_ = 0;        // where the entry before `at_` begins
+  bool follows_ = true;        // the entry at `at_` followed the one before it in the base too
+  uint32_t base_next_ = 0;     // entry of the base after the last inherited one
+  size_t base_kept_ = 0;       // first of the base's kept that was neither inherited nor lost
+  std::vector<uint32_t> lost_;     // keys of the base's kept entries that are not inherited
+  std::vector<TreeEntry> added_;   // kept entries that are new
+  std::vector<TreeEntry> all_;     // of an unsorted tree
+};
+
+}  // namespace unsprawl
