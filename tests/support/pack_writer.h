@@ -103,6 +103,10 @@ class PackWriter {
     std::string bytes = Header(type, claimed_bytes);
     bytes += between;
     bytes += stream;
+    return AddBytes(bytes, id);
+  }
+  // An entry of any bytes, header included.
+  size_t AddBytes(std::string_view bytes, const ObjectId& id) {
     entries_.push_back({id, next_offset(), libdeflate_crc32(0, bytes.data(), bytes.size())});
     body_ += bytes;
     return entries_.size() - 1;
