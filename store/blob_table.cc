@@ -66,8 +66,18 @@ absl::Status BlobTable::ReadStoredRows(std::span<const ObjectId> blobs,
                                        const rocksdb::Snapshot* snapshot,
                                        std::vector<std::optional<BlobRow>>* rows) const {
   if (!has_stored_.load(std::memory_order_acquire) || which.empty()) return absl::OkStatus();
-  std::vector<uint32_t> order(which.begin(), which.end());
-  const auto by_id = [&](uint32_t a, uint32_t b) { return blobs[a] < blobs[b]; };
+  struct Key {
+    uint64_t prefix;  // decides most comparisons without a look at the id
+    uint32_t index;
+  };
+  std::vector<Key> order;
+  order.reserve(which.size());
+  for (const uint32_t i : which) {
+    order.push_back({ReadBigEndian64(reinterpret_cast<const char*>(blobs[i].bytes.data())), i});
+  }
+  const auto by_id = [&](const Key& a, const Key& b) {
+    return a.prefix != b.prefix ? a.prefix < b.prefix : blobs[a.index] < blobs[b.index];
+  };
   if (!std::is_sorted(order.begin(), order.end(), by_id)) {
     std::sort(order.begin(), order.end(), by_id);
   }
@@ -78,14 +88,15 @@ absl::Status BlobTable::ReadStoredRows(std::span<const ObjectId> blobs,
   std::vector<rocksdb::Status> statuses(kKeysAtOnce);
   for (size_t at = 0; at < order.size(); at += kKeysAtOnce) {
     const size_t count = std::min(kKeysAtOnce, order.size() - at);
-    for (size_t i = 0; i < count; ++i) keys[i] = ToSlice(blobs[order[at + i]].raw());
+    for (size_t i = 0; i < count; ++i) keys[i] = ToSlice(blobs[order[at + i].index].raw());
     database_.rocks().MultiGet(options, database_.family(Family::kBlobs), count, keys.data(),
                                values.data(), statuses.data(), /*sorted_input=*/true);
     for (size_t i = 0; i < count; ++i) {
       if (!statuses[i].IsNotFound()) {
         RETURN_IF_ERROR(Translate(statuses[i], "looking up a blob"));
-        (*rows)[order[at + i]] = DecodeBlobRow(ToView(values[i]));
-        if (!(*rows)[order[at + i]]) return Unreadable("blobs");
+        std::optional<BlobRow>& row = (*rows)[order[at + i].index];
+        row = DecodeBlobRow(ToView(values[i]));
+        if (!row) return Unreadable("blobs");
       }
       values[i].Reset();
     }

@@ -22,7 +22,8 @@ class RecordingRows {
       : database_(database),
         repository_(repository),
         generation_(generation),
-        memory_bytes_(memory_bytes) {}
+        memory_bytes_(memory_bytes),
+        parts_{SortedRows(), SortedRows(kGenerationBytes), SortedRows(kGenerationBytes)} {}
   ~RecordingRows();  // removes files that were not taken in
 
   absl::Status Add(const v1::Occurrence& occurrence);
@@ -39,6 +40,7 @@ class RecordingRows {
   size_t rows_in_memory() const;
 
  private:
+  static constexpr size_t kGenerationBytes = 16;  // GenerationPrefix
   static constexpr Family kParts[3] = {Family::kOccurrences, Family::kPlaces, Family::kCommits};
   absl::Status Spill();
   absl::Status SpillIfFull();

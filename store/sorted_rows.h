@@ -12,6 +12,9 @@ namespace unsprawl {
 // Rows of one column family on their way into the store, in one arena. Not thread-safe.
 class SortedRows {
  public:
+  // All keys start with the same `shared_bytes` bytes: what follows them decides their order.
+  explicit SortedRows(size_t shared_bytes = 0) : shared_bytes_(shared_bytes) {}
+
   void Put(std::string_view key, std::string_view value) { Append(key, value, false); }
   void Delete(std::string_view key) { Append(key, {}, true); }
 
@@ -37,10 +40,11 @@ class SortedRows {
 
  private:
   struct Row {
+    uint64_t order;   // eight bytes of the key, big-endian: decides most comparisons
     uint64_t offset;  // of the key in arena_; the value follows
     uint32_t key_bytes;
-    uint32_t value_bytes;
-    bool deleted;
+    uint32_t value_bytes : 31;
+    uint32_t deleted : 1;
   };
   void Append(std::string_view key, std::string_view value, bool deleted);
   rocksdb::Slice KeyOf(const Row& row) const {
@@ -50,6 +54,7 @@ class SortedRows {
     return {arena_.data() + row.offset + row.key_bytes, row.value_bytes};
   }
 
+  size_t shared_bytes_;
   std::string arena_;
   std::vector<Row> rows_;
 };
