@@ -37,12 +37,22 @@ std::string_view SkipQualifier(std::string_view before) {
   const std::string lower = LowerAscii(before.substr(before.size() - std::min<size_t>(before.size(), 10)));
   for (const std::string_view word : {"bearer", "basic", "token", "apikey"}) {
     const size_t rest = before.size() - std::min(before.size(), word.size());
-    if (EndsWith(lower, word) && rest > 0 && (before[rest - 1] == ' ' || before[rest - 1] == '"')) {
-      const std::string_view shorter = TrimEnd(before.substr(0, rest), " \t");
-      if (EndsWith(shorter, ":") || EndsWith(shorter, "=") || EndsWith(shorter, "\"")) return shorter;
+    if (EndsWith(lower, word) && rest > 0 && std::string_view(" \t\"'`").find(before[rest - 1]) != std::string_view::npos) {
+      const std::string_view shorter = TrimEnd(before.substr(0, rest), " \t\"'`");
+      if (EndsWith(shorter, ":") || EndsWith(shorter, "=") || EndsWith(shorter, ",")) return shorter;
     }
   }
   return before;
+}
+
+// The name of an address's parameter that ends in `before`: "?id=1&token=".
+std::string_view ParameterName(std::string_view before) {
+  if (!EndsWith(before, "=")) return "";
+  before.remove_suffix(1);
+  size_t start = before.size();
+  while (start > 0 && IsNameByte(before[start - 1])) --start;
+  const bool parameter = start > 0 && (before[start - 1] == '?' || before[start - 1] == '&');
+  return parameter ? before.substr(start) : "";
 }
 
 std::string_view LastName(std::string_view before) {
@@ -100,6 +110,9 @@ std::string IdentifierBefore(std::string_view content, uint64_t start) {
   std::string_view before = content.substr(from, start - from);
   if (const size_t newline = before.rfind('\n'); newline != std::string_view::npos) {
     before.remove_prefix(newline + 1);
+  }
+  if (const std::string_view parameter = ParameterName(before); !parameter.empty()) {
+    return parameter.size() <= kMaxName && IsShowableName(parameter) ? std::string(parameter) : "";
   }
   before = SkipUrl(before);
   before = SkipQualifier(TrimEnd(before, " \t\"'`\\"));

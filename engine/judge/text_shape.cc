@@ -40,6 +40,8 @@ constexpr std::array<std::string_view, 26> kPairs = {
     "64436342502566670575424023",
     "73218315702542520343323045",};
 constexpr double kWordScore = 4.9;
+// Of text that is drawn more likely than not: short runs, or digits between them.
+constexpr double kDoubtfulWordScore = 5.7;
 
 int PairScore(char a, char b) { return kPairs[static_cast<size_t>(a - 'a')][static_cast<size_t>(b - 'a')] - '0'; }
 
@@ -50,7 +52,9 @@ struct Letters {
   int pairs = 0, score = 0;
   int long_runs = 0;     // of 3 letters and more
   int digit_runs = 0;
+  int inner_digit_runs = 0;  // with a letter after them
   int longest_digits = 0;
+  int odd_capitals = 0;  // small letters after two capitals: "NIc", as in no word
 };
 
 Letters CountLetters(std::string_view text) {
@@ -71,9 +75,11 @@ Letters CountLetters(std::string_view text) {
         const char a = static_cast<char>(previous | 0x20), b = static_cast<char>(c | 0x20);
         count.score += PairScore(a, b);
         ++count.pairs;
+        if (run >= 2 && IsLower(c) && IsUpper(previous)) ++count.odd_capitals;
       }
       ++run;
       ++count.letters;
+      if (digits > 0 && count.letters > 1) ++count.inner_digit_runs;
       digits = 0;
     } else {
       end_run();
@@ -114,7 +120,10 @@ bool IsWordLike(std::string_view text) {
   // Digits within words are drawn; a number at the end, or a few between words, are not.
   if (count.digits * 3 > count.letters || count.digit_runs > 2) return false;
   if (count.long_runs * 2 < count.runs) return false;
-  return count.score >= kWordScore * count.pairs;
+  if (count.odd_capitals * 2 + count.runs > 4 && count.odd_capitals > 0) return false;
+  const bool doubtful = count.inner_digit_runs > 0 || count.odd_capitals > 0 ||
+                        (count.runs > 1 && count.letters < 4 * count.runs);
+  return count.score >= (doubtful ? kDoubtfulWordScore : kWordScore) * count.pairs;
 }
 
 bool IsShowableName(std::string_view text) {

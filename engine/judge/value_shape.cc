@@ -149,7 +149,8 @@ bool IsReference(std::string_view secret, std::string_view lower) {
   if (first == '%' && secret.back() == '%' && secret.size() > 2) return true;  // %VARIABLE%
   if (first == '{' && secret.back() == '}') return true;                     // a format's field
   if (first == '@' && secret.back() == '@' && secret.size() > 2) return true;  // @VARIABLE@
-  if (first == '/' || Contains(lower, "://")) return true;                   // a path, an address
+  if (Contains(lower, "://")) return true;                                   // an address
+  if (first == '/' && IsWordLike(secret)) return true;                       // a path
   if (first == ':' && IsAlpha(second) && IsWordLike(secret.substr(1))) return true;  // :bind, :symbol
   return IsExpression(secret) || IsVariableName(secret);
 }
