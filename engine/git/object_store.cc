@@ -45,7 +45,10 @@ std::optional<ObjectNumber> ObjectStore::Find(const ObjectId& id) const {
   // One copy of each stored object counts; it is the first one but where that is damaged.
   for (uint32_t pack = 0; pack < impl_->packs.size(); ++pack) {
     const PackForest& forest = *impl_->packs[pack];
-    if (const auto position = forest.index().Find(id)) {
+    const PackIndex& index = forest.index();
+    auto position = index.Find(id);
+    // A pack may hold an object twice.
+    for (; position && *position < index.size() && index.id(*position) == id; ++*position) {
       if (const auto number = impl_->NumberOfCounted({pack, forest.entry_at(*position)})) return number;
     }
   }
