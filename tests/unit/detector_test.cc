@@ -4,6 +4,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "engine/match/confirm.h"
 #include "tests/support/git_repo.h"
@@ -309,6 +310,25 @@ TEST_F(DetectorTest, CreateWorksWithoutAUsableCacheFolder) {
   auto detector = Detector::Create(*ruleset_, {}, {.cache_dir = "/dev/null/no"});
   ASSERT_THAT(detector, IsOk());
   EXPECT_FALSE((*detector)->loaded_from_cache());
+}
+
+TEST_F(DetectorTest, ThreadsShareADetectorEachWithAScannerOfItsOwn) {
+  auto detector = Detector::Create(*ruleset_, {}, {});  // No regex is compiled yet.
+  ASSERT_THAT(detector, IsOk());
+  Random random(15);
+  const std::string content = RandomText(random, 2000);
+  const BlobMatches expected = Full(content);
+  std::vector<BlobMatches> results(4);
+  {
+    std::vector<std::jthread> threads;
+    for (BlobMatches& result : results) {
+      threads.emplace_back([&detector, &content, &result] {
+        BlobScanner scanner(**detector);
+        for (int i = 0; i < 3; ++i) scanner.ScanFull(content, &result);
+      });
+    }
+  }
+  for (const BlobMatches& result : results) EXPECT_EQ(result.matches, expected.matches);
 }
 
 TEST(Detector, NoBuiltinRuleNeedsTheWholeBlobOrAnApproximation) {
