@@ -10,7 +10,9 @@
 
 #include "absl/status/status.h"
 #include "coordinator/report/report.h"
+#include "coordinator/rules_command.h"
 #include "coordinator/scan_command.h"
+#include "engine/base/status.h"
 
 namespace unsprawl {
 namespace {
@@ -28,8 +30,21 @@ int Fail(const absl::Status& status) {
   }
 }
 
+// A subcommand that runs `command` and keeps its exit code.
+template <typename Options>
+CLI::App* AddCommand(CLI::App& parent, const char* name, const char* description, Options* options,
+                     absl::StatusOr<int> (*command)(const Options&), int* exit_code) {
+  CLI::App* added = parent.add_subcommand(name, description);
+  added->callback([options, command, exit_code] {
+    const absl::StatusOr<int> done = command(*options);
+    *exit_code = done.ok() ? *done : Fail(done.status());
+  });
+  return added;
+}
+
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
-  CLI::App* scan = app.add_subcommand("scan", "Scan repositories and write the sprawl report");
+  CLI::App* scan = AddCommand(app, "scan", "Scan repositories and write the sprawl report", options,
+                              RunScan, exit_code);
   scan->add_option("TARGET", options->targets,
                    "repositories, folders of repositories, or clone URLs (https, ssh, file)");
   scan->add_option("--targets-from", options->targets_from, "a file of targets, one a line (-: stdin)");
@@ -75,10 +90,48 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_flag("!--no-sandbox", options->sandbox,
                  "do not confine the process that parses repositories");
   scan->add_flag("-q,--quiet", options->quiet, "no progress");
-  scan->callback([options, exit_code] {
-    const absl::StatusOr<int> done = RunScan(*options);
-    *exit_code = done.ok() ? *done : Fail(done.status());
-  });
+}
+
+struct RulesOptions {
+  std::string file, id;
+  RulesCheckOptions check;
+};
+
+// The rules named on the command line, or the built-in ones.
+absl::StatusOr<Ruleset> RulesOf(const RulesOptions& options) {
+  return options.file.empty() ? Ruleset::Builtin() : Ruleset::Load(options.file);
+}
+
+absl::StatusOr<int> CheckRules(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
+  ASSIGN_OR_RETURN(const int problems, RulesCheck(ruleset, std::cout, options.check));
+  return problems == 0 ? kExitClean : kExitFindings;
+}
+
+absl::StatusOr<int> ListRules(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
+  RulesList(ruleset, std::cout);
+  return kExitClean;
+}
+
+absl::StatusOr<int> ShowRule(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
+  RETURN_IF_ERROR(RulesShow(ruleset, options.id, std::cout));
+  return kExitClean;
+}
+
+void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
+  CLI::App* rules = app.add_subcommand("rules", "Look at the types of secrets, and prove them");
+  rules->require_subcommand(1);
+  CLI::App* check = AddCommand(*rules, "check", "run every rule's examples and negatives", options,
+                               CheckRules, exit_code);
+  check->add_option("FILE", options->file, "rules to check (default: the built-in ones)");
+  check->add_flag("--widths", options->check.widths, "print every rule's class and width");
+  CLI::App* list = AddCommand(*rules, "list", "one line a rule", options, ListRules, exit_code);
+  list->add_option("FILE", options->file, "rules to list (default: the built-in ones)");
+  CLI::App* show = AddCommand(*rules, "show", "all about one rule", options, ShowRule, exit_code);
+  show->add_option("ID", options->id, "the rule's id")->required();
+  show->add_option("-c,--config", options->file, "rules to look in (default: the built-in ones)");
 }
 
 }  // namespace
@@ -92,6 +145,8 @@ int main(int argc, char** argv) {
   unsprawl::ScanOptions scan;
   scan.version = UNSPRAWL_VERSION;
   unsprawl::AddScan(app, &scan, &exit_code);
+  unsprawl::RulesOptions rules;
+  unsprawl::AddRules(app, &rules, &exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
