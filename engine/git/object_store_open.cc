@@ -1,13 +1,11 @@
 // Opening an ObjectStore: loading files, following deltas to their types, choosing among copies.
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <queue>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "engine/base/mutex.h"
 #include "engine/base/status.h"
 #include "engine/git/object_store_impl.h"
 #include "engine/git/parallel.h"
@@ -178,63 +176,102 @@ struct IdCursor {
   }
 };
 
-}  // namespace
-
-// Of several copies of an object one counts: the first whose type is known, else the first.
-absl::Status ObjectStore::Impl::CountDistinct() {
-  const uint32_t loose_source = static_cast<uint32_t>(packs.size());
-  std::vector<std::vector<uint32_t>> shadowed(packs.size() + 1);
-  const auto raw_of = [&](uint32_t source, uint32_t position) {
-    return source == loose_source ? loose.id(position).bytes.data()
-                                  : packs[source]->index().raw(position);
-  };
-  const auto size_of = [&](uint32_t source) {
-    return source == loose_source ? loose.size() : packs[source]->index().size();
-  };
-  const auto copy_of = [&](const IdCursor& cursor) {
-    if (cursor.source == loose_source) return StoredCopy{StoredCopy::kLoose, cursor.position};
-    return StoredCopy{cursor.source, packs[cursor.source]->entry_at(cursor.position)};
-  };
-  std::priority_queue<IdCursor> heap;
-  for (uint32_t source = 0; source <= loose_source; ++source) {
-    if (size_of(source) > 0) heap.push({raw_of(source, 0), source, 0});
+// Which copies do not count, by source: of several copies of an object one counts, the first whose type
+// is known, else the first.
+class CopyMerge {
+ public:
+  explicit CopyMerge(const ObjectStore::Impl& store)
+      : store_(store), loose_source_(static_cast<uint32_t>(store.packs.size())),
+        shadowed_(store.packs.size() + 1) {
+    if (MayHaveCopies()) Merge();
+    for (uint32_t pack = 0; pack < loose_source_; ++pack) ShadowHidden(pack);
+    for (std::vector<uint32_t>& entries : shadowed_) std::sort(entries.begin(), entries.end());
   }
-  std::vector<IdCursor> same;
-  const auto shadow_all_but_one = [&] {
+
+  std::vector<uint32_t>& shadowed(uint32_t source) { return shadowed_[source]; }
+
+ private:
+  const uint8_t* Raw(uint32_t source, uint32_t position) const {
+    return source == loose_source_ ? store_.loose.id(position).bytes.data()
+                                   : store_.packs[source]->index().raw(position);
+  }
+  uint32_t Size(uint32_t source) const {
+    return source == loose_source_ ? store_.loose.size() : store_.packs[source]->index().size();
+  }
+  StoredCopy CopyAt(const IdCursor& cursor) const {
+    if (cursor.source == loose_source_) return {StoredCopy::kLoose, cursor.position};
+    return {cursor.source, store_.packs[cursor.source]->entry_at(cursor.position)};
+  }
+
+  // False for the usual repository: one pack, in which every id stands once.
+  bool MayHaveCopies() const {
+    uint32_t filled = 0;
+    for (uint32_t source = 0; source <= loose_source_; ++source) {
+      const uint32_t size = Size(source);
+      filled += size > 0;
+      for (uint32_t i = 1; i < size && filled < 2; ++i) {
+        if (std::memcmp(Raw(source, i - 1), Raw(source, i), ObjectId::kBytes) == 0) return true;
+      }
+    }
+    return filled > 1;
+  }
+
+  void Merge() {
+    std::priority_queue<IdCursor> heap;
+    for (uint32_t source = 0; source <= loose_source_; ++source) {
+      if (Size(source) > 0) heap.push({Raw(source, 0), source, 0});
+    }
+    std::vector<IdCursor> same;
+    while (!heap.empty()) {
+      const IdCursor top = heap.top();
+      heap.pop();
+      if (!same.empty() && std::memcmp(same[0].raw, top.raw, ObjectId::kBytes) != 0) {
+        ShadowAllButOne(same);
+        same.clear();
+      }
+      same.push_back(top);
+      const uint32_t next = top.position + 1;
+      if (next < Size(top.source)) heap.push({Raw(top.source, next), top.source, next});
+    }
+    ShadowAllButOne(same);
+  }
+
+  void ShadowAllButOne(const std::vector<IdCursor>& same) {
     size_t counted = 0;
     for (size_t i = same.size(); i-- > 0;) {
-      if (TypeOfCopy(copy_of(same[i])) != ObjectType::kUnknown) counted = i;
+      if (store_.TypeOfCopy(CopyAt(same[i])) != ObjectType::kUnknown) counted = i;
     }
     for (size_t i = 0; i < same.size(); ++i) {
-      if (i != counted) shadowed[same[i].source].push_back(copy_of(same[i]).entry);
-    }
-  };
-  while (!heap.empty()) {
-    const IdCursor top = heap.top();
-    heap.pop();
-    if (!same.empty() && std::memcmp(same[0].raw, top.raw, ObjectId::kBytes) != 0) {
-      if (same.size() > 1) shadow_all_but_one();
-      same.clear();
-    }
-    same.push_back(top);
-    if (top.position + 1 < size_of(top.source)) {
-      heap.push({raw_of(top.source, top.position + 1), top.source, top.position + 1});
+      if (i != counted) shadowed_[same[i].source].push_back(CopyAt(same[i]).entry);
     }
   }
-  if (same.size() > 1) shadow_all_but_one();
 
-  uint64_t next = 0;
-  for (uint32_t pack = 0; pack < packs.size(); ++pack) {
-    for (uint32_t entry = 0; entry < packs[pack]->size(); ++entry) {
-      if (packs[pack]->position(entry) == PackForest::kNone) shadowed[pack].push_back(entry);
+  // Entries that no index lists are copies of objects listed for another pack.
+  void ShadowHidden(uint32_t pack) {
+    const PackForest& forest = *store_.packs[pack];
+    if (forest.size() == forest.index().size()) return;
+    for (uint32_t entry = 0; entry < forest.size(); ++entry) {
+      if (forest.position(entry) == PackForest::kNone) shadowed_[pack].push_back(entry);
     }
-    std::sort(shadowed[pack].begin(), shadowed[pack].end());
-    packs[pack]->SetShadowed(std::move(shadowed[pack]));
+  }
+
+  const ObjectStore::Impl& store_;
+  const uint32_t loose_source_;
+  std::vector<std::vector<uint32_t>> shadowed_;  // by pack, then the loose objects
+};
+
+}  // namespace
+
+absl::Status ObjectStore::Impl::CountDistinct() {
+  CopyMerge merge(*this);
+  const uint32_t loose_source = static_cast<uint32_t>(packs.size());
+  uint64_t next = 0;
+  for (uint32_t pack = 0; pack < loose_source; ++pack) {
+    packs[pack]->SetShadowed(std::move(merge.shadowed(pack)));
     first_number.push_back(static_cast<ObjectNumber>(next));
     next += packs[pack]->counted();
   }
-  std::sort(shadowed[loose_source].begin(), shadowed[loose_source].end());
-  shadowed_loose = std::move(shadowed[loose_source]);
+  shadowed_loose = std::move(merge.shadowed(loose_source));
   first_number.push_back(static_cast<ObjectNumber>(next));
   next += loose.size() - shadowed_loose.size();
   if (next >= kNoObject) {
