@@ -101,7 +101,7 @@ Check Bech32(std::string_view secret) {
   std::string lower(secret);
   for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   const size_t separator = lower.rfind('1');
-  if (separator == std::string::npos || separator == 0 || lower.size() - separator < 8) return Check::kBad;
+  if (separator == std::string::npos || separator == 0 || lower.size() - separator < 7) return Check::kBad;
   uint32_t sum = 1;
   const auto feed = [&sum, &kGenerator](uint32_t value) {
     const uint32_t top = sum >> 25;

@@ -98,6 +98,15 @@ Letters CountLetters(std::string_view text) {
   return count;
 }
 
+// Between the separators of a name: a word or a short abbreviation ("MYSQL", "s3", "password2").
+bool IsShowablePiece(std::string_view piece) {
+  const Letters count = CountLetters(piece);
+  if (piece.size() <= 3) return true;
+  if (count.digits == 0 && piece.size() <= 6) return true;
+  if (count.inner_digit_runs > 0 || count.longest_digits > 4 || count.odd_capitals > 1) return false;
+  return count.pairs > 0 && count.letters >= 3 * count.runs && count.score >= 4.7 * count.pairs;
+}
+
 }  // namespace
 
 double Entropy(std::string_view text) {
@@ -115,6 +124,10 @@ double Entropy(std::string_view text) {
 }
 
 bool IsWordLike(std::string_view text) {
+  // two_words: an identifier, whatever its letters.
+  const bool snake = text.size() > 2 && text.find('_', 1) != std::string_view::npos &&
+                     std::all_of(text.begin(), text.end(), [](char c) { return IsLower(c) || c == '_'; });
+  if (snake) return true;
   const Letters count = CountLetters(text);
   if (count.letters < 3 || count.pairs == 0) return false;
   // Digits within words are drawn; a number at the end, or a few between words, are not.
@@ -127,11 +140,17 @@ bool IsWordLike(std::string_view text) {
 }
 
 bool IsShowableName(std::string_view text) {
-  const Letters count = CountLetters(text);
-  if (count.letters == 0 || count.longest_digits > 4) return false;
-  if (text.size() <= 6) return count.digits <= 2;
-  if (count.digits * 4 > count.letters || count.digit_runs > 2) return false;
-  return count.runs <= 8 && count.pairs > 0 && count.score >= 4.0 * count.pairs;
+  constexpr int kMaxPieces = 10;
+  int pieces = 0;
+  bool letters = false;
+  while (!text.empty()) {
+    const size_t end = text.find_first_of("_.-$");
+    const std::string_view piece = text.substr(0, end);
+    if (!piece.empty() && (++pieces > kMaxPieces || !IsShowablePiece(piece))) return false;
+    letters = letters || std::any_of(piece.begin(), piece.end(), IsAlpha);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return letters;
 }
 
 bool IsDigestShape(std::string_view text) {
