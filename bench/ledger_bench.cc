@@ -1,5 +1,5 @@
-// The ledger on disk: recording new blobs, looking them up again, reading hits, opening. Times are CPU
-// of the whole process (RocksDB's own threads included) beside wall; items are rows.
+// The ledger on disk: recording new blobs, looking them up again, reading hits, opening. Times are
+// CPU of the whole process (RocksDB's own threads included) beside wall; items are rows.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -19,7 +19,8 @@ constexpr int kBatch = 4'000;
 class Folder {
  public:
   Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "unsprawl-bench-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "unsprawl-bench-XXXXXX").string();
     CHECK(mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }
@@ -148,9 +149,12 @@ void ReadHitsOfARepository(benchmark::State& state) {
   for (size_t i = 0; i < blobs.size(); i += 100) hits.push_back(blobs[i]);
   for (auto _ : state) {
     size_t matches = 0;
-    CHECK(ledger->ReadHits(hits, [&](const v1::BlobHit& hit) {
-            matches += static_cast<size_t>(hit.matches_size());
-          }).ok());
+    CHECK(ledger
+              ->ReadHits(hits,
+                         [&](const v1::BlobHit& hit) {
+                           matches += static_cast<size_t>(hit.matches_size());
+                         })
+              .ok());
     CHECK(matches == 2 * hits.size());
   }
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(hits.size()));
@@ -205,9 +209,8 @@ void RecordAndReadARepository(benchmark::State& state) {
     }
     CHECK((*recording)->Commit(record).ok());
     int64_t rows = 0;
-    CHECK(ledger->VisitOccurrences(all, [&](uint64_t, const v1::Occurrence&) {
-                  return ++rows > 0;
-                }).ok());
+    CHECK(ledger->VisitOccurrences(all, [&](uint64_t, const v1::Occurrence&) { return ++rows > 0; })
+              .ok());
     CHECK(rows == state.range(0));
     CHECK(ledger->VisitCommits(all, [&](const v1::Commit&) { return ++rows > 0; }).ok());
     CHECK(rows == state.range(0) + 80'000);

@@ -34,7 +34,8 @@ absl::StatusOr<std::string> KeyInit(const fs::path& path) {
   RETURN_IF_ERROR(CreateKeyFile(file));
   ASSIGN_OR_RETURN(const KeyRing ring, LoadKey(file));
   return absl::StrFormat(
-      "made %s, fingerprint %s\nKeep a copy in a safe place: without it a store's ids cannot be made "
+      "made %s, fingerprint %s\nKeep a copy in a safe place: without it a store's ids cannot be "
+      "made "
       "again.\n",
       file.string(), KeyFingerprint(ring.current));
 }
@@ -53,8 +54,10 @@ absl::StatusOr<std::string> KeyRotate(const fs::path& path) {
   RETURN_IF_ERROR(RotateKeyFile(before.source));
   ASSIGN_OR_RETURN(const KeyRing after, LoadKey(before.source));
   return absl::StrFormat(
-      "%s now holds the key %s; %s is kept beside it\nThe next scan makes new ids and carries the old "
-      "ones over: it scans every file again that is known to hold a secret. When all targets have been "
+      "%s now holds the key %s; %s is kept beside it\nThe next scan makes new ids and carries the "
+      "old "
+      "ones over: it scans every file again that is known to hold a secret. When all targets have "
+      "been "
       "scanned, run `unsprawl key forget`.\n",
       after.source, KeyFingerprint(after.current), KeyFingerprint(before.current));
 }
@@ -63,14 +66,16 @@ absl::StatusOr<std::string> KeyForget(const fs::path& path, const fs::path& stor
   ASSIGN_OR_RETURN(const KeyRing ring, LoadFromFile(path));
   RocksdbLedger::Options options;
   options.database.create = false;
-  ASSIGN_OR_RETURN(const std::unique_ptr<RocksdbLedger> ledger, RocksdbLedger::Open(store, options));
+  ASSIGN_OR_RETURN(const std::unique_ptr<RocksdbLedger> ledger,
+                   RocksdbLedger::Open(store, options));
   RETURN_IF_ERROR(ledger->UseKey(KeyCheck(ring.current), PreviousChecks(ring)));
   ASSIGN_OR_RETURN(const StoreFindings found, CheckStore(ledger->database()));
   if (found.hits_of_old_keys + found.repositories_of_old_keys > 0) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "%d files and %d repositories of the store %s still have ids made with a replaced key: scan all "
-        "targets first, or purge the repositories that are gone",
-        found.hits_of_old_keys, found.repositories_of_old_keys, store.string()));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%d files and %d repositories of the store %s still have ids made with a "
+                        "replaced key: scan all "
+                        "targets first, or purge the repositories that are gone",
+                        found.hits_of_old_keys, found.repositories_of_old_keys, store.string()));
   }
   RETURN_IF_ERROR(ForgetPreviousKeys(ring.source));
   return absl::StrFormat("%d replaced keys are gone from %s\n", ring.previous.size(), ring.source);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/object_id.h"
@@ -23,7 +24,8 @@ absl::StatusOr<std::unique_ptr<RocksdbLedger>> OpenExisting(const fs::path& stor
 std::string Describe(const StoreFindings& found) {
   std::string text = absl::StrFormat(
       "schema        %d\nkeys          %d\nrule lists    %d\nruns          %d\nrepositories  %d\n"
-      "blobs         %d clean, %d with matches\noccurrences   %d\ncommits       %d\nhistory       %d\n"
+      "blobs         %d clean, %d with matches\noccurrences   %d\ncommits       %d\nhistory       "
+      "%d\n"
       "aliases       %d\n",
       found.schema, found.keys, found.rule_lists, found.runs, found.repositories, found.clean,
       found.hits, found.occurrences, found.commits, found.states, found.aliases);
@@ -43,8 +45,9 @@ std::string Describe(const StoreFindings& found) {
 // Every secret with an occurrence or a match whose id starts with `hex`.
 absl::StatusOr<SecretId> FindSecret(const Database& database, std::string_view hex) {
   std::string wanted(hex);
-  std::transform(wanted.begin(), wanted.end(), wanted.begin(),
-                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::transform(wanted.begin(), wanted.end(), wanted.begin(), [](char c) {
+    return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
   if (wanted.size() < 12 || wanted.size() > 32 ||
       wanted.find_first_not_of("0123456789abcdef") != std::string::npos) {
     return absl::InvalidArgumentError("a secret's id is 12 to 32 hexadecimal digits");
@@ -76,6 +79,13 @@ absl::StatusOr<SecretId> FindSecret(const Database& database, std::string_view h
   return *found.begin();
 }
 
+// Deleted rows leave the files, and their keys the list of files that an opening writes anew.
+absl::Status WipeDeleted(std::unique_ptr<RocksdbLedger> ledger, const fs::path& store) {
+  RETURN_IF_ERROR(CompactStore(ledger->database()));
+  ledger.reset();
+  return OpenExisting(store).status();
+}
+
 std::string DescribePurge(const PurgeCounts& counts) {
   return absl::StrFormat(
       "forgotten: %d occurrences in %d repositories, %d commits, %d matches, %d blobs' results, "
@@ -91,9 +101,10 @@ absl::Status StoreCheck(const fs::path& store, std::string* text) {
   ASSIGN_OR_RETURN(const StoreFindings found, CheckStore(ledger->database()));
   *text = Describe(found);
   if (found.problems == 0) return absl::OkStatus();
-  return absl::DataLossError(absl::StrFormat("the store %s has %d problems; scan into a new one, or "
-                                             "restore a backup",
-                                             store.string(), found.problems));
+  return absl::DataLossError(
+      absl::StrFormat("the store %s has %d problems; scan into a new one, or "
+                      "restore a backup",
+                      store.string(), found.problems));
 }
 
 absl::StatusOr<std::string> StoreBackup(const fs::path& store, const fs::path& target) {
@@ -117,17 +128,17 @@ absl::StatusOr<std::string> StoreMigrate(const fs::path& store) {
 }
 
 absl::StatusOr<std::string> StorePurgeRepository(const fs::path& store, std::string_view name) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<RocksdbLedger> ledger, OpenExisting(store));
+  ASSIGN_OR_RETURN(std::unique_ptr<RocksdbLedger> ledger, OpenExisting(store));
   ASSIGN_OR_RETURN(const PurgeCounts counts, PurgeRepository(ledger->database(), name));
-  RETURN_IF_ERROR(CompactStore(ledger->database()));
+  RETURN_IF_ERROR(WipeDeleted(std::move(ledger), store));
   return DescribePurge(counts);
 }
 
 absl::StatusOr<std::string> StorePurgeSecret(const fs::path& store, std::string_view id) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<RocksdbLedger> ledger, OpenExisting(store));
+  ASSIGN_OR_RETURN(std::unique_ptr<RocksdbLedger> ledger, OpenExisting(store));
   ASSIGN_OR_RETURN(const SecretId secret, FindSecret(ledger->database(), id));
   ASSIGN_OR_RETURN(const PurgeCounts counts, PurgeSecret(ledger->database(), secret));
-  RETURN_IF_ERROR(CompactStore(ledger->database()));
+  RETURN_IF_ERROR(WipeDeleted(std::move(ledger), store));
   return DescribePurge(counts);
 }
 

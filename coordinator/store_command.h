@@ -1,5 +1,6 @@
-// `unsprawl store`: each function does one thing to the store in `store` and returns the text to print.
-// All but StoreRestore need the store for themselves: Unavailable names the process that has it.
+// `unsprawl store`: each function does one thing to the store in `store` and returns the text to
+// print. All but StoreRestore need the store for themselves: Unavailable names the process that has
+// it.
 #pragma once
 
 #include <filesystem>

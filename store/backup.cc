@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 absl::Status EmptyOrNew(const fs::path& target) {
   std::error_code error;
-  if (!fs::exists(target, error) || (fs::is_directory(target, error) && fs::is_empty(target, error))) {
+  if (!fs::exists(target, error) ||
+      (fs::is_directory(target, error) && fs::is_empty(target, error))) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
@@ -62,7 +63,8 @@ absl::Status BackUpStore(const Database& database, const fs::path& target) {
 absl::Status RestoreStore(const fs::path& source, const fs::path& target) {
   std::error_code error;
   if (!fs::exists(source / "db" / "CURRENT", error)) {
-    return absl::NotFoundError(absl::StrFormat("there is no backup of a store in %s", source.string()));
+    return absl::NotFoundError(
+        absl::StrFormat("there is no backup of a store in %s", source.string()));
   }
   ASSIGN_OR_RETURN(const fs::path beside, MakeBeside(target));
   fs::copy(source / "db", beside / "db", fs::copy_options::recursive, error);

@@ -50,7 +50,8 @@ absl::StatusOr<std::vector<BlobState>> BlobTable::Lookup(std::span<const ObjectI
         stored.push_back(static_cast<uint32_t>(i));
       }
     }
-    snapshot.emplace(database_);  // what leaves the buffer later is seen in it or before, never missed
+    snapshot.emplace(
+        database_);  // what leaves the buffer later is seen in it or before, never missed
   }
   RETURN_IF_ERROR(ReadStoredRows(blobs, stored, snapshot->get(), &rows));
   for (size_t i = 0; i < blobs.size(); ++i) {
@@ -187,7 +188,8 @@ absl::Status BlobTable::Record(const v1::BlobBatch& batch, RuleListId rules, uin
   ASSIGN_OR_RETURN(const std::vector<std::optional<BlobRow>> known, ReadRows(ids));
   std::vector<Change> changes;
   for (size_t i = 0; i < scanned.size(); ++i) {
-    ASSIGN_OR_RETURN(std::optional<Change> change, ChangeOf(scanned[i], known[i], rules, run, epoch));
+    ASSIGN_OR_RETURN(std::optional<Change> change,
+                     ChangeOf(scanned[i], known[i], rules, run, epoch));
     if (change) changes.push_back(*std::move(change));
   }
   if (rows_.empty()) oldest_ = std::chrono::steady_clock::now();
@@ -271,7 +273,8 @@ absl::Status BlobTable::FlushLocked() {
   if (rows_.size() < options_.ingest_rows) {
     rocksdb::WriteBatch batch;
     for (size_t i = 0; i < 3; ++i) {
-      RETURN_IF_ERROR(Translate(parts[i].AppendTo(&batch, database_.family(kInOrder[i])), "a batch"));
+      RETURN_IF_ERROR(
+          Translate(parts[i].AppendTo(&batch, database_.family(kInOrder[i])), "a batch"));
     }
     RETURN_IF_ERROR(database_.Write(&batch));
   } else {

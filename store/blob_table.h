@@ -21,8 +21,8 @@
 namespace unsprawl {
 
 struct BlobTableOptions {
-  // What Record keeps in memory before it writes: rows are 50 bytes each; a hit its matches more. The
-  // bigger, the fewer sorted files. A killed process forgets the buffer, which costs a rescan.
+  // What Record keeps in memory before it writes: rows are 50 bytes each; a hit its matches more.
+  // The bigger, the fewer sorted files. A killed process forgets the buffer, which costs a rescan.
   size_t buffer_rows = 128 << 10;
   size_t buffer_match_bytes = 4 << 20;
   std::chrono::milliseconds buffer_time{2000};  // at most this much scanning is forgotten
@@ -60,8 +60,8 @@ class BlobTable {
   };
 
   // Rows as they are now, aligned with `blobs` (sorted).
-  absl::StatusOr<std::vector<std::optional<BlobRow>>> ReadRows(std::span<const ObjectId> blobs) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::vector<std::optional<BlobRow>>> ReadRows(
+      std::span<const ObjectId> blobs) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadStoredRows(std::span<const ObjectId> blobs, std::span<const uint32_t> which,
                               const rocksdb::Snapshot* snapshot,
                               std::vector<std::optional<BlobRow>>* rows) const;

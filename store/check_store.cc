@@ -40,10 +40,9 @@ class Checker {
   using RowCheck = absl::Status (Checker::*)(std::string_view key, std::string_view value);
 
   absl::Status Visit(Family family, RowCheck check) {
-    return database_.VisitPrefix(family, "", snapshot_.get(),
-                                 [&](std::string_view key, std::string_view value) {
-                                   return (this->*check)(key, value);
-                                 });
+    return database_.VisitPrefix(
+        family, "", snapshot_.get(),
+        [&](std::string_view key, std::string_view value) { return (this->*check)(key, value); });
   }
 
   void Problem(std::string text) {
@@ -101,11 +100,12 @@ class Checker {
                          .occurrences = row->occurrences,
                          .commits = row->commits,
                          .key_epoch = row->key_epoch};
-    ASSIGN_OR_RETURN(const std::optional<std::string> named,
-                     database_.Get(Family::kMeta, RepositoryNameKey(row->record.key()),
-                                   snapshot_.get()));
+    ASSIGN_OR_RETURN(
+        const std::optional<std::string> named,
+        database_.Get(Family::kMeta, RepositoryNameKey(row->record.key()), snapshot_.get()));
     std::string_view rest = named ? std::string_view(*named) : std::string_view();
-    if (TakeVarint(&rest) != id) Problem(absl::StrFormat("repository %d is not found by its key", id));
+    if (TakeVarint(&rest) != id)
+      Problem(absl::StrFormat("repository %d is not found by its key", id));
     return absl::OkStatus();
   }
 
@@ -129,7 +129,8 @@ class Checker {
   absl::Status CheckMatches(std::string_view key, std::string_view value) {
     ++matches_rows_;
     v1::BlobHit hit;
-    if (!hit.ParseFromArray(value.data(), static_cast<int>(value.size())) || hit.matches().empty()) {
+    if (!hit.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
+        hit.matches().empty()) {
       Problem("a row of matches is unreadable or empty");
     }
     for (const v1::Match& match : hit.matches()) {
@@ -150,8 +151,8 @@ class Checker {
     }
     const auto known = repositories_.find(repository);
     if (known != repositories_.end() && known->second.generation == generation) return true;
-    Problem(absl::StrFormat("%s of repository %d, generation %d, which nothing shows", what, repository,
-                            generation));
+    Problem(absl::StrFormat("%s of repository %d, generation %d, which nothing shows", what,
+                            repository, generation));
     return false;
   }
 
@@ -163,7 +164,8 @@ class Checker {
     }
     ASSIGN_OR_RETURN(const std::optional<std::string> place,
                      database_.Get(Family::kPlaces, EncodePlaceKey(*key), snapshot_.get()));
-    if (!place) Problem(absl::StrFormat("an occurrence of repository %d has no place", key->repository));
+    if (!place)
+      Problem(absl::StrFormat("an occurrence of repository %d has no place", key->repository));
     ++occurrence_rows_;
     if (!Shown(key->repository, key->generation, "an occurrence")) return absl::OkStatus();
     ++found_.occurrences;

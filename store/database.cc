@@ -180,8 +180,8 @@ absl::Status Database::OpenRocks(const DatabaseOptions& options) {
   if (status.ok()) return absl::OkStatus();
   const std::string message = status.ToString();
   if (message.find("olumn families not opened") != std::string::npos) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "the store %s was made by a newer unsprawl: use that one", dir_.string()));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("the store %s was made by a newer unsprawl: use that one", dir_.string()));
   }
   if (status.IsIOError() && message.find("LOCK") != std::string::npos) return InUse(dir_);
   return Translate(status, absl::StrFormat("cannot open the store %s", dir_.string()));
@@ -228,9 +228,10 @@ absl::Status Database::Migrate(uint32_t schema, const DatabaseOptions& options) 
       if (migration.from == schema) step = &migration;
     }
     if (step == nullptr) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "the store %s has schema %d, from which this unsprawl cannot migrate: scan into a new one",
-          dir_.string(), schema));
+      return absl::FailedPreconditionError(
+          absl::StrFormat("the store %s has schema %d, from which this unsprawl cannot migrate: "
+                          "scan into a new one",
+                          dir_.string(), schema));
     }
     rocksdb::WriteBatch batch;
     RETURN_IF_ERROR(step->run(*this, &batch));

@@ -33,9 +33,9 @@ struct Migration {
 
 struct DatabaseOptions {
   // Memory, in bytes. Together with open files' tables (some KB each, at most 256) this is all.
-  size_t block_cache_bytes = 8 << 20;    // blocks, index and filter partitions
-  size_t write_buffer_bytes = 8 << 20;   // of all column families together
-  bool create = true;                    // make a new store when there is none
+  size_t block_cache_bytes = 8 << 20;   // blocks, index and filter partitions
+  size_t write_buffer_bytes = 8 << 20;  // of all column families together
+  bool create = true;                   // make a new store when there is none
   // For tests of migration: the newest schema known, and the steps up to it.
   uint32_t schema = kSchemaVersion;
   std::span<const Migration> migrations = {};
@@ -80,8 +80,8 @@ class Database {
   absl::Status Writable() const;  // FailedPrecondition: a reader
   // All of it at once.
   absl::Status Write(rocksdb::WriteBatch* batch);
-  // Sorts `rows` and writes them to a file in the staging folder; the path is the caller's to ingest
-  // or remove. `rows` must not be empty.
+  // Sorts `rows` and writes them to a file in the staging folder; the path is the caller's to
+  // ingest or remove. `rows` must not be empty.
   absl::StatusOr<std::string> Stage(Family family, SortedRows& rows);
   struct Staged {
     Family family;

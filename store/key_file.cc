@@ -82,8 +82,8 @@ absl::StatusOr<KeyRing> ParseKeys(std::string_view text, char separator, std::st
     const std::optional<SecretKey> key = KeyFromHex(hex);
     if (!key) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("%s: a key is 64 hexadecimal digits, not %d bytes of something else", source,
-                          hex.size()));
+          absl::StrFormat("%s: a key is 64 hexadecimal digits, not %d bytes of something else",
+                          source, hex.size()));
     }
     if (first) {
       ring.current = *key;
@@ -106,14 +106,14 @@ absl::StatusOr<KeyRing> ReadKeyFile(const fs::path& path, bool check_mode) {
     return absl::FailedPreconditionError(absl::StrFormat("%s is not a file", path.string()));
   }
   if (check_mode && (info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("the key file %s is open to others (mode %o): chmod 600 it, and rotate the key if "
-                        "somebody may have read it",
-                        path.string(), info.st_mode & 0777));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the key file %s is open to others (mode %o): chmod 600 it, and rotate the key if "
+        "somebody may have read it",
+        path.string(), info.st_mode & 0777));
   }
   if (check_mode && info.st_uid != geteuid() && info.st_uid != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("the key file %s belongs to another user (%d)", path.string(), info.st_uid));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the key file %s belongs to another user (%d)", path.string(), info.st_uid));
   }
   std::string text(kMaxFileBytes, '\0');
   size_t size = 0;
@@ -180,7 +180,8 @@ template <typename Change>
 absl::Status Rewrite(const fs::path& given, Change change) {
   const fs::path path = Absolute(given);
   const File folder(open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.fd() < 0 || flock(folder.fd(), LOCK_EX) != 0) return Failed("lock the folder of", path);
+  if (folder.fd() < 0 || flock(folder.fd(), LOCK_EX) != 0)
+    return Failed("lock the folder of", path);
   ASSIGN_OR_RETURN(KeyRing ring, ReadKeyFile(path, true));
   RETURN_IF_ERROR(change(&ring));
   ASSIGN_OR_RETURN(const fs::path temporary, WriteBeside(path, ring));

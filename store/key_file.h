@@ -24,11 +24,11 @@ struct KeyRing {
 absl::StatusOr<std::filesystem::path> DefaultKeyPath();
 
 // The key in use: from `path` when it is not empty, else from $UNSPRAWL_KEY (64 hexadecimal digits,
-// those of replaced keys after commas), else from $CREDENTIALS_DIRECTORY/unsprawl-key (systemd), else
-// from the default path. A missing file at `path` or the default path is made; of two processes that
-// make it at once, one wins and both get its key.
-// FailedPrecondition: the file is open to group or others, or belongs to somebody else.
-// InvalidArgument: not a key. Unavailable: cannot be read or written.
+// those of replaced keys after commas), else from $CREDENTIALS_DIRECTORY/unsprawl-key (systemd),
+// else from the default path. A missing file at `path` or the default path is made; of two
+// processes that make it at once, one wins and both get its key. FailedPrecondition: the file is
+// open to group or others, or belongs to somebody else. InvalidArgument: not a key. Unavailable:
+// cannot be read or written.
 absl::StatusOr<KeyRing> LoadOrCreateKey(const std::filesystem::path& path = {});
 // The same without making anything. NotFound: there is no key yet.
 absl::StatusOr<KeyRing> LoadKey(const std::filesystem::path& path = {});

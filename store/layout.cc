@@ -146,9 +146,8 @@ std::optional<BlobRow> DecodeBlobRow(std::string_view bytes) {
   const std::optional<uint64_t> first = TakeVarint(&bytes);
   const std::optional<uint64_t> content = TakeVarint(&bytes);
   if (!first || *first >> 1 > UINT32_MAX || !content) return std::nullopt;
-  BlobRow row{.rules = static_cast<RuleListId>(*first >> 1),
-              .hit = (*first & 1) != 0,
-              .bytes = *content};
+  BlobRow row{
+      .rules = static_cast<RuleListId>(*first >> 1), .hit = (*first & 1) != 0, .bytes = *content};
   if (row.hit) {
     const std::optional<uint64_t> epoch = TakeVarint(&bytes);
     if (!epoch || *epoch > UINT32_MAX) return std::nullopt;
@@ -189,7 +188,8 @@ std::string EncodeRuleList(std::span<const uint64_t> keys) {
 std::optional<std::vector<uint64_t>> DecodeRuleList(std::string_view bytes) {
   if (bytes.size() % 8 != 0) return std::nullopt;
   std::vector<uint64_t> keys;
-  for (size_t at = 0; at < bytes.size(); at += 8) keys.push_back(ReadBigEndian64(bytes.data() + at));
+  for (size_t at = 0; at < bytes.size(); at += 8)
+    keys.push_back(ReadBigEndian64(bytes.data() + at));
   return keys;
 }
 

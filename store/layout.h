@@ -1,6 +1,6 @@
-// The bytes of the store: every key and every small value of the RocksDB form. docs/store-format.md is
-// the page to read; tests/unit/store_layout_test.cc freezes the bytes. Integers in keys are big-endian,
-// so that bytewise order is numeric order; integers in values are LEB128 ("varint").
+// The bytes of the store: every key and every small value of the RocksDB form. docs/store-format.md
+// is the page to read; tests/unit/store_layout_test.cc freezes the bytes. Integers in keys are
+// big-endian, so that bytewise order is numeric order; integers in values are LEB128 ("varint").
 #pragma once
 
 #include <cstdint>
@@ -29,20 +29,20 @@ enum class Family : uint8_t {
   kHistory,      // incident states and coverage by run
 };
 inline constexpr size_t kFamilies = 7;
-inline constexpr const char* kFamilyNames[kFamilies] = {"default", "blobs",   "matches", "occurrences",
-                                                        "places",  "commits", "history"};
+inline constexpr const char* kFamilyNames[kFamilies] = {
+    "default", "blobs", "matches", "occurrences", "places", "commits", "history"};
 
 // ---- meta keys
-std::string SchemaKey();                                   // → varint
-std::string CreatedKey();                                  // → varint, seconds since the epoch
-std::string KeyEpochKey(uint32_t epoch);                   // → 16 bytes, KeyCheck
-std::string RuleListKey(RuleListId id);                    // → rule keys, 8 bytes each, big-endian
-std::string RepositoryNameKey(std::string_view key);       // → varint, repository id
-std::string RepositoryKey(uint64_t id);                    // → RecordRow
+std::string SchemaKey();                              // → varint
+std::string CreatedKey();                             // → varint, seconds since the epoch
+std::string KeyEpochKey(uint32_t epoch);              // → 16 bytes, KeyCheck
+std::string RuleListKey(RuleListId id);               // → rule keys, 8 bytes each, big-endian
+std::string RepositoryNameKey(std::string_view key);  // → varint, repository id
+std::string RepositoryKey(uint64_t id);               // → RecordRow
 std::string DoomedKey(uint64_t repository, uint64_t generation);  // → nothing: rows to delete
-std::string RunKey(uint64_t id);                           // → RunRecord
-std::string AliasKey(const SecretId& replaced);            // → 16 bytes, the id that replaces it
-std::string NextRepositoryKey();                           // → varint, the id that comes next
+std::string RunKey(uint64_t id);                                  // → RunRecord
+std::string AliasKey(const SecretId& replaced);  // → 16 bytes, the id that replaces it
+std::string NextRepositoryKey();                 // → varint, the id that comes next
 
 // First byte of those that are many.
 enum MetaPrefix : char {
@@ -71,7 +71,8 @@ std::optional<OccurrenceKey> DecodePlaceKey(std::string_view bytes);
 
 // The first 16 bytes of place and commit keys; with generation + 1 the end of its rows.
 std::string GenerationPrefix(uint64_t repository, uint64_t generation);
-std::string CommitKey(uint64_t repository, uint64_t generation, std::string_view commit);  // 36 bytes
+std::string CommitKey(uint64_t repository, uint64_t generation,
+                      std::string_view commit);  // 36 bytes
 
 // ---- history: 'i' secret run → IncidentState, 'c' repository run → Coverage
 inline constexpr char kIncidentPrefix = 'i';
@@ -112,7 +113,7 @@ void AppendVarint(std::string* out, uint64_t value);
 // Takes a varint off the front of *bytes; nullopt when it is cut short or too long.
 std::optional<uint64_t> TakeVarint(std::string_view* bytes);
 void AppendBigEndian64(std::string* out, uint64_t value);
-uint64_t ReadBigEndian64(const char* bytes);  // reads 8 bytes
+uint64_t ReadBigEndian64(const char* bytes);                      // reads 8 bytes
 std::optional<SecretId> SecretIdFromRaw(std::string_view bytes);  // nullopt unless 16 bytes
 
 // `coverage` with its skips as one row per reason, without ids and details.

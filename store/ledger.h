@@ -1,4 +1,5 @@
-// The ledger: what is known of every blob, where secrets lie, and how far each repository was scanned.
+// The ledger: what is known of every blob, where secrets lie, and how far each repository was
+// scanned.
 //
 // Two forms: in memory (tests, TSan) and RocksDB (store/rocksdb_ledger.h). docs/store-format.md has
 // the key layout. All methods are thread-safe unless said; ids are raw bytes, never hexadecimal.
@@ -45,10 +46,10 @@ class Ledger {
   virtual ~Ledger() = default;
 
   // ---- the key under which secret ids are made (docs/store-format.md, "Rotation")
-  // Says which key (by its KeyCheck) makes the ids from now on; call it once, before any of the rest.
-  // The first key is noted. Another one is taken over only if `previous` names the noted one: then
-  // every earlier hit reads as kUnscanned and every watermark as empty, so that the next pass makes new
-  // ids, and each new id is paired with the one it replaces (ResolveAlias).
+  // Says which key (by its KeyCheck) makes the ids from now on; call it once, before any of the
+  // rest. The first key is noted. Another one is taken over only if `previous` names the noted one:
+  // then every earlier hit reads as kUnscanned and every watermark as empty, so that the next pass
+  // makes new ids, and each new id is paired with the one it replaces (ResolveAlias).
   // FailedPrecondition: a foreign key, or one that was replaced before; nothing changed.
   virtual absl::Status UseKey(const SecretId& check, std::span<const SecretId> previous) = 0;
   // The id by which `secret` is known today: itself, unless a rotation has replaced it.
@@ -64,10 +65,10 @@ class Ledger {
   virtual bool HasBlobs() const = 0;  // false: every lookup would say kUnscanned
   // One state per blob, same order. `blobs` may be in any order.
   virtual absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const = 0;
-  // Records a batch scanned under `rules`: clean blobs, hits with their matches, all visible at once
-  // or not at all. A blob that is known already keeps the matches of rules that this batch did not
-  // run, takes the new ones, and is afterwards known under the union of both lists. A crash may forget
-  // what was recorded after the last Flush or Recording::Commit (it costs a rescan).
+  // Records a batch scanned under `rules`: clean blobs, hits with their matches, all visible at
+  // once or not at all. A blob that is known already keeps the matches of rules that this batch did
+  // not run, takes the new ones, and is afterwards known under the union of both lists. A crash may
+  // forget what was recorded after the last Flush or Recording::Commit (it costs a rescan).
   // InvalidArgument: an id of the wrong size, a list that is not known; nothing recorded.
   virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) = 0;
   // Calls `visit` for each of `blobs` that is a hit, in the order given.
@@ -83,8 +84,9 @@ class Ledger {
   virtual absl::StatusOr<std::vector<v1::RepositoryRecord>> Repositories() const = 0;  // by id
 
   // Replaces the occurrences of one repository and moves its watermark. Rows written by Add stay
-  // invisible until Commit, which makes them, the record and the disappearance of the old rows visible
-  // at once. Destroyed without Commit: nothing changed. Not thread-safe; one per repository at a time.
+  // invisible until Commit, which makes them, the record and the disappearance of the old rows
+  // visible at once. Destroyed without Commit: nothing changed. Not thread-safe; one per repository
+  // at a time.
   class Recording {
    public:
     virtual ~Recording() = default;
@@ -104,14 +106,13 @@ class Ledger {
       std::span<const uint64_t> repositories,
       absl::FunctionRef<bool(uint64_t repository, const v1::Occurrence&)> visit) const = 0;
   // Visits distinct commits recorded for `repositories`, ordered by id.
-  virtual absl::Status VisitCommits(
-      std::span<const uint64_t> repositories,
-      absl::FunctionRef<bool(const v1::Commit&)> visit) const = 0;
+  virtual absl::Status VisitCommits(std::span<const uint64_t> repositories,
+                                    absl::FunctionRef<bool(const v1::Commit&)> visit) const = 0;
 
   // ---- runs
   virtual absl::StatusOr<v1::RunRecord> StartRun(v1::RunRecord run) = 0;  // gives it its id
   virtual absl::Status FinishRun(const v1::RunRecord& run) = 0;
-  virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs() const = 0;    // by id
+  virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs() const = 0;  // by id
 
   // ---- what was known when (for trends)
   // Both append only what differs from the latest earlier run's row; `run` never goes back.

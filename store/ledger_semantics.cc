@@ -22,21 +22,20 @@ absl::Status WrongSize(const char* what, size_t bytes, size_t wanted) {
 
 }  // namespace
 
-std::vector<v1::Match> MergeMatches(std::span<const v1::Match> earlier, std::span<const uint64_t> run,
+std::vector<v1::Match> MergeMatches(std::span<const v1::Match> earlier,
+                                    std::span<const uint64_t> run,
                                     std::span<const v1::Match> found) {
   std::vector<v1::Match> merged(found.begin(), found.end());
   for (const v1::Match& match : earlier) {
     if (!std::binary_search(run.begin(), run.end(), match.rule())) merged.push_back(match);
   }
   // Stable: of two with one place, the one found now stays.
-  std::stable_sort(merged.begin(), merged.end(), [](const v1::Match& a, const v1::Match& b) {
-    return PlaceOf(a) < PlaceOf(b);
-  });
-  merged.erase(std::unique(merged.begin(), merged.end(),
-                           [](const v1::Match& a, const v1::Match& b) {
-                             return PlaceOf(a) == PlaceOf(b);
-                           }),
-               merged.end());
+  std::stable_sort(merged.begin(), merged.end(),
+                   [](const v1::Match& a, const v1::Match& b) { return PlaceOf(a) < PlaceOf(b); });
+  merged.erase(
+      std::unique(merged.begin(), merged.end(),
+                  [](const v1::Match& a, const v1::Match& b) { return PlaceOf(a) == PlaceOf(b); }),
+      merged.end());
   return merged;
 }
 
@@ -64,8 +63,9 @@ std::vector<uint64_t> UnionOf(std::span<const uint64_t> a, std::span<const uint6
 
 absl::Status CheckBatch(const v1::BlobBatch& batch) {
   if (batch.clean().size() % ObjectId::kBytes != 0) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "%d bytes of clean blob ids are no multiple of %d", batch.clean().size(), ObjectId::kBytes));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%d bytes of clean blob ids are no multiple of %d", batch.clean().size(),
+                        ObjectId::kBytes));
   }
   for (const v1::BlobHit& hit : batch.hits()) {
     if (hit.object_id().size() != ObjectId::kBytes) {
@@ -99,13 +99,14 @@ absl::Status CheckKey(std::span<const SecretId> used, const SecretId& check,
   const std::string given = ToHex(check.raw()).substr(0, 12);
   if (std::find(used.begin(), used.end(), check) != used.end()) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "this store's key was rotated: it now uses the key with fingerprint %s, not %s", ours, given));
+        "this store's key was rotated: it now uses the key with fingerprint %s, not %s", ours,
+        given));
   }
   if (std::find(previous.begin(), previous.end(), used.back()) == previous.end()) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("this store was made with another key (fingerprint %s, not %s); give that key, "
-                        "or rotate it with `unsprawl key rotate`",
-                        ours, given));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "this store was made with another key (fingerprint %s, not %s); give that key, "
+        "or rotate it with `unsprawl key rotate`",
+        ours, given));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-// What both forms of the ledger agree upon: what becomes of a blob that is scanned again, which ids and
-// keys are refused.
+// What both forms of the ledger agree upon: what becomes of a blob that is scanned again, which ids
+// and keys are refused.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ namespace unsprawl {
 
 // The `earlier` matches of rules that are not among `run` (sorted), and all of `found`; sorted by
 // (offset, length, rule), one per such triple.
-std::vector<v1::Match> MergeMatches(std::span<const v1::Match> earlier, std::span<const uint64_t> run,
+std::vector<v1::Match> MergeMatches(std::span<const v1::Match> earlier,
+                                    std::span<const uint64_t> run,
                                     std::span<const v1::Match> found);
 
 // Pairs (replaced id, new id) of matches of one blob made under two keys: the same rule at the same

@@ -19,18 +19,18 @@ struct StoreFindings {
   uint64_t schema = 0, keys = 0, rule_lists = 0, aliases = 0, runs = 0;
   uint64_t repositories = 0;
   uint64_t clean = 0, hits = 0;
-  uint64_t hits_of_old_keys = 0;    // not rescanned since the key was rotated
+  uint64_t hits_of_old_keys = 0;  // not rescanned since the key was rotated
   uint64_t repositories_of_old_keys = 0;
   uint64_t occurrences = 0, commits = 0, states = 0;
-  uint64_t doomed = 0;              // rows of replaced generations, deleted at the next opening
+  uint64_t doomed = 0;  // rows of replaced generations, deleted at the next opening
   uint64_t problems = 0;
   std::vector<std::string> examples;  // of problems, at most 20; no blob ids, no names
 };
 
 // Reads every row of every family and checks what must hold between them: all parse; a hit has
-// matches and matches have a hit; a blob's rules and key are known; every occurrence has its place in
-// the index and the reverse; its repository exists and its generation is shown or doomed; the counts in
-// a repository's record are right. Memory grows with repositories only.
+// matches and matches have a hit; a blob's rules and key are known; every occurrence has its place
+// in the index and the reverse; its repository exists and its generation is shown or doomed; the
+// counts in a repository's record are right. Memory grows with repositories only.
 absl::StatusOr<StoreFindings> CheckStore(const Database& database);
 
 // Copies a consistent state into the new or empty folder `target`, itself a store; may run beside
@@ -45,15 +45,15 @@ struct PurgeCounts {
   uint64_t repositories = 0, occurrences = 0, commits = 0, matches = 0, blobs = 0, states = 0;
 };
 
-// Forgets a repository (by its name or key): its record, occurrences, commits and coverage, and what
-// is known of blobs that only its occurrences name, which become unscanned. NotFound: no such name;
-// FailedPrecondition: several repositories have this name (give the key). A crash in between leaves
-// less than before; run it again.
+// Forgets a repository (by its name or key): its record, occurrences, commits and coverage, and
+// what is known of blobs that only its occurrences name, which become unscanned. NotFound: no such
+// name; FailedPrecondition: several repositories have this name (give the key). A crash in between
+// leaves less than before; run it again.
 absl::StatusOr<PurgeCounts> PurgeRepository(Database& database, std::string_view name);
 
-// Forgets a secret: its occurrences in every repository, its matches in blobs, its states and aliases.
-// The blobs stay known, so it does not come back before they are scanned under changed rules.
-// NotFound: nothing is known of it.
+// Forgets a secret: its occurrences in every repository, its matches in blobs, its states and
+// aliases. The blobs stay known, so it does not come back before they are scanned under changed
+// rules. NotFound: nothing is known of it.
 absl::StatusOr<PurgeCounts> PurgeSecret(Database& database, const SecretId& secret);
 
 // Rewrites files so that deleted rows are gone from the disk, too.

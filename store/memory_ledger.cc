@@ -265,7 +265,8 @@ absl::StatusOr<v1::RepositoryRecord> MemoryLedger::OpenRepository(std::string_vi
   return RecordOf(repositories_[id]);
 }
 
-absl::StatusOr<std::optional<v1::RepositoryRecord>> MemoryLedger::ReadRepository(uint64_t id) const {
+absl::StatusOr<std::optional<v1::RepositoryRecord>> MemoryLedger::ReadRepository(
+    uint64_t id) const {
   const MutexLock lock(mutex_);
   const auto place = repositories_.find(id);
   std::optional<v1::RepositoryRecord> record;

@@ -39,14 +39,15 @@ class Deleter {
 
 absl::StatusOr<RecordRow> FindRepository(const Database& database, std::string_view name) {
   std::vector<RecordRow> found;
-  RETURN_IF_ERROR(database.VisitPrefix(
-      Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
-      [&](std::string_view, std::string_view value) -> absl::Status {
-        std::optional<RecordRow> row = DecodeRecordRow(value);
-        if (!row) return Unreadable("repositories");
-        if (row->record.key() == name || row->record.name() == name) found.push_back(*std::move(row));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(
+      database.VisitPrefix(Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
+                           [&](std::string_view, std::string_view value) -> absl::Status {
+                             std::optional<RecordRow> row = DecodeRecordRow(value);
+                             if (!row) return Unreadable("repositories");
+                             if (row->record.key() == name || row->record.name() == name)
+                               found.push_back(*std::move(row));
+                             return absl::OkStatus();
+                           }));
   if (found.empty()) return absl::NotFoundError("the store knows no repository of this name");
   if (found.size() == 1) return found[0];
   for (const RecordRow& row : found) {
@@ -54,8 +55,8 @@ absl::StatusOr<RecordRow> FindRepository(const Database& database, std::string_v
   }
   std::string keys;
   for (const RecordRow& row : found) keys += "\n  " + row.record.key();
-  return absl::FailedPreconditionError(
-      absl::StrFormat("%d repositories have this name; give one of their keys:%s", found.size(), keys));
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%d repositories have this name; give one of their keys:%s", found.size(), keys));
 }
 
 // Blobs named by occurrences of `repository` and of no other.
@@ -118,16 +119,16 @@ absl::Status PurgeMatches(Database& database, const SecretId& secret, PurgeCount
 absl::Status PurgeOccurrences(Database& database, const SecretId& secret, PurgeCounts* counts) {
   rocksdb::WriteBatch batch;
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> gone;  // by repository and generation
-  RETURN_IF_ERROR(database.VisitPrefix(
-      Family::kOccurrences, secret.raw(), nullptr,
-      [&](std::string_view bytes, std::string_view) -> absl::Status {
-        const std::optional<OccurrenceKey> key = DecodeOccurrenceKey(bytes);
-        if (!key) return Unreadable("occurrences");
-        batch.Delete(database.family(Family::kOccurrences), ToSlice(bytes));
-        batch.Delete(database.family(Family::kPlaces), EncodePlaceKey(*key));
-        ++gone[{key->repository, key->generation}];
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(
+      database.VisitPrefix(Family::kOccurrences, secret.raw(), nullptr,
+                           [&](std::string_view bytes, std::string_view) -> absl::Status {
+                             const std::optional<OccurrenceKey> key = DecodeOccurrenceKey(bytes);
+                             if (!key) return Unreadable("occurrences");
+                             batch.Delete(database.family(Family::kOccurrences), ToSlice(bytes));
+                             batch.Delete(database.family(Family::kPlaces), EncodePlaceKey(*key));
+                             ++gone[{key->repository, key->generation}];
+                             return absl::OkStatus();
+                           }));
   for (const auto& [from, rows] : gone) {
     ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                      database.Get(Family::kMeta, RepositoryKey(from.first)));
@@ -159,14 +160,14 @@ absl::StatusOr<PurgeCounts> PurgeRepository(Database& database, std::string_view
     pair.Delete(database.family(Family::kMatches), blob);
     RETURN_IF_ERROR(database.Write(&pair));
   }
-  RETURN_IF_ERROR(database.VisitPrefix(
-      Family::kHistory, CoverageKey(id, 0).substr(0, 9), nullptr,
-      [&](std::string_view key, std::string_view) {
-        ++counts.states;
-        return deleter.Delete(Family::kHistory, key);
-      }));
+  RETURN_IF_ERROR(database.VisitPrefix(Family::kHistory, CoverageKey(id, 0).substr(0, 9), nullptr,
+                                       [&](std::string_view key, std::string_view) {
+                                         ++counts.states;
+                                         return deleter.Delete(Family::kHistory, key);
+                                       }));
   RETURN_IF_ERROR(deleter.Finish());
-  // The record goes with a mark of doom for its rows: a crash leaves only what the next opening deletes.
+  // The record goes with a mark of doom for its rows: a crash leaves only what the next opening
+  // deletes.
   rocksdb::WriteBatch record;
   record.Delete(database.family(Family::kMeta), RepositoryKey(id));
   record.Delete(database.family(Family::kMeta), RepositoryNameKey(row.record.key()));
@@ -181,19 +182,19 @@ absl::StatusOr<PurgeCounts> PurgeSecret(Database& database, const SecretId& secr
   RETURN_IF_ERROR(PurgeMatches(database, secret, &counts));
   RETURN_IF_ERROR(PurgeOccurrences(database, secret, &counts));
   Deleter deleter(database);
-  RETURN_IF_ERROR(database.VisitPrefix(
-      Family::kHistory, IncidentKey(secret, 0).substr(0, 17), nullptr,
-      [&](std::string_view key, std::string_view) {
-        ++counts.states;
-        return deleter.Delete(Family::kHistory, key);
-      }));
-  RETURN_IF_ERROR(database.VisitPrefix(
-      Family::kMeta, std::string(1, kAliasPrefix), nullptr,
-      [&](std::string_view key, std::string_view value) -> absl::Status {
-        if (key.substr(1) != secret.raw() && value != secret.raw()) return absl::OkStatus();
-        ++counts.states;
-        return deleter.Delete(Family::kMeta, key);
-      }));
+  RETURN_IF_ERROR(database.VisitPrefix(Family::kHistory, IncidentKey(secret, 0).substr(0, 17),
+                                       nullptr, [&](std::string_view key, std::string_view) {
+                                         ++counts.states;
+                                         return deleter.Delete(Family::kHistory, key);
+                                       }));
+  RETURN_IF_ERROR(
+      database.VisitPrefix(Family::kMeta, std::string(1, kAliasPrefix), nullptr,
+                           [&](std::string_view key, std::string_view value) -> absl::Status {
+                             if (key.substr(1) != secret.raw() && value != secret.raw())
+                               return absl::OkStatus();
+                             ++counts.states;
+                             return deleter.Delete(Family::kMeta, key);
+                           }));
   RETURN_IF_ERROR(deleter.Finish());
   if (counts.matches + counts.occurrences + counts.states == 0) {
     return absl::NotFoundError("the store knows nothing of this secret");
@@ -202,15 +203,16 @@ absl::StatusOr<PurgeCounts> PurgeSecret(Database& database, const SecretId& secr
 }
 
 absl::Status CompactStore(Database& database) {
-  RETURN_IF_ERROR(Translate(database.rocks().Flush(rocksdb::FlushOptions(),
-                                                   database.family(Family::kMeta)),
-                            "flushing the store"));
+  RETURN_IF_ERROR(
+      Translate(database.rocks().Flush(rocksdb::FlushOptions(), database.family(Family::kMeta)),
+                "flushing the store"));
   for (size_t i = 0; i < kFamilies; ++i) {
     rocksdb::CompactRangeOptions options;
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-    RETURN_IF_ERROR(Translate(database.rocks().CompactRange(
-                                  options, database.family(static_cast<Family>(i)), nullptr, nullptr),
-                              "compacting the store"));
+    RETURN_IF_ERROR(
+        Translate(database.rocks().CompactRange(options, database.family(static_cast<Family>(i)),
+                                                nullptr, nullptr),
+                  "compacting the store"));
   }
   return absl::OkStatus();
 }

@@ -106,12 +106,13 @@ absl::Status DeleteGeneration(Database& database, uint64_t repository, uint64_t 
   // Few commits are deleted one by one: every range deletion costs all later reads a little.
   size_t commits = 0;
   rocksdb::WriteBatch single = batch;
-  const absl::Status counted = database.VisitPrefix(
-      Family::kCommits, begin, nullptr, [&](std::string_view key, std::string_view) -> absl::Status {
-        if (++commits > kRowsAtOnce) return absl::OutOfRangeError("many");
-        single.Delete(database.family(Family::kCommits), ToSlice(key));
-        return absl::OkStatus();
-      });
+  const absl::Status counted =
+      database.VisitPrefix(Family::kCommits, begin, nullptr,
+                           [&](std::string_view key, std::string_view) -> absl::Status {
+                             if (++commits > kRowsAtOnce) return absl::OutOfRangeError("many");
+                             single.Delete(database.family(Family::kCommits), ToSlice(key));
+                             return absl::OkStatus();
+                           });
   if (counted.ok()) {
     batch = std::move(single);
   } else if (absl::IsOutOfRange(counted)) {
@@ -129,7 +130,8 @@ absl::Status DeleteDoomed(Database& database) {
   RETURN_IF_ERROR(database.VisitPrefix(
       Family::kMeta, std::string(1, kDoomedPrefix), nullptr,
       [&](std::string_view key, std::string_view) -> absl::Status {
-        if (key.size() != 17) return absl::DataLossError("the store holds an unreadable mark of doom");
+        if (key.size() != 17)
+          return absl::DataLossError("the store holds an unreadable mark of doom");
         doomed.emplace_back(ReadBigEndian64(key.data() + 1), ReadBigEndian64(key.data() + 9));
         return absl::OkStatus();
       }));

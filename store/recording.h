@@ -35,8 +35,8 @@ class RecordingRows {
   uint64_t commits() const { return commits_; }
   bool in_memory() const;  // no files yet
 
-  absl::Status AppendTo(rocksdb::WriteBatch* batch) const;          // when in_memory()
-  absl::StatusOr<std::vector<Database::Staged>> TakeFiles();        // everything, as files
+  absl::Status AppendTo(rocksdb::WriteBatch* batch) const;    // when in_memory()
+  absl::StatusOr<std::vector<Database::Staged>> TakeFiles();  // everything, as files
   size_t rows_in_memory() const;
 
  private:
@@ -49,13 +49,13 @@ class RecordingRows {
   const uint64_t repository_, generation_;
   const size_t memory_bytes_;
   uint64_t occurrences_ = 0, commits_ = 0;
-  std::array<SortedRows, 3> parts_;                  // as kParts
-  std::array<std::vector<std::string>, 3> files_;    // as kParts
+  std::array<SortedRows, 3> parts_;                // as kParts
+  std::array<std::vector<std::string>, 3> files_;  // as kParts
   std::string scratch_;
 };
 
-// Deletes the rows of a generation that its repository no longer shows, and its mark of doom. May be
-// repeated after a crash.
+// Deletes the rows of a generation that its repository no longer shows, and its mark of doom. May
+// be repeated after a crash.
 absl::Status DeleteGeneration(Database& database, uint64_t repository, uint64_t generation);
 
 // DeleteGeneration for every mark of doom left in the store.

@@ -92,7 +92,8 @@ absl::StatusOr<bool> VisitFew(const Database& database, const rocksdb::Snapshot*
   rocksdb::ReadOptions options;
   options.snapshot = snapshot;
   std::vector<Source> sources;
-  using Next = std::pair<std::string, size_t>;  // key in the occurrences' order; index of its source
+  using Next =
+      std::pair<std::string, size_t>;  // key in the occurrences' order; index of its source
   std::priority_queue<Next, std::vector<Next>, std::greater<>> next;
   const auto push = [&](size_t index) -> absl::Status {
     const Source& source = sources[index];
@@ -185,8 +186,9 @@ absl::Status VisitCommitRows(const Database& database, std::span<const uint64_t>
     rows.clear();
     for (const Visible& one : visible) {
       const std::string prefix = GenerationPrefix(one.repository, one.generation);
-      const std::string end = share + 1 == shares ? GenerationPrefix(one.repository, one.generation + 1)
-                                                  : prefix + share_start(share + 1);
+      const std::string end = share + 1 == shares
+                                  ? GenerationPrefix(one.repository, one.generation + 1)
+                                  : prefix + share_start(share + 1);
       for (row->Seek(prefix + share_start(share)); row->Valid() && row->key().compare(end) < 0;
            row->Next()) {
         rows.push_back({std::string(ToView(row->key()).substr(prefix.size())),
@@ -262,7 +264,8 @@ absl::Status VisitIncidentRows(const Database& database, const SecretId& secret,
                               [&](std::string_view key, std::string_view value) -> absl::Status {
                                 const std::optional<IncidentState> state =
                                     DecodeIncidentState(secret, value);
-                                if (!state || key.size() != 25) return Unreadable("incident states");
+                                if (!state || key.size() != 25)
+                                  return Unreadable("incident states");
                                 visit(ReadBigEndian64(key.data() + 17), *state);
                                 return absl::OkStatus();
                               });

@@ -24,7 +24,8 @@ class RocksdbRecording final : public Ledger::Recording {
   RocksdbRecording(RocksdbLedger& ledger, uint64_t repository, uint64_t base_generation)
       : ledger_(ledger),
         base_generation_(base_generation),
-        rows_(*ledger.database_, repository, base_generation + 1, ledger.options_.recording_bytes) {}
+        rows_(*ledger.database_, repository, base_generation + 1, ledger.options_.recording_bytes) {
+  }
 
   absl::Status Add(const v1::Occurrence& occurrence) override { return rows_.Add(occurrence); }
   absl::Status AddCommits(std::span<const v1::Commit> commits) override {
@@ -209,14 +210,14 @@ absl::StatusOr<std::optional<v1::RepositoryRecord>> RocksdbLedger::ReadRepositor
 
 absl::StatusOr<std::vector<v1::RepositoryRecord>> RocksdbLedger::Repositories() const {
   std::vector<v1::RepositoryRecord> records;
-  RETURN_IF_ERROR(database_->VisitPrefix(
-      Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
-      [&](std::string_view, std::string_view value) -> absl::Status {
-        const std::optional<RecordRow> row = DecodeRecordRow(value);
-        if (!row) return Unreadable("repositories");
-        records.push_back(Current(*row));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(
+      database_->VisitPrefix(Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
+                             [&](std::string_view, std::string_view value) -> absl::Status {
+                               const std::optional<RecordRow> row = DecodeRecordRow(value);
+                               if (!row) return Unreadable("repositories");
+                               records.push_back(Current(*row));
+                               return absl::OkStatus();
+                             }));
   return records;
 }
 
@@ -236,8 +237,8 @@ absl::Status RocksdbLedger::CommitRecording(v1::RepositoryRecord record, uint64_
     const MutexLock lock(meta_mutex_);
     ASSIGN_OR_RETURN(const RecordRow before, ReadRecord(repository));
     if (before.record.generation() != base_generation) {
-      return absl::AbortedError(absl::StrFormat(
-          "repository %d was recorded by another process meanwhile", repository));
+      return absl::AbortedError(
+          absl::StrFormat("repository %d was recorded by another process meanwhile", repository));
     }
     record.set_generation(rows.generation());
     SortedRows meta;
@@ -254,7 +255,8 @@ absl::Status RocksdbLedger::CommitRecording(v1::RepositoryRecord record, uint64_
           Translate(meta.AppendTo(&batch, database_->family(Family::kMeta)), "a batch"));
       RETURN_IF_ERROR(database_->Write(&batch));
     } else {
-      RETURN_IF_ERROR(database_->SyncLog());  // files are durable at once: nothing before them may lack
+      RETURN_IF_ERROR(
+          database_->SyncLog());  // files are durable at once: nothing before them may lack
       ASSIGN_OR_RETURN(std::vector<Database::Staged> staged, rows.TakeFiles());
       ASSIGN_OR_RETURN(std::string file, database_->Stage(Family::kMeta, meta));
       staged.push_back({Family::kMeta, {std::move(file)}});

@@ -18,28 +18,30 @@
 
 namespace unsprawl {
 
-// Thread-safe, but one process at a time may have a store open for writing; any number may read beside
-// it (OpenReader). Memory: about 16 MB of RocksDB's (DatabaseOptions), 10 MB of buffered blobs while a
-// scan records, and 8 MB of rows in each Recording under way. It writes out its buffer when destroyed.
+// Thread-safe, but one process at a time may have a store open for writing; any number may read
+// beside it (OpenReader). Memory: about 16 MB of RocksDB's (DatabaseOptions), 10 MB of buffered
+// blobs while a scan records, and 8 MB of rows in each Recording under way. It writes out its
+// buffer when destroyed.
 class RocksdbLedger final : public Ledger {
  public:
   struct Options {
     DatabaseOptions database;
     BlobTableOptions blobs;
-    // Rows that a Recording keeps in memory, in bytes, before it writes them to files of sorted rows;
-    // from `ingest_rows` on it uses a file even for less.
+    // Rows that a Recording keeps in memory, in bytes, before it writes them to files of sorted
+    // rows; from `ingest_rows` on it uses a file even for less.
     size_t recording_bytes = 8 << 20;
     size_t ingest_rows = 5000;
   };
 
-  // Opens the store in `dir`, makes it when new, migrates an older one, and deletes what an interrupted
-  // process left unfinished. Errors: see Database::Open.
+  // Opens the store in `dir`, makes it when new, migrates an older one, and deletes what an
+  // interrupted process left unfinished. Errors: see Database::Open.
   static absl::StatusOr<std::unique_ptr<RocksdbLedger>> Open(const std::filesystem::path& dir,
                                                              const Options& options);
-  // Opens an existing store to read beside the process that writes: shows what was written out before
-  // (not what that process still buffers), until CatchUp. Everything that would write is refused with
-  // FailedPrecondition. A reader sees the blobs, occurrences and commits of one repository as of one
-  // recording; VisitOccurrences is Unavailable when the writer deleted rows under it: CatchUp, again.
+  // Opens an existing store to read beside the process that writes: shows what was written out
+  // before (not what that process still buffers), until CatchUp. Everything that would write is
+  // refused with FailedPrecondition. A reader sees the blobs, occurrences and commits of one
+  // repository as of one recording; VisitOccurrences is Unavailable when the writer deleted rows
+  // under it: CatchUp, again.
   static absl::StatusOr<std::unique_ptr<RocksdbLedger>> OpenReader(const std::filesystem::path& dir,
                                                                    const Options& options);
   absl::Status CatchUp();

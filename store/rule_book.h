@@ -13,8 +13,8 @@
 
 namespace unsprawl {
 
-// The lists of rules that blobs were scanned under, numbered; all of them in memory (a few dozen in a
-// store's life). Thread-safe.
+// The lists of rules that blobs were scanned under, numbered; all of them in memory (a few dozen in
+// a store's life). Thread-safe.
 class RuleBook {
  public:
   explicit RuleBook(Database& database) : database_(database) {}

@@ -26,7 +26,8 @@ class SortedRows {
   // In the order given.
   rocksdb::Status AppendTo(rocksdb::WriteBatch* batch, rocksdb::ColumnFamilyHandle* family) const;
 
-  // Sorts by key; of equal keys the last given stays. Then `Writer` (rocksdb::SstFileWriter) gets all.
+  // Sorts by key; of equal keys the last given stays. Then `Writer` (rocksdb::SstFileWriter) gets
+  // all.
   void Sort();
   template <typename Writer>
   rocksdb::Status WriteTo(Writer& writer) const {
@@ -47,9 +48,7 @@ class SortedRows {
     uint32_t deleted : 1;
   };
   void Append(std::string_view key, std::string_view value, bool deleted);
-  rocksdb::Slice KeyOf(const Row& row) const {
-    return {arena_.data() + row.offset, row.key_bytes};
-  }
+  rocksdb::Slice KeyOf(const Row& row) const { return {arena_.data() + row.offset, row.key_bytes}; }
   rocksdb::Slice ValueOf(const Row& row) const {
     return {arena_.data() + row.offset + row.key_bytes, row.value_bytes};
   }

@@ -22,7 +22,7 @@ using ::testing::SizeIs;
 struct Form {
   const char* name;
   bool persistent;
-  size_t buffer_rows;   // RocksDB: tiny buffers take every path that big scans take
+  size_t buffer_rows;  // RocksDB: tiny buffers take every path that big scans take
   size_t ingest_rows;
   size_t recording_bytes;
 };
@@ -232,16 +232,16 @@ TEST_P(LedgerTest, OccurrencesComeBySecretThenRepositoryThenOrderOfAdd) {
   const std::vector<uint64_t> asked = {a, b};
   ASSERT_THAT(ledger_->VisitOccurrences(asked,
                                         [&](uint64_t repository, const v1::Occurrence& row) {
-                                          paths.push_back(absl::StrFormat("%d%s", repository,
-                                                                          row.paths(0)));
+                                          paths.push_back(
+                                              absl::StrFormat("%d%s", repository, row.paths(0)));
                                           return true;
                                         }),
               IsOk());
   EXPECT_THAT(paths, ElementsAre("2y", "1v", "2z", "2x", "1w"));
   int seen = 0;
-  ASSERT_THAT(ledger_->VisitOccurrences(
-                  asked, [&](uint64_t, const v1::Occurrence&) { return ++seen < 2; }),
-              IsOk());
+  ASSERT_THAT(
+      ledger_->VisitOccurrences(asked, [&](uint64_t, const v1::Occurrence&) { return ++seen < 2; }),
+      IsOk());
   EXPECT_EQ(seen, 2);
 }
 
@@ -252,8 +252,9 @@ TEST_P(LedgerTest, ASmallPartOfABigStoreIsReadTheSame) {
   RecordPlaces(*ledger_, big, many, {});
   RecordPlaces(*ledger_, b, {Place(2, "z", 1), Place(1, "y", 2), Place(2, "x", 3)}, {});
   RecordPlaces(*ledger_, a, {Place(3, "w", 4), Place(2, "v", 5)}, {});
-  EXPECT_THAT(Places(*ledger_, {a, b}), ElementsAre(HasSubstr("3 y"), HasSubstr("2 v"), HasSubstr("3 z"),
-                                                    HasSubstr("3 x"), HasSubstr("2 w")));
+  EXPECT_THAT(Places(*ledger_, {a, b}),
+              ElementsAre(HasSubstr("3 y"), HasSubstr("2 v"), HasSubstr("3 z"), HasSubstr("3 x"),
+                          HasSubstr("2 w")));
 }
 
 TEST_P(LedgerTest, OfAForksCommitTheSameRowShowsWhateverTheOrder) {
@@ -320,8 +321,8 @@ TEST_P(LedgerTest, StatesAndCoverageAreKeptWhenTheyChange) {
                                         [&](uint64_t run, const v1::Coverage& row) {
                                           ASSERT_EQ(row.skips_size(), 1);
                                           EXPECT_EQ(row.skips(0).object_id(), "");
-                                          rows.push_back(absl::StrFormat("%d: %d blobs, %d skips", run,
-                                                                         row.blobs(),
+                                          rows.push_back(absl::StrFormat("%d: %d blobs, %d skips",
+                                                                         run, row.blobs(),
                                                                          row.skips(0).count()));
                                         }),
               IsOk());
@@ -374,18 +375,19 @@ TEST_P(LedgerTest, ARotationCarriesIdsOver) {
               FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("was rotated")));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Forms, LedgerTest,
-    testing::Values(Form{"Memory", false, 0, 0, 0},
-                    Form{"Rocksdb", true, 64 << 10, 5000, 8 << 20},
-                    Form{"RocksdbAlwaysIngesting", true, 1, 0, 1 << 10},
-                    Form{"RocksdbUnbuffered", true, 1, 5000, 8 << 20}),
-    [](const testing::TestParamInfo<Form>& form) { return form.param.name; });
+INSTANTIATE_TEST_SUITE_P(Forms, LedgerTest,
+                         testing::Values(Form{"Memory", false, 0, 0, 0},
+                                         Form{"Rocksdb", true, 64 << 10, 5000, 8 << 20},
+                                         Form{"RocksdbAlwaysIngesting", true, 1, 0, 1 << 10},
+                                         Form{"RocksdbUnbuffered", true, 1, 5000, 8 << 20}),
+                         [](const testing::TestParamInfo<Form>& form) { return form.param.name; });
 
-// The memory form is the oracle: the same random operations, the same answers, in every configuration.
+// The memory form is the oracle: the same random operations, the same answers, in every
+// configuration.
 TEST(LedgerCampaign, RocksdbAnswersAsMemoryDoes) {
   constexpr int kBlobs = 400, kRepositories = 5;
-  for (const Form& form : {Form{"", true, 50, 20, 2 << 10}, Form{"", true, 64 << 10, 5000, 8 << 20}}) {
+  for (const Form& form :
+       {Form{"", true, 50, 20, 2 << 10}, Form{"", true, 64 << 10, 5000, 8 << 20}}) {
     TempDir dir;
     const std::unique_ptr<Ledger> memory = NewMemoryLedger();
     std::unique_ptr<Ledger> rocks = Make(form, dir.path());

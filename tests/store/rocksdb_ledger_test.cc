@@ -31,15 +31,17 @@ class RocksdbLedgerTest : public testing::Test {
     return *std::move(ledger);
   }
 
-  // Two repositories, one secret in both, one in the first only; blob 3 hits in both, blob 4 in one.
+  // Two repositories, one secret in both, one in the first only; blob 3 hits in both, blob 4 in
+  // one.
   void Fill(RocksdbLedger& ledger) {
     const std::vector<uint64_t> keys = {1, 2};
     const RuleListId rules = *ledger.InternRules(keys);
-    ASSERT_THAT(ledger.RecordBlobs(
-                    Batch({1, 2}, {Hit(3, {{1, 0, 4, 7}}), Hit(4, {{1, 0, 4, 8}, {2, 9, 4, 7}})}), rules),
-                IsOk());
+    ASSERT_THAT(
+        ledger.RecordBlobs(
+            Batch({1, 2}, {Hit(3, {{1, 0, 4, 7}}), Hit(4, {{1, 0, 4, 8}, {2, 9, 4, 7}})}), rules),
+        IsOk());
     for (const char* const key : {"local:/a", "local:/b"}) {
-      ASSERT_THAT(ledger.OpenRepository(key, key + 7), IsOk());
+      ASSERT_THAT(ledger.OpenRepository(key, key + 6), IsOk());
     }
     RecordPlaces(ledger, 1, {Place(7, "one", 3), Place(8, "two", 4)}, {CommitNumber(3)}, "tips");
     RecordPlaces(ledger, 2, {Place(7, "three", 3)}, {CommitNumber(3), CommitNumber(5)}, "tips");
@@ -114,19 +116,19 @@ TEST_F(RocksdbLedgerTest, ANewersColumnFamilyIsRefused) {
     ASSERT_TRUE(db.CreateColumnFamily(rocksdb::ColumnFamilyOptions(), "tomorrow", &handle).ok());
     ASSERT_TRUE(db.DestroyColumnFamilyHandle(handle).ok());
   }
-  EXPECT_THAT(RocksdbLedger::Open(store_, {}),
-              FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("made by a newer unsprawl")));
+  EXPECT_THAT(RocksdbLedger::Open(store_, {}), FailsWith(absl::StatusCode::kFailedPrecondition,
+                                                         HasSubstr("made by a newer unsprawl")));
 }
 
 absl::Status RenameRepositories(Database& database, rocksdb::WriteBatch* batch) {
-  return database.VisitPrefix(
-      Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
-      [&](std::string_view key, std::string_view value) -> absl::Status {
-        std::optional<RecordRow> row = DecodeRecordRow(value);
-        row->record.set_name("migrated " + row->record.name());
-        batch->Put(database.family(Family::kMeta), ToSlice(key), EncodeRecordRow(*row));
-        return absl::OkStatus();
-      });
+  return database.VisitPrefix(Family::kMeta, std::string(1, kRepositoryPrefix), nullptr,
+                              [&](std::string_view key, std::string_view value) -> absl::Status {
+                                std::optional<RecordRow> row = DecodeRecordRow(value);
+                                row->record.set_name("migrated " + row->record.name());
+                                batch->Put(database.family(Family::kMeta), ToSlice(key),
+                                           EncodeRecordRow(*row));
+                                return absl::OkStatus();
+                              });
 }
 
 absl::Status FailToMigrate(Database&, rocksdb::WriteBatch*) {
@@ -135,7 +137,8 @@ absl::Status FailToMigrate(Database&, rocksdb::WriteBatch*) {
 
 TEST_F(RocksdbLedgerTest, AnOlderStoreIsMigratedStepByStepAndOnce) {
   Fill(*Open());
-  const Migration failing[] = {{kSchemaVersion, RenameRepositories}, {kSchemaVersion + 1, FailToMigrate}};
+  const Migration failing[] = {{kSchemaVersion, RenameRepositories},
+                               {kSchemaVersion + 1, FailToMigrate}};
   RocksdbLedger::Options newer;
   newer.database.schema = kSchemaVersion + 2;
   EXPECT_THAT(RocksdbLedger::Open(store_, newer),
@@ -143,7 +146,8 @@ TEST_F(RocksdbLedgerTest, AnOlderStoreIsMigratedStepByStepAndOnce) {
   newer.database.migrations = failing;
   EXPECT_THAT(RocksdbLedger::Open(store_, newer),
               FailsWith(absl::StatusCode::kUnavailable, HasSubstr("the disk is gone")));
-  const Migration working[] = {{kSchemaVersion, FailToMigrate}, {kSchemaVersion + 1, RenameRepositories}};
+  const Migration working[] = {{kSchemaVersion, FailToMigrate},
+                               {kSchemaVersion + 1, RenameRepositories}};
   newer.database.migrations = working;  // the first step is done and not done again
   EXPECT_EQ((*Open(newer)->ReadRepository(1))->name(), "migrated migrated /a");
   EXPECT_EQ((*Open(newer)->ReadRepository(1))->name(), "migrated migrated /a");
@@ -176,7 +180,8 @@ TEST_F(RocksdbLedgerTest, CheckCountsEverything) {
 }
 
 TEST_F(RocksdbLedgerTest, CheckSeesEveryBrokenInvariant) {
-  const OccurrenceKey stray{.secret = SecretNumber(7), .repository = 9, .generation = 1, .sequence = 0};
+  const OccurrenceKey stray{
+      .secret = SecretNumber(7), .repository = 9, .generation = 1, .sequence = 0};
   struct Damage {
     Family family;
     std::string key, value;
@@ -187,7 +192,8 @@ TEST_F(RocksdbLedgerTest, CheckSeesEveryBrokenInvariant) {
   const std::vector<Damage> damages = {
       {Family::kBlobs, "short", "\x01", false, "a blob is unreadable"},
       {Family::kBlobs, unknown, EncodeBlobRow({.rules = 77}), false, "unknown rules 77"},
-      {Family::kBlobs, unknown, EncodeBlobRow({.hit = true, .key_epoch = 5}), false, "unknown key 5"},
+      {Family::kBlobs, unknown, EncodeBlobRow({.hit = true, .key_epoch = 5}), false,
+       "unknown key 5"},
       {Family::kMatches, hit, "", true, "hits and"},
       {Family::kMatches, unknown, Hit(1, {{1, 0, 1, 1}}).SerializeAsString(), false,
        "matches without a hit"},
@@ -195,8 +201,8 @@ TEST_F(RocksdbLedgerTest, CheckSeesEveryBrokenInvariant) {
       {Family::kOccurrences, EncodeOccurrenceKey(stray), "", false, "which nothing shows"},
       {Family::kPlaces, EncodePlaceKey(stray), "", false, "occurrences and"},
       {Family::kPlaces,
-       EncodePlaceKey({.secret = SecretNumber(7), .repository = 1, .generation = 1, .sequence = 0}), "",
-       true, "has no place"},
+       EncodePlaceKey({.secret = SecretNumber(7), .repository = 1, .generation = 1, .sequence = 0}),
+       "", true, "has no place"},
       {Family::kCommits, CommitKey(9, 1, hit), "", false, "which nothing shows"},
       {Family::kHistory, "x", "", false, "history is unreadable"},
       {Family::kMeta, RepositoryKey(1), "\x01", false, "a repository is unreadable"},
@@ -316,6 +322,7 @@ TEST_F(RocksdbLedgerTest, APurgedSecretIsNowhereEvenInTheFiles) {
               FailsWith(absl::StatusCode::kNotFound, HasSubstr("nothing")));
   ASSERT_THAT(CompactStore(ledger->database()), IsOk());
   ledger.reset();
+  Open();  // an opening writes RocksDB's list of files anew: it names the first key of each
   const std::string id(SecretNumber(7).raw());
   for (const auto& entry : fs::recursive_directory_iterator(store_)) {
     if (!entry.is_regular_file()) continue;
@@ -382,7 +389,8 @@ TEST_F(RocksdbLedgerTest, TwoRecordingsOfOneRepositoryDoNotMix) {
   ASSERT_THAT(second->Add(Place(1, "second", 1)), IsOk());
   const v1::RepositoryRecord record = **ledger->ReadRepository(1);
   ASSERT_THAT(first->Commit(record), IsOk());
-  EXPECT_THAT(second->Commit(record), FailsWith(absl::StatusCode::kAborted, HasSubstr("meanwhile")));
+  EXPECT_THAT(second->Commit(record),
+              FailsWith(absl::StatusCode::kAborted, HasSubstr("meanwhile")));
   EXPECT_THAT(Places(*ledger, {1}), ElementsAre(HasSubstr("first")));
   EXPECT_EQ(Problems(*ledger), 0u);
 }

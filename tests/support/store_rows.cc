@@ -105,7 +105,8 @@ std::vector<std::string> Places(const Ledger& ledger, const std::vector<uint64_t
   return rows;
 }
 
-std::vector<std::string> CommitsOf(const Ledger& ledger, const std::vector<uint64_t>& repositories) {
+std::vector<std::string> CommitsOf(const Ledger& ledger,
+                                   const std::vector<uint64_t>& repositories) {
   std::vector<std::string> rows;
   EXPECT_THAT(ledger.VisitCommits(repositories,
                                   [&](const v1::Commit& row) {
@@ -130,7 +131,8 @@ RandomOperation::RandomOperation(std::mt19937& random, int blobs, int repositori
     std::vector<MatchAt> matches;
     for (uint64_t offset = 0; offset < 3; ++offset) {
       if (Below(random, 2) == 0) {
-        const uint64_t rule = rules_[static_cast<size_t>(Below(random, static_cast<int>(rules_.size())))];
+        const uint64_t rule =
+            rules_[static_cast<size_t>(Below(random, static_cast<int>(rules_.size())))];
         matches.push_back({rule, 10 * offset, 4, Below(random, 30)});
       }
     }
@@ -164,6 +166,21 @@ void RandomOperation::Apply(Ledger& ledger) const {
     ASSERT_THAT(ledger.RecordIncidentStates(run, states_), IsOk());
   } else {
     ASSERT_THAT(ledger.Flush(), IsOk());
+  }
+}
+
+void RandomOperation::ApplyUntil(Ledger& ledger, const std::string& wanted,
+                                 int repositories) const {
+  const std::string key = RepositoryKeyOf(repository_);
+  if (kind_ == 1) {
+    const uint64_t id = ledger.OpenRepository(key, key)->id();
+    if (DumpRepositories(ledger, repositories) == wanted) return;
+    RecordPlaces(ledger, id, places_, commits_, tips_);
+  } else if (kind_ == 2) {
+    v1::RunRecord run = *ledger.StartRun(v1::RunRecord());
+    if (DumpRepositories(ledger, repositories) == wanted) return;
+    run.set_finished(static_cast<int64_t>(run.id()));
+    ASSERT_THAT(ledger.FinishRun(run), IsOk());
   }
 }
 
@@ -203,13 +220,15 @@ std::string Dump(Ledger& ledger, int blobs, int repositories) {
     }
     text += "\n";
   }
-  EXPECT_THAT(ledger.ReadHits(ids, [&](const v1::BlobHit& hit) { text += Text(hit) + "\n"; }), IsOk());
+  EXPECT_THAT(ledger.ReadHits(ids, [&](const v1::BlobHit& hit) { text += Text(hit) + "\n"; }),
+              IsOk());
   for (int secret = 0; secret < 10; ++secret) {
     EXPECT_THAT(ledger.VisitIncidentStates(SecretNumber(secret),
                                            [&](uint64_t run, const IncidentState& state) {
-                                             text += absl::StrFormat("%d %d %d %d %d\n", secret, run,
-                                                                     static_cast<int>(state.presence),
-                                                                     state.open, state.repositories);
+                                             text +=
+                                                 absl::StrFormat("%d %d %d %d %d\n", secret, run,
+                                                                 static_cast<int>(state.presence),
+                                                                 state.open, state.repositories);
                                            }),
                 IsOk());
   }

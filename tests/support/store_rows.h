@@ -1,4 +1,5 @@
-// Rows for ledgers in tests: everything is made from small numbers, so that tests can speak of them.
+// Rows for ledgers in tests: everything is made from small numbers, so that tests can speak of
+// them.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,14 @@ class RandomOperation {
  public:
   RandomOperation(std::mt19937& random, int blobs, int repositories);
   void Apply(Ledger& ledger) const;
-  bool durable() const { return kind_ != 0; }  // must survive a kill once Apply has returned
+  // Applies as many of its steps as it takes until DumpRepositories gives `wanted`.
+  void ApplyUntil(Ledger& ledger, const std::string& wanted, int repositories) const;
+
+  bool records_blobs() const { return kind_ == 0; }  // which a kill may take back
+  bool flushes() const {
+    return kind_ == 1 || kind_ == 2 || kind_ == 4;
+  }  // blobs recorded before it
+  bool one_step() const { return kind_ == 0 || kind_ == 3 || kind_ == 4; }
 
  private:
   int kind_ = 0;  // 0 blobs, 1 a recording, 2 a run, 3 states, 4 flush

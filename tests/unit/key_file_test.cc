@@ -70,8 +70,8 @@ TEST_F(KeyFileTest, AFileOpenToOthersIsRefused) {
 }
 
 TEST_F(KeyFileTest, AnotherFileIsNotTakenForAKey) {
-  for (const std::string text : {"", "hello\n", "unsprawl key 1\n", "unsprawl key 1\nabc\n",
-                                 "unsprawl key 2\n"}) {
+  for (const std::string text :
+       {"", "hello\n", "unsprawl key 1\n", "unsprawl key 1\nabc\n", "unsprawl key 2\n"}) {
     std::ofstream(dir_.path() / "odd") << text;
     ASSERT_EQ(chmod((dir_.path() / "odd").c_str(), 0600), 0);
     EXPECT_THAT(LoadOrCreateKey(dir_.path() / "odd"),

@@ -49,11 +49,13 @@ TEST(StoreLayout, KeysAreTheseBytes) {
 TEST(StoreLayout, SmallValuesAreTheseBytes) {
   EXPECT_EQ(ToHex(EncodeBlobRow({.rules = 5, .bytes = 3})), "0a03");
   EXPECT_EQ(ToHex(EncodeBlobRow({.rules = 5, .bytes = 300})), "0aac02");
-  EXPECT_EQ(ToHex(EncodeBlobRow({.rules = 5, .hit = true, .bytes = 300, .key_epoch = 2})), "0bac0202");
+  EXPECT_EQ(ToHex(EncodeBlobRow({.rules = 5, .hit = true, .bytes = 300, .key_epoch = 2})),
+            "0bac0202");
   EXPECT_EQ(ToHex(EncodeBlobRow({.rules = 64, .bytes = 0})), "800100");
   const std::vector<uint64_t> keys = {1, 0x8000000000000002};
   EXPECT_EQ(ToHex(EncodeRuleList(keys)), "00000000000000018000000000000002");
-  const IncidentState state{.secret = Secret(), .presence = v1::PRESENCE_BRANCH, .open = true, .repositories = 300};
+  const IncidentState state{
+      .secret = Secret(), .presence = v1::PRESENCE_BRANCH, .open = true, .repositories = 300};
   EXPECT_EQ(ToHex(EncodeIncidentState(state)), "05ac02");
   RecordRow row{.key_epoch = 1, .occurrences = 2, .commits = 300, .record = {}};
   row.record.set_id(9);
@@ -63,8 +65,9 @@ TEST(StoreLayout, SmallValuesAreTheseBytes) {
 TEST(StoreLayout, EverythingDecodesToWhatItWas) {
   EXPECT_EQ(DecodeOccurrenceKey(EncodeOccurrenceKey(kKey)), kKey);
   EXPECT_EQ(DecodePlaceKey(EncodePlaceKey(kKey)), kKey);
-  for (const BlobRow& row : {BlobRow{}, BlobRow{.rules = UINT32_MAX, .bytes = UINT64_MAX},
-                             BlobRow{.rules = 1, .hit = true, .bytes = 1, .key_epoch = UINT32_MAX}}) {
+  for (const BlobRow& row :
+       {BlobRow{}, BlobRow{.rules = UINT32_MAX, .bytes = UINT64_MAX},
+        BlobRow{.rules = 1, .hit = true, .bytes = 1, .key_epoch = UINT32_MAX}}) {
     EXPECT_EQ(DecodeBlobRow(EncodeBlobRow(row)), row);
   }
   const IncidentState state{Secret(), v1::PRESENCE_UNREACHABLE, false, UINT64_MAX};
