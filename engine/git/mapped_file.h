@@ -28,9 +28,6 @@ class MappedFile {
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
 
-  // Tells the kernel that all of it will be read soon, so that a cold disk is read ahead. A hint.
-  void WillNeed() const;
-
  private:
   const uint8_t* data_ = nullptr;
   uint64_t size_ = 0;
