@@ -38,10 +38,10 @@ int64_t ParseNumber(std::string_view text) {
 // "+0530" -> 330. Zero for what is no offset within a day.
 int32_t ParseOffset(std::string_view text) {
   if (text.size() != 5 || (text[0] != '+' && text[0] != '-')) return 0;
-  int32_t digits = 0;
+  uint32_t digits = 0;  // unsigned: no second sign
   const auto [end, error] = std::from_chars(text.data() + 1, text.data() + 5, digits);
   if (error != std::errc() || end != text.data() + 5) return 0;
-  const int32_t minutes = digits / 100 * 60 + digits % 100;
+  const int32_t minutes = static_cast<int32_t>(digits / 100 * 60 + digits % 100);
   if (minutes > 24 * 60) return 0;
   return text[0] == '-' ? -minutes : minutes;
 }

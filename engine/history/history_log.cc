@@ -1,6 +1,9 @@
 #include "engine/history/history_log.h"
 
+#include <sys/auxv.h>
+
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "engine/git/parallel.h"
@@ -23,7 +26,7 @@ bool Before(const ObjectSkip& a, const ObjectSkip& b) {
 }  // namespace
 
 NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets)
-    : nodes_(store.size(), 0) {
+    : store_(store), nodes_(store.size(), 0) {
   const auto add = [&](ObjectType type, NodeKind kind) {
     const uint32_t first = static_cast<uint32_t>(numbers_.size());
     for (ObjectNumber object = 0; object < store.size(); ++object) {
@@ -38,10 +41,39 @@ NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets
   trees_ = add(ObjectType::kTree, NodeKind::kTree);
   add(ObjectType::kTag, NodeKind::kTag);
   numbers_.shrink_to_fit();
+  BuildIndex();
   for (uint32_t i = 0; i < targets.size(); ++i) {
-    const std::optional<ObjectNumber> object = store.Find(targets[i]);
-    if (!object || at(*object).kind != NodeKind::kOther) continue;
-    nodes_[*object] = static_cast<uint32_t>(NodeKind::kTarget) << 29 | i;
+    const ObjectNumber object = Find(targets[i]);
+    if (object == kNoObject || at(object).kind != NodeKind::kOther) continue;
+    nodes_[object] = static_cast<uint32_t>(NodeKind::kTarget) << 29 | i;
+  }
+}
+
+NodeTable::Place NodeTable::PlaceOf(const ObjectId& id) const {
+  const unsigned __int128 product = static_cast<unsigned __int128>(Prefix(id)) * multiplier_;
+  const uint64_t hash = static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+  return {hash & (slots_.size() - 1), static_cast<uint32_t>(hash >> 61)};
+}
+
+void NodeTable::BuildIndex() {
+  // Sixteen random bytes that the kernel gave the process when it began: no system call is needed.
+  if (const unsigned long random = getauxval(AT_RANDOM); random != 0) {
+    std::memcpy(&multiplier_, reinterpret_cast<const void*>(random), sizeof(multiplier_));
+  }
+  multiplier_ |= 1;
+  slots_.assign(std::bit_ceil(size_t{store_.size()} + store_.size() / 3 + 16), kNone);
+  for (ObjectNumber object = 0; object < store_.size(); ++object) {
+    Place place = PlaceOf(store_.id(object));
+    while (slots_[place.slot] != kNone) place.slot = (place.slot + 1) & (slots_.size() - 1);
+    slots_[place.slot] = place.tag << 29 | object;
+  }
+}
+
+ObjectNumber NodeTable::Find(const ObjectId& id) const {
+  for (Place place = PlaceOf(id);; place.slot = (place.slot + 1) & (slots_.size() - 1)) {
+    const uint32_t slot = slots_[place.slot];
+    if (slot == kNone) return kNoObject;
+    if (slot >> 29 == place.tag && SameId(store_.id(slot & kMaxObjects), id)) return slot & kMaxObjects;
   }
 }
 

@@ -91,15 +91,15 @@ class HistoryVisitor : public WalkVisitor {
 
   // The index of a tree or commit that a commit names, or kNone and a skip.
   uint32_t FindNode(const ObjectId& id, NodeKind kind) {
-    const std::optional<ObjectNumber> object = store_.Find(id);
-    if (!object) {
+    const ObjectNumber object = nodes_.Find(id);
+    if (object == kNoObject) {
       own_.skips.Add(id, kind == NodeKind::kTree ? ObjectType::kTree : ObjectType::kCommit,
                      ObjectFault::kMissing, "named by a commit, stored nowhere");
       return kNone;
     }
-    const Node node = nodes_.at(*object);
+    const Node node = nodes_.at(object);
     if (node.kind == kind) return node.index;
-    own_.skips.Add(id, store_.type(*object), ObjectFault::kDamaged,
+    own_.skips.Add(id, store_.type(object), ObjectFault::kDamaged,
                    kind == NodeKind::kTree ? "named as a commit's tree, but it is none"
                                            : "named as a commit's parent, but it is no commit");
     return kNone;

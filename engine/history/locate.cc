@@ -152,15 +152,15 @@ class Locator {
   // Follows tags from `id` to what they name. Nullopt: a blob that is no target, or nothing usable.
   std::optional<Tip> Peel(ObjectId id, bool required) {
     for (int depth = 0; depth < kMaxTagDepth; ++depth) {
-      const std::optional<ObjectNumber> object = store_.Find(id);
-      if (!object) {
+      const ObjectNumber object = nodes_.Find(id);
+      if (object == kNoObject) {
         if (required) {
           skips_.Add(id, ObjectType::kUnknown, ObjectFault::kMissing,
                      "named by a ref or a tag, stored nowhere");
         }
         return std::nullopt;
       }
-      const Node node = nodes_.at(*object);
+      const Node node = nodes_.at(object);
       switch (node.kind) {
         case NodeKind::kCommit: return Tip{Tip::kCommit, node.index};
         case NodeKind::kTree: return Tip{Tip::kTree, node.index};
@@ -276,8 +276,8 @@ class Locator {
     bool added = false;
     for (uint32_t target = 0; target < targets_.size(); ++target) {
       if (tips.in_commit[target]) continue;
-      const std::optional<ObjectNumber> object = store_.Find(targets_[target].blob);
-      if (!object || nodes_.at(*object).kind != NodeKind::kTarget) continue;
+      const ObjectNumber object = nodes_.Find(targets_[target].blob);
+      if (object == kNoObject || nodes_.at(object).kind != NodeKind::kTarget) continue;
       for (const uint32_t secret : targets_[target].secrets) {
         Place& place = result_.places.emplace_back();
         place.secret = secret;

@@ -63,7 +63,8 @@ void TreeReader::Assemble(const WalkedObject& object, const Live* base, Live& li
   live.kept.clear();
   lost_.clear();
   added_.clear();
-  at_ = previous_ = base_kept_ = base_next_ = 0;
+  at_ = base_kept_ = base_next_ = 0;
+  before_.id = nullptr;
   follows_ = true;
   bool valid = true;
   if (base != nullptr) {
@@ -80,28 +81,73 @@ void TreeReader::Assemble(const WalkedObject& object, const Live* base, Live& li
     for (; base_kept_ < base->kept.size(); ++base_kept_) lost_.push_back(base->kept[base_kept_].key);
   }
   while (valid && at_ < content.size()) valid = ParseNew(content, live);
-  live.starts.push_back(static_cast<uint32_t>(at_));
+  live.starts.Add(static_cast<uint32_t>(at_));
+}
+
+void TreeReader::Starts::Grow(uint32_t size) {
+  capacity_ = std::max<uint32_t>(64, size + size / 4);
+  std::unique_ptr<uint32_t[]> values(new uint32_t[capacity_]);  // not cleared
+  if (size_ > 0) std::memcpy(values.get(), values_.get(), size_ * sizeof(uint32_t));
+  values_ = std::move(values);
+}
+
+void TreeReader::Starts::AddShifted(const Starts& base, uint32_t begin, uint32_t end, uint32_t shift) {
+  const uint32_t count = end - begin;
+  if (size_ + count > capacity_) Grow(size_ + count);
+  const uint32_t* from = base.values_.get() + begin;
+  uint32_t* to = values_.get() + size_;
+  size_ += count;
+  // Four at a time by hand: g++ 12 leaves the loop scalar at -O2.
+  typedef uint32_t Four __attribute__((vector_size(16)));
+  const Four shifts = {shift, shift, shift, shift};
+  uint32_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    Four four;
+    std::memcpy(&four, from + i, sizeof(four));
+    four += shifts;
+    std::memcpy(to + i, &four, sizeof(four));
+  }
+  for (; i < count; ++i) to[i] = from[i] + shift;
+}
+
+uint32_t TreeReader::Starts::LowerBound(uint32_t from, uint64_t value) const {
+  const uint32_t* at = values_.get() + from;
+  uint32_t left = size_ - from;
+  // What is asked for is mostly one of the next few, or the end.
+  for (int i = 0; i < 3 && left > 0; ++i, ++at, --left) {
+    if (*at >= value) return static_cast<uint32_t>(at - values_.get());
+  }
+  if (left == 0 || at[left - 1] < value) return size_;
+  while (left > 1) {  // without branches to mispredict
+    const uint32_t half = left / 2;
+    at += at[half - 1] < value ? half : 0;
+    left -= half;
+  }
+  return static_cast<uint32_t>(at - values_.get());
 }
 
 // Takes over the base's entries from its byte `base_at` on that end at or before its byte `limit`.
 // False: no entry begins there, or it is not whole.
 bool TreeReader::Inherit(std::string_view content, const Live& base, uint64_t limit, uint64_t base_at,
                          Live& live) {
-  const std::vector<uint32_t>& starts = base.starts;
-  const auto first = std::lower_bound(starts.begin(), starts.end(), base_at);
-  if (first == starts.end() || *first != base_at) return false;
-  const auto last = std::upper_bound(first, starts.end(), limit) - 1;
-  if (last <= first) return false;
-  const uint32_t begin = static_cast<uint32_t>(first - starts.begin());
-  const uint32_t end = static_cast<uint32_t>(last - starts.begin());
-  if (begin != base_next_) follows_ = false;
-  CheckOrder(content, at_, live);
+  const Starts& starts = base.starts;
+  // Entries come in the order of the base, but for what no sorted tree has.
+  const bool forward = base_next_ == 0 || starts[base_next_ - 1] < base_at;
+  const uint32_t begin = starts.LowerBound(forward ? base_next_ : 0, base_at);
+  if (begin + 1 >= starts.size() || starts[begin] != base_at) return false;
+  // The last start at or before `limit`; the end of the tree most often.
+  const uint32_t end =
+      starts.back() <= limit ? starts.size() - 1 : starts.LowerBound(begin, limit + 1) - 1;
+  if (end <= begin) return false;
   if (begin < base_next_) live.sorted = false;
+  if (begin != base_next_ || !follows_) {
+    ParsedTreeEntry entry;
+    if (!ParseTreeEntry(content, at_, entry)) return false;
+    CheckOrder(content, entry, live);
+  }
 
-  const uint32_t before = static_cast<uint32_t>(live.starts.size());
-  const uint32_t shift = static_cast<uint32_t>(at_) - *first;  // wraps, and wraps back
-  live.starts.resize(before + (end - begin));
-  for (uint32_t i = begin; i < end; ++i) live.starts[before + (i - begin)] = starts[i] + shift;
+  const uint32_t before = live.starts.size();
+  live.starts.AddShifted(starts, begin, end, static_cast<uint32_t>(at_) - starts[begin]);
   for (; base_kept_ < base.kept.size() && base.kept[base_kept_].entry < begin; ++base_kept_) {
     lost_.push_back(base.kept[base_kept_].key);
   }
@@ -110,8 +156,8 @@ bool TreeReader::Inherit(std::string_view content, const Live& base, uint64_t li
     live.kept.push_back({kept.entry - begin + before, kept.key, kept.child});
   }
   base_next_ = end;
-  previous_ = live.starts.back();
-  at_ += *last - *first;
+  before_.id = nullptr;
+  at_ += starts[end] - starts[begin];
   follows_ = true;
   return true;
 }
@@ -120,22 +166,19 @@ bool TreeReader::ParseNew(std::string_view content, Live& live) {
   ParsedTreeEntry entry;
   if (!ParseTreeEntry(content, at_, entry)) return false;
   follows_ = false;
-  CheckOrder(content, at_, live);
+  CheckOrder(content, entry, live);
   Keep(entry, live);
-  live.starts.push_back(static_cast<uint32_t>(at_));
-  previous_ = at_;
+  live.starts.Add(static_cast<uint32_t>(at_));
+  before_ = entry;
   at_ = entry.next;
   return true;
 }
 
-// Compares the entry at `at` with the one before it, unless they followed each other in the base.
-void TreeReader::CheckOrder(std::string_view content, size_t at, Live& live) {
-  if (follows_ || live.starts.empty()) return;
-  ParsedTreeEntry before, entry;
-  if (!ParseTreeEntry(content, previous_, before) || !ParseTreeEntry(content, at, entry) ||
-      !SortsBefore(before, entry)) {
-    live.sorted = false;
-  }
+// Compares `entry`, which begins at `at_`, with the one before it.
+void TreeReader::CheckOrder(std::string_view content, const ParsedTreeEntry& entry, Live& live) {
+  if (live.starts.size() == 0) return;
+  if (before_.id == nullptr && !ParseTreeEntry(content, live.starts.back(), before_)) return;
+  if (!SortsBefore(before_, entry)) live.sorted = false;
 }
 
 // Looks a new entry up, and keeps it if it is a folder or a target.
@@ -164,7 +207,7 @@ void TreeReader::Keep(const ParsedTreeEntry& entry, Live& live) {
   }
   if (node.kind == NodeKind::kOther) return;
   const uint32_t key = log_.names.Add(entry.name) << 1 | (folder ? 1 : 0);
-  live.kept.push_back({static_cast<uint32_t>(live.starts.size()), key, node.index});
+  live.kept.push_back({live.starts.size(), key, node.index});
   added_.push_back({key, node.index});
 }
 
@@ -172,8 +215,8 @@ ObjectNumber TreeReader::Lookup(const ObjectId& id) {
   uint32_t hash;
   std::memcpy(&hash, id.bytes.data(), sizeof(hash));
   Cached& cached = cache_[hash % kCacheSlots];
-  if (!cached.known || cached.id != id) {
-    cached = {id, store_.Find(id).value_or(kNoObject), true};
+  if (!cached.known || !SameId(cached.id, id)) {
+    cached = {id, nodes_.Find(id), true};
   }
   return cached.object;
 }

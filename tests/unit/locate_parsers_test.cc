@@ -94,7 +94,7 @@ TEST(Mailmap, ResolvesAsGitDoes) {
     }
   }
   unsprawl::Run(dir.path(), {"git", "init", "-q"});
-  const std::string expected = Run(
+  const std::string expected = unsprawl::Run(
       dir.path(), {"git", "-c", "mailmap.file=" + (dir.path() / "map").string(), "check-mailmap", "--stdin"},
       people);
   const Mailmap mailmap(map);
