@@ -17,7 +17,7 @@ const Ruleset& Builtin() {
 
 TEST(Rules, EveryExampleIsReportedAndEveryNegativeSilent) {
   std::ostringstream out;
-  const auto problems = RulesCheck(Builtin(), out, {.min_confidence = 0.5, .seeds = 8, .confusions = false});
+  const auto problems = RulesCheck(Builtin(), out, {.min_confidence = 0.5, .seeds = 3, .confusions = false});
   ASSERT_THAT(problems, IsOk());
   EXPECT_EQ(*problems, 0) << out.str();
 }
