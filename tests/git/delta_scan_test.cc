@@ -111,8 +111,8 @@ TEST(DeltaScan, FindsWithTheBuiltinRulesWhatAFullScanFinds) {
   if (const char* named = std::getenv("UNSPRAWL_REAL_REPOSITORY")) {
     objects = named;
   } else if (std::filesystem::exists(UNSPRAWL_SOURCE_DIR "/.git")) {
-    Run(dir.path(), {"git", "clone", "-q", "--bare", "--no-local", UNSPRAWL_SOURCE_DIR, "own"});
-    Run(dir.path() / "own", {"git", "repack", "-adfq", "--depth=50"});
+    unsprawl::Run(dir.path(), {"git", "clone", "-q", "--bare", "--no-local", UNSPRAWL_SOURCE_DIR, "own"});
+    unsprawl::Run(dir.path() / "own", {"git", "repack", "-adfq", "--depth=50"});
   } else {
     GTEST_SKIP() << "this source tree has no history; name one in UNSPRAWL_REAL_REPOSITORY";
   }
