@@ -97,13 +97,13 @@ Check GrafanaCrc32(std::string_view secret) {
 // Bech32 (BIP 173): the polymod of the expanded prefix and data is 1.
 Check Bech32(std::string_view secret) {
   constexpr std::string_view kAlphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-  constexpr uint32_t kGenerator[] = {0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3};
+  static constexpr uint32_t kGenerator[] = {0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3};
   std::string lower(secret);
   for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   const size_t separator = lower.rfind('1');
   if (separator == std::string::npos || separator == 0 || lower.size() - separator < 7) return Check::kBad;
   uint32_t sum = 1;
-  const auto feed = [&sum, &kGenerator](uint32_t value) {
+  const auto feed = [&sum](uint32_t value) {
     const uint32_t top = sum >> 25;
     sum = ((sum & 0x1ffffff) << 5) ^ value;
     for (int i = 0; i < 5; ++i) sum ^= ((top >> i) & 1) != 0 ? kGenerator[i] : 0;

@@ -54,7 +54,8 @@ struct Letters {
   int digit_runs = 0;
   int inner_digit_runs = 0;  // with a letter after them
   int longest_digits = 0;
-  int odd_capitals = 0;  // small letters after two capitals: "NIc", as in no word
+  // Small letters after two capitals, as in no word: "NIc"; a leading abbreviation ("TKToken") may.
+  int odd_capitals = 0;
 };
 
 Letters CountLetters(std::string_view text) {
@@ -75,11 +76,13 @@ Letters CountLetters(std::string_view text) {
         const char a = static_cast<char>(previous | 0x20), b = static_cast<char>(c | 0x20);
         count.score += PairScore(a, b);
         ++count.pairs;
-        if (run >= 2 && IsLower(c) && IsUpper(previous)) ++count.odd_capitals;
+        if (run >= 2 && count.runs > 1 && IsLower(c) && IsUpper(previous)) ++count.odd_capitals;
       }
       ++run;
       ++count.letters;
-      if (digits > 0 && count.letters > 1) ++count.inner_digit_runs;
+      // A single 2 joins words: symbol2label.
+      const bool joins = digits == 1 && previous == '2';
+      if (digits > 0 && count.letters > 1 && !joins) ++count.inner_digit_runs;
       digits = 0;
     } else {
       end_run();
@@ -124,16 +127,16 @@ double Entropy(std::string_view text) {
 }
 
 bool IsWordLike(std::string_view text) {
-  // two_words: an identifier, whatever its letters.
-  const bool snake = text.size() > 2 && text.find('_', 1) != std::string_view::npos &&
-                     std::all_of(text.begin(), text.end(), [](char c) { return IsLower(c) || c == '_'; });
-  if (snake) return true;
+  // two_words: an identifier, whatever its letters; and a short word that is all small letters.
+  const bool small = std::all_of(text.begin(), text.end(), [](char c) { return IsLower(c) || c == '_' || c == '-'; });
+  const bool joined = text.size() > 2 && text.find('_', 1) != std::string_view::npos;
+  if (small && (joined || (text.size() >= 3 && text.size() <= 7))) return true;
   const Letters count = CountLetters(text);
   if (count.letters < 3 || count.pairs == 0) return false;
   // Digits within words are drawn; a number at the end, or a few between words, are not.
   if (count.digits * 3 > count.letters || count.digit_runs > 2) return false;
   if (count.long_runs * 2 < count.runs) return false;
-  if (count.odd_capitals * 2 + count.runs > 4 && count.odd_capitals > 0) return false;
+  if (count.odd_capitals > 1) return false;
   const bool doubtful = count.inner_digit_runs > 0 || count.odd_capitals > 0 ||
                         (count.runs > 1 && count.letters < 4 * count.runs);
   return count.score >= (doubtful ? kDoubtfulWordScore : kWordScore) * count.pairs;

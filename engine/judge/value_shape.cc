@@ -145,7 +145,10 @@ bool IsReference(std::string_view secret, std::string_view lower) {
     // "$2a$10$…" is a hash, "$ecret" may be a password: a variable reads as words.
     if (IsWordLike(secret.substr(1)) || secret.size() <= 4) return true;
   }
-  if (first == '%' && secret.size() <= 4) return true;                       // %s, %d, %1$s
+  if (Contains(secret, "%s") || Contains(secret, "%d")) return true;           // a format
+  if (first == '%' && secret.size() <= 4) return true;                       // %1$s
+  const bool decimal = std::all_of(secret.begin(), secret.end(), [](char c) { return IsDigit(c) || c == '.'; });
+  if (decimal && Contains(secret, ".")) return true;                         // a version, a time
   if (first == '%' && secret.back() == '%' && secret.size() > 2) return true;  // %VARIABLE%
   if (first == '{' && secret.back() == '}') return true;                     // a format's field
   if (first == '@' && secret.back() == '@' && secret.size() > 2) return true;  // @VARIABLE@
@@ -161,7 +164,9 @@ bool IsProse(std::string_view secret) {
   const auto foreign = std::count_if(secret.begin(), secret.end(),
                                      [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
   if (foreign * 4 >= static_cast<ptrdiff_t>(secret.size())) return true;
-  return spaces >= 1 && (spaces >= 3 || IsWordLike(secret));
+  const bool plain = std::all_of(secret.begin(), secret.end(),
+                                 [](char c) { return IsAlpha(c) || std::string_view(" .,:;!?'-").find(c) != std::string_view::npos; });
+  return spaces >= 1 && (spaces >= 3 || plain || IsWordLike(secret));
 }
 
 bool AsksForDigest(std::string_view identifier) {
