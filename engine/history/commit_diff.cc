@@ -1,7 +1,6 @@
 #include "engine/history/commit_diff.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "engine/base/mutex.h"
 #include "engine/git/parallel.h"
@@ -28,13 +27,12 @@ class Differ {
     for (size_t i = 0; i < stride_; ++i) here_[i] = trees_.list(log_.commits[parents[i]].tree);
     const ListId root = trees_.list(log_.commits[commit].tree);
     if (std::find(here_.begin(), here_.end(), root) != here_.end()) return;
-    Push(PathTable::kRoot, root);
-    while (!folders_.empty() && entered_.size() + left_.size() < max_events_) DiffFolder();
-    if (!folders_.empty()) {
-      truncated.push_back(commit);
-      folders_.clear();
-      parent_lists_.clear();
-    }
+    cut_ = false;
+    Push({PathTable::kRoot, root, 0});
+    while (!folders_.empty() && !cut_) DiffFolder();
+    if (cut_) truncated.push_back(commit);
+    folders_.clear();
+    parent_lists_.clear();
     if (!entered_.empty() || !left_.empty()) NoteEvents();
   }
 
@@ -46,11 +44,12 @@ class Differ {
   struct Folder {
     uint32_t path;
     ListId list;
+    uint32_t bytes;  // of the path
   };
 
   // Opens a folder with `here_` as its lists in the parents.
-  void Push(uint32_t path, ListId list) {
-    folders_.push_back({path, list});
+  void Push(const Folder& folder) {
+    folders_.push_back(folder);
     parent_lists_.insert(parent_lists_.end(), here_.begin(), here_.end());
   }
 
@@ -62,7 +61,7 @@ class Differ {
     if (stride_ == 0) {
       trees_.ForEach(folder.list, [&](const TreeEntry& entry) {
         here_.clear();
-        Compare(folder.path, entry.key, entry.child);
+        Compare(folder, entry.key, entry.child);
       });
       return;
     }
@@ -73,17 +72,22 @@ class Differ {
         if (other == child) return;
         here_.push_back(other);
       }
-      Compare(folder.path, key, child);
+      Compare(folder, key, child);
     });
   }
 
   // An entry whose child differs from those in all parents, which are in `here_`.
-  void Compare(uint32_t folder, uint32_t key, uint32_t child) {
-    if ((key & 1) == 0) return CompareBlobs(folder, key >> 1, child);
+  void Compare(const Folder& folder, uint32_t key, uint32_t child) {
+    const uint64_t bytes = folder.bytes + log_.names[key >> 1].size() + 1;
+    if (bytes > PathTable::kMaxPathBytes || entered_.size() + left_.size() >= max_events_) {
+      cut_ = true;
+      return;
+    }
+    if ((key & 1) == 0) return CompareBlobs(folder.path, key >> 1, child);
     for (uint32_t& old : here_) old = trees_.list(old);
     const ListId list = trees_.list(child);
     if (std::find(here_.begin(), here_.end(), list) != here_.end()) return;  // nothing differs below
-    Push(paths.Add(folder, key >> 1), list);
+    Push({paths.Add(folder.path, key >> 1), list, static_cast<uint32_t>(bytes)});
   }
 
   void CompareBlobs(uint32_t folder, uint32_t name, uint32_t child) {
@@ -136,14 +140,9 @@ class Differ {
   }
 
   void SortBySecretAndPath(std::vector<Event>& list) {
-    std::vector<std::tuple<uint32_t, std::string, size_t>> order;
-    for (size_t i = 0; i < list.size(); ++i) {
-      order.emplace_back(list[i].secret, paths.Render(list[i].path, log_.names), i);
-    }
-    std::sort(order.begin(), order.end());
-    std::vector<Event> sorted;
-    for (const auto& entry : order) sorted.push_back(list[std::get<2>(entry)]);
-    list = std::move(sorted);
+    std::sort(list.begin(), list.end(), [&](const Event& a, const Event& b) {
+      return a.secret != b.secret ? a.secret < b.secret : paths.IsBefore(a.path, b.path, log_.names);
+    });
   }
 
   const HistoryLog& log_;
@@ -153,6 +152,7 @@ class Differ {
   const uint64_t max_events_;
 
   uint32_t commit_ = 0;
+  bool cut_ = false;                   // a part of the commit is left out
   size_t stride_ = 0;                  // parents
   std::vector<Folder> folders_;        // still to compare
   std::vector<ListId> parent_lists_;   // `stride_` for each of them
@@ -185,13 +185,6 @@ Events DiffCommits(const HistoryLog& log, const CommitGraph& graph, const Marked
     all.truncated.insert(all.truncated.end(), differ.truncated.begin(), differ.truncated.end());
   });
   std::sort(all.truncated.begin(), all.truncated.end());
-  // Names were numbered in byte order, but paths were not: compare them as text within a commit.
-  std::vector<std::string> text(all.paths.size());
-  for (const Event& event : all.list) {
-    for (const uint32_t path : {event.path, event.from}) {
-      if (path != kNone && text[path].empty()) text[path] = all.paths.Render(path, log.names);
-    }
-  }
   const auto before = [&](const Event& a, const Event& b) {
     if (a.commit != b.commit) {
       const uint32_t x = graph.generation(a.commit), y = graph.generation(b.commit);
@@ -200,7 +193,7 @@ Events DiffCommits(const HistoryLog& log, const CommitGraph& graph, const Marked
       return s != t ? s < t : store.id(nodes.commit(a.commit)) < store.id(nodes.commit(b.commit));
     }
     if (a.secret != b.secret) return a.secret < b.secret;
-    if (a.path != b.path) return text[a.path] != text[b.path] ? text[a.path] < text[b.path] : a.path < b.path;
+    if (a.path != b.path) return all.paths.IsBefore(a.path, b.path, log.names);
     return a.kind < b.kind;
   };
   std::sort(all.list.begin(), all.list.end(), before);

@@ -29,7 +29,8 @@ struct Events {
   // In order of (generation, committer time, id) of their commits; those of one commit by secret, path.
   std::vector<Event> list;
   PathTable paths;
-  // Commits with more than DiffOptions::max_events_per_commit events, whose rest is left out; ascending.
+  // Commits of which a part is left out: more than DiffOptions::max_events_per_commit events, or paths
+  // longer than PathTable::kMaxPathBytes; ascending.
   std::vector<uint32_t> truncated;
 };
 

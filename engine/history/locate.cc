@@ -118,12 +118,12 @@ class Locator {
                                  .stop = options_.walk.stop,
                                  .max_events_per_commit = options_.max_events_per_commit});
     if (Stopped()) return absl::CancelledError("stopped");
-    const std::vector<Life> lives = FollowEvents(events, log_, graph, trees, secrets_);
+    std::vector<Life> lives = FollowEvents(events, log_, graph, trees, secrets_);
     watch.Lap(times ? &times->diff : nullptr);
 
     const RowMaker rows(store_, nodes_, log_, graph, ReadHead());
     const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
-                                            {}, events.paths);
+                                            {.max_places = options_.max_places}, events.paths);
     ReportCommits(graph, rows, on_commit);
     MakePlaces(lives, events, graph, rows, presence);
     AddHomelessTargets(presence);
@@ -246,18 +246,25 @@ class Locator {
     return best;
   }
 
-  void MakePlaces(const std::vector<Life>& all_lives, const Events& events, const CommitGraph& graph,
+  void MakePlaces(std::vector<Life>& lives, const Events& events, const CommitGraph& graph,
                   const RowMaker& rows, const TipPresence& tips) {
-    const size_t count = std::min<size_t>(all_lives.size(), options_.max_places);
-    places_dropped_ = all_lives.size() - count;
-    const std::vector<Life> lives(all_lives.begin(), all_lives.begin() + static_cast<ptrdiff_t>(count));
-    const absl::flat_hash_map<uint32_t, uint32_t> numbers = MakeCommitRows(lives, rows);
+    uint64_t text_bytes = 0;
     for (const Life& life : lives) {
+      if (result_.places.size() >= options_.max_places || text_bytes > options_.max_path_text_bytes) break;
       Place& place = result_.places.emplace_back();
+      for (const uint32_t path : life.paths) {
+        text_bytes += place.paths.emplace_back(events.paths.Render(path, log_.names)).size();
+      }
+    }
+    places_dropped_ = lives.size() - result_.places.size();
+    lives.resize(result_.places.size());
+    const absl::flat_hash_map<uint32_t, uint32_t> numbers = MakeCommitRows(lives, rows);
+    for (size_t i = 0; i < lives.size(); ++i) {
+      const Life& life = lives[i];
+      Place& place = result_.places[i];
       place.secret = life.secret;
       place.target = life.target;
       place.commit = numbers.at(life.commit);
-      for (const uint32_t path : life.paths) place.paths.push_back(events.paths.Render(path, log_.names));
       for (const uint32_t commit : life.removals) place.removals.push_back(numbers.at(commit));
       std::sort(place.removals.begin(), place.removals.end());
       place.removals.erase(std::unique(place.removals.begin(), place.removals.end()),
@@ -303,8 +310,9 @@ class Locator {
     if (truncated.size() > SkipLog::kMaxListed) truncated.resize(SkipLog::kMaxListed);
     for (const ObjectId& id : truncated) {
       add(id, ObjectType::kCommit,
-          absl::StrFormat("the commit changes secrets at more than %d paths; the rest is not listed",
-                          options_.max_events_per_commit));
+          absl::StrFormat("the commit changes secrets at more than %d paths, or at paths longer than "
+                          "%d bytes; the rest is not listed",
+                          options_.max_events_per_commit, PathTable::kMaxPathBytes));
     }
     if (tips.truncated) {
       add({}, ObjectType::kTree, "the trees of the tips have too many paths; presence is not complete");
@@ -312,7 +320,7 @@ class Locator {
     if (places_dropped_ > 0) {
       add({}, ObjectType::kUnknown,
           absl::StrFormat("%d places beyond the first %d are not listed", places_dropped_,
-                          options_.max_places));
+                          result_.places.size()));
     }
   }
 

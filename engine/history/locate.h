@@ -95,9 +95,11 @@ struct LocateTimes {
 struct LocateOptions {
   WalkOptions walk;
   std::span<const ObjectNumber> avoid;  // as Walk's: sorted; not touched, listed as skips
-  // Bounds against trees that name one blob under a million paths; beyond them a skip says so.
+  // Bounds against trees that name one blob under a million paths; beyond them a skip says so. Paths of
+  // more than 16,384 bytes are not followed, either.
   uint64_t max_events_per_commit = 1 << 18;
-  uint64_t max_places = 1 << 22;
+  uint64_t max_places = 1 << 22;                // in the result, and folders at the tips
+  uint64_t max_path_text_bytes = 256 << 20;     // of all paths in the result
   LocateTimes* times = nullptr;  // filled if set
 };
 

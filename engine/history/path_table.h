@@ -14,6 +14,9 @@ namespace unsprawl {
 class PathTable {
  public:
   static constexpr uint32_t kRoot = 0;
+  // Longer paths are not followed: no system could check them out (Linux: 4,096), and folders that a
+  // forged pack nests in themselves end somewhere.
+  static constexpr uint32_t kMaxPathBytes = 16 << 10;
 
   PathTable() : steps_{{0, 0}} {}
 
@@ -45,16 +48,30 @@ class PathTable {
 
   // With slashes. What follows a zero byte in a name only tells duplicates of one tree apart.
   std::string Render(uint32_t path, std::span<const std::string_view> names) const {
+    return RenderNames(NamesOf(path), names);
+  }
+
+  // In byte order of the rendered paths, different ones that render alike by number.
+  bool IsBefore(uint32_t a, uint32_t b, std::span<const std::string_view> names) const {
+    const std::vector<uint32_t> x = NamesOf(a), y = NamesOf(b);
+    size_t same = 0;
+    while (same < x.size() && same < y.size() && x[same] == y[same]) ++same;
+    const int order = RenderNames(std::span(x).subspan(same), names)
+                          .compare(RenderNames(std::span(y).subspan(same), names));
+    return order != 0 ? order < 0 : a < b;
+  }
+
+ private:
+  static std::string RenderNames(std::span<const uint32_t> steps, std::span<const std::string_view> names) {
     std::string text;
-    for (const uint32_t number : NamesOf(path)) {
-      const std::string_view whole = names[number];
-      if (!text.empty()) text += '/';
-      text += whole.substr(0, whole.find('\0'));
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (i > 0) text += '/';
+      const std::string_view name = names[steps[i]];
+      text += name.substr(0, name.find('\0'));
     }
     return text;
   }
 
- private:
   struct Step {
     uint32_t folder, name;
   };

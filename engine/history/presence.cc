@@ -7,27 +7,19 @@ namespace {
 
 class TipReader {
  public:
-  TipReader(const MarkedTrees& trees, std::span<const std::span<const uint32_t>> secrets,
-            const TipOptions& options, PathTable& paths, TipPresence& found)
-      : trees_(trees), secrets_(secrets), options_(options), paths_(paths), found_(found) {}
+  TipReader(const HistoryLog& log, const MarkedTrees& trees,
+            std::span<const std::span<const uint32_t>> secrets, const TipOptions& options,
+            PathTable& paths, TipPresence& found)
+      : log_(log), trees_(trees), secrets_(secrets), options_(options), paths_(paths), found_(found) {}
 
   // Notes all that lies under a tip's tree, at `presence` unless it was found before. A list that was
   // seen at the same path is passed over: tips share nearly all of their folders.
   void Read(ListId root, Presence presence) {
-    Open(root, PathTable::kRoot);
+    Open({root, PathTable::kRoot, 0});
     while (!open_.empty()) {
       const Place place = open_.back();
       open_.pop_back();
-      trees_.ForEach(place.list, [&](const TreeEntry& entry) {
-        const ListId below = (entry.key & 1) != 0 ? trees_.list(entry.child) : 0;
-        if (below != 0) Open(below, paths_.Add(place.path, entry.key >> 1));
-        if ((entry.key & 1) != 0) return;
-        found_.at_tip[entry.child] = true;
-        const uint32_t path = paths_.Add(place.path, entry.key >> 1);
-        for (const uint32_t secret : secrets_[entry.child]) {
-          found_.locations.try_emplace(uint64_t{secret} << 32 | path, presence);
-        }
-      });
+      trees_.ForEach(place.list, [&](const TreeEntry& entry) { ReadEntry(place, entry, presence); });
     }
   }
 
@@ -35,17 +27,29 @@ class TipReader {
   struct Place {
     ListId list;
     uint32_t path;
+    uint32_t bytes;  // of the path
   };
 
-  void Open(ListId list, uint32_t path) {
-    if (list == 0) return;
-    if (seen_.size() >= options_.max_places) {
+  void ReadEntry(const Place& place, const TreeEntry& entry, Presence presence) {
+    const uint64_t bytes = place.bytes + log_.names[entry.key >> 1].size() + 1;
+    if (bytes > PathTable::kMaxPathBytes || seen_.size() >= options_.max_places) {
       found_.truncated = true;
       return;
     }
-    if (seen_.insert(uint64_t{list} << 32 | path).second) open_.push_back({list, path});
+    const uint32_t path = paths_.Add(place.path, entry.key >> 1);
+    if ((entry.key & 1) != 0) return Open({trees_.list(entry.child), path, static_cast<uint32_t>(bytes)});
+    found_.at_tip[entry.child] = true;
+    for (const uint32_t secret : secrets_[entry.child]) {
+      found_.locations.try_emplace(uint64_t{secret} << 32 | path, presence);
+    }
   }
 
+  void Open(const Place& place) {
+    if (place.list == 0) return;
+    if (seen_.insert(uint64_t{place.list} << 32 | place.path).second) open_.push_back(place);
+  }
+
+  const HistoryLog& log_;
   const MarkedTrees& trees_;
   const std::span<const std::span<const uint32_t>> secrets_;
   const TipOptions& options_;
@@ -93,7 +97,7 @@ TipPresence FindAtTips(const Tip* head, std::span<const Tip> tips, const History
   found.at_tip.assign(secrets.size(), false);
   found.is_tip.assign(secrets.size(), false);
   found.in_commit = InCommits(log, trees, secrets.size());
-  TipReader reader(trees, secrets, options, paths, found);
+  TipReader reader(log, trees, secrets, options, paths, found);
   const auto read = [&](const Tip& tip, Presence presence) {
     switch (tip.kind) {
       case Tip::kCommit: return reader.Read(trees.list(log.commits[tip.index].tree), presence);

@@ -24,7 +24,7 @@ struct TipPresence {
   std::vector<bool> at_tip;      // by target: in the tree of a tip, or a tip itself
   std::vector<bool> is_tip;      // by target: a ref leads to the blob itself
   std::vector<bool> in_commit;   // by target: in the tree of any commit
-  bool truncated = false;        // more than max_places (tree, path) pairs: the rest was not seen
+  bool truncated = false;        // more than max_places folders, or too long paths: not all was seen
 };
 
 struct TipOptions {
