@@ -47,10 +47,15 @@ class BlobTable {
   absl::StatusOr<std::optional<SecretId>> Alias(const SecretId& replaced) const;
 
  private:
-  struct Scanned {  // one blob of a batch
+  struct Scanned {    // one blob of a batch
+    uint64_t prefix;  // of id, for sorting
     ObjectId id;
     const v1::BlobHit* hit;  // null: clean
     uint64_t bytes;          // 0: not said
+  };
+  struct Wanted {     // one blob of a question, in order of ids
+    uint64_t prefix;  // of its id
+    uint32_t index;   // into the question
   };
   struct Change {
     ObjectId id;
@@ -65,6 +70,15 @@ class BlobTable {
   absl::Status ReadStoredRows(std::span<const ObjectId> blobs, std::span<const uint32_t> which,
                               const rocksdb::Snapshot* snapshot,
                               std::vector<std::optional<BlobRow>>* rows) const;
+  // Whether so many of the rows between the first and the last are wanted that passing over all of
+  // them is cheaper than finding each.
+  bool Dense(std::span<const Wanted> order) const;
+  absl::Status WalkRows(std::span<const ObjectId> blobs, std::span<const Wanted> order,
+                        const rocksdb::Snapshot* snapshot,
+                        std::vector<std::optional<BlobRow>>* rows) const;
+  absl::Status GetRows(std::span<const ObjectId> blobs, std::span<const Wanted> order,
+                       const rocksdb::Snapshot* snapshot,
+                       std::vector<std::optional<BlobRow>>* rows) const;
   absl::StatusOr<std::optional<std::string>> ReadMatches(const ObjectId& id) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::optional<Change>> ChangeOf(const Scanned& scanned,

@@ -286,6 +286,15 @@ bool Database::Empty(Family family) const {
   return !row->Valid();
 }
 
+uint64_t Database::EstimateRows(Family family, uint64_t row_bytes) const {
+  // RocksDB's own estimate needs every file opened first.
+  uint64_t in_files = 0, in_memory = 0;
+  db_->GetIntProperty(this->family(family), rocksdb::DB::Properties::kLiveSstFilesSize, &in_files);
+  db_->GetIntProperty(this->family(family), rocksdb::DB::Properties::kNumEntriesActiveMemTable,
+                      &in_memory);
+  return in_files / row_bytes + in_memory;
+}
+
 absl::Status Database::Writable() const {
   if (!reader_) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -76,6 +76,9 @@ class Database {
       Family family, std::string_view prefix, const rocksdb::Snapshot* snapshot,
       absl::FunctionRef<absl::Status(std::string_view key, std::string_view value)> visit) const;
   bool Empty(Family family) const;
+  // About how many rows of `row_bytes` (on disk) the family holds; cheap, right within a factor of
+  // two.
+  uint64_t EstimateRows(Family family, uint64_t row_bytes) const;
 
   absl::Status Writable() const;  // FailedPrecondition: a reader
   // All of it at once.

@@ -1,11 +1,13 @@
 #include "store/layout.h"
 
+#include <bit>
 #include <cstring>
 #include <map>
 
 namespace unsprawl {
 namespace {
 
+static_assert(std::endian::native == std::endian::little);
 constexpr size_t kSecretBytes = sizeof(SecretId::bytes);
 constexpr size_t kOccurrenceKeyBytes = kSecretBytes + 8 + 8 + 4;
 
@@ -218,7 +220,9 @@ void AppendBigEndian64(std::string* out, uint64_t value) {
 }
 
 uint64_t ReadBigEndian64(const char* bytes) {
-  return static_cast<uint64_t>(ReadBigEndian32(bytes)) << 32 | ReadBigEndian32(bytes + 4);
+  uint64_t value;
+  std::memcpy(&value, bytes, sizeof(value));
+  return __builtin_bswap64(value);
 }
 
 std::optional<SecretId> SecretIdFromRaw(std::string_view bytes) {

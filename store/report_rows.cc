@@ -140,14 +140,14 @@ absl::Status VisitOccurrenceRows(const Database& database, std::span<const uint6
                                  OccurrenceVisitor visit) {
   constexpr size_t kFewRepositories = 64;  // each source of a merge pins some blocks
   constexpr uint64_t kLookupCost = 16;     // of a row read by its key, in rows of a pass
+  constexpr uint64_t kRowBytes = 80;
   const SnapshotOf snapshot(database);
   ASSIGN_OR_RETURN(const std::vector<Visible> visible,
                    ReadVisible(database, snapshot.get(), repositories));
-  uint64_t wanted = 0, stored = 0, passed = 0;
+  uint64_t wanted = 0, passed = 0;
   for (const Visible& one : visible) wanted += one.occurrences;
   if (wanted == 0) return absl::OkStatus();
-  database.rocks().GetIntProperty(database.family(Family::kOccurrences),
-                                  rocksdb::DB::Properties::kEstimateNumKeys, &stored);
+  const uint64_t stored = database.EstimateRows(Family::kOccurrences, kRowBytes);
   const bool few = visible.size() <= kFewRepositories && wanted < stored / kLookupCost;
   ASSIGN_OR_RETURN(const bool finished,
                    few ? VisitFew(database, snapshot.get(), visible, &passed, visit)

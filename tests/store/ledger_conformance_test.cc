@@ -378,7 +378,7 @@ TEST_P(LedgerTest, ARotationCarriesIdsOver) {
 INSTANTIATE_TEST_SUITE_P(Forms, LedgerTest,
                          testing::Values(Form{"Memory", false, 0, 0, 0},
                                          Form{"Rocksdb", true, 64 << 10, 5000, 8 << 20},
-                                         Form{"RocksdbAlwaysIngesting", true, 1, 0, 1 << 10},
+                                         Form{"RocksdbAlwaysIngesting", true, 1, 0, 64 << 10},
                                          Form{"RocksdbUnbuffered", true, 1, 5000, 8 << 20}),
                          [](const testing::TestParamInfo<Form>& form) { return form.param.name; });
 
@@ -392,7 +392,7 @@ TEST(LedgerCampaign, RocksdbAnswersAsMemoryDoes) {
     const std::unique_ptr<Ledger> memory = NewMemoryLedger();
     std::unique_ptr<Ledger> rocks = Make(form, dir.path());
     std::mt19937 random(17);
-    for (int step = 0; step < 400; ++step) {
+    for (int step = 0; step < 240; ++step) {
       SCOPED_TRACE(step);
       RandomOperation operation(random, kBlobs, kRepositories);
       operation.Apply(*memory);
