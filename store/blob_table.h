@@ -23,7 +23,7 @@ namespace unsprawl {
 struct BlobTableOptions {
   // What Record keeps in memory before it writes: rows are 50 bytes each; a hit its matches more.
   // The bigger, the fewer sorted files. A killed process forgets the buffer, which costs a rescan.
-  size_t buffer_rows = 128 << 10;
+  size_t buffer_rows = 64 << 10;
   size_t buffer_match_bytes = 4 << 20;
   std::chrono::milliseconds buffer_time{2000};  // at most this much scanning is forgotten
   // From how many rows on a flush writes sorted files instead of a batch through the log.
