@@ -9,9 +9,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "coordinator/key_command.h"
+#include "coordinator/places.h"
 #include "coordinator/report/report.h"
 #include "coordinator/rules_command.h"
 #include "coordinator/scan_command.h"
+#include "coordinator/store_command.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -134,6 +137,96 @@ void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
   show->add_option("-c,--config", options->file, "rules to look in (default: the built-in ones)");
 }
 
+// Prints what a command says.
+absl::StatusOr<int> Print(const absl::StatusOr<std::string>& text) {
+  if (!text.ok()) return text.status();
+  std::cout << *text;
+  if (!text->empty() && text->back() != '\n') std::cout << '\n';
+  return kExitClean;
+}
+
+struct StoreOptions {
+  std::string store, other, repository, secret;
+
+  std::filesystem::path dir() const {
+    return store.empty() ? StateDir() / "store" : std::filesystem::path(store);
+  }
+};
+
+absl::StatusOr<int> CheckStore(const StoreOptions& options) {
+  std::string text;
+  const absl::Status checked = StoreCheck(options.dir(), &text);
+  std::cout << text;
+  if (!checked.ok()) return checked;
+  return kExitClean;
+}
+absl::StatusOr<int> BackupStore(const StoreOptions& options) {
+  return Print(StoreBackup(options.dir(), options.other));
+}
+absl::StatusOr<int> RestoreStore(const StoreOptions& options) {
+  return Print(StoreRestore(options.other, options.dir()));
+}
+absl::StatusOr<int> MigrateStore(const StoreOptions& options) {
+  return Print(StoreMigrate(options.dir()));
+}
+absl::StatusOr<int> PurgeStore(const StoreOptions& options) {
+  if (options.repository.empty() == options.secret.empty()) {
+    return absl::InvalidArgumentError("say what to forget: --repository NAME or --secret ID");
+  }
+  return Print(options.secret.empty() ? StorePurgeRepository(options.dir(), options.repository)
+                                      : StorePurgeSecret(options.dir(), options.secret));
+}
+
+void AddStore(CLI::App& app, StoreOptions* options, int* exit_code) {
+  CLI::App* store = app.add_subcommand("store", "Look after the ledger of what was scanned");
+  store->require_subcommand(1);
+  const auto add = [&](const char* name, const char* description,
+                       absl::StatusOr<int> (*command)(const StoreOptions&)) {
+    CLI::App* added = AddCommand(*store, name, description, options, command, exit_code);
+    added->add_option("--store", options->store, "folder of the ledger (default: XDG state folder)");
+    return added;
+  };
+  add("check", "read everything and check what must hold", CheckStore);
+  add("backup", "copy the store", BackupStore)
+      ->add_option("TARGET", options->other, "new or empty folder")->required();
+  add("restore", "fill a new store from a backup", RestoreStore)
+      ->add_option("BACKUP", options->other, "folder of the backup")->required();
+  add("migrate", "bring the store to this program's schema", MigrateStore);
+  CLI::App* purge = add("purge", "forget a repository or a secret for good", PurgeStore);
+  purge->add_option("--repository", options->repository, "name or key of the repository");
+  purge->add_option("--secret", options->secret, "id of the secret, at least 12 digits");
+}
+
+struct KeyOptions {
+  std::string file, store;
+};
+
+absl::StatusOr<int> InitKey(const KeyOptions& options) { return Print(KeyInit(options.file)); }
+absl::StatusOr<int> ShowKeyFingerprint(const KeyOptions& options) {
+  return Print(KeyFingerprintCommand(options.file));
+}
+absl::StatusOr<int> RotateKey(const KeyOptions& options) { return Print(KeyRotate(options.file)); }
+absl::StatusOr<int> ForgetKey(const KeyOptions& options) {
+  return Print(KeyForget(options.file, StoreOptions{.store = options.store, .other = {},
+                                                    .repository = {}, .secret = {}}.dir()));
+}
+
+void AddKey(CLI::App& app, KeyOptions* options, int* exit_code) {
+  CLI::App* key = app.add_subcommand("key", "The key behind the ids of secrets");
+  key->require_subcommand(1);
+  const auto add = [&](const char* name, const char* description,
+                       absl::StatusOr<int> (*command)(const KeyOptions&)) {
+    CLI::App* added = AddCommand(*key, name, description, options, command, exit_code);
+    added->add_option("--key-file", options->file, "the key (default: XDG config)");
+    return added;
+  };
+  add("init", "make a key where there is none", InitKey);
+  add("fingerprint", "what tells this key from another", ShowKeyFingerprint);
+  add("rotate", "make a new key; the next scan carries ids over", RotateKey);
+  add("forget", "forget replaced keys, once every id is carried over", ForgetKey)
+      ->add_option("--store", options->store, "folder of the ledger (default: XDG state folder)");
+}
+
 }  // namespace
 }  // namespace unsprawl
 
@@ -147,6 +240,10 @@ int main(int argc, char** argv) {
   unsprawl::AddScan(app, &scan, &exit_code);
   unsprawl::RulesOptions rules;
   unsprawl::AddRules(app, &rules, &exit_code);
+  unsprawl::StoreOptions store;
+  unsprawl::AddStore(app, &store, &exit_code);
+  unsprawl::KeyOptions key;
+  unsprawl::AddKey(app, &key, &exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,6 +10,7 @@
 #include "engine/base/status.h"
 #include "engine/git/walk.h"
 #include "engine/judge/examine.h"
+#include "engine/judge/place.h"
 #include "worker/scanner_process.h"
 
 namespace unsprawl {
@@ -140,7 +141,8 @@ class ScanVisitor : public WalkVisitor {
     v1::BlobHit* hit = batch_->add_hits();
     hit->set_object_id(id.bytes.data(), id.bytes.size());
     hit->set_object_bytes(object.content.size());
-    for (const RawMatch& match : matches) AddMatch(match, object.content, hit->add_matches());
+    Lines lines(object.content);
+    for (const RawMatch& match : matches) AddMatch(match, lines, hit->add_matches());
     std::sort(hit->mutable_matches()->begin(), hit->mutable_matches()->end(),
               [](const v1::Match& a, const v1::Match& b) {
                 return std::make_tuple(a.offset(), a.length(), a.rule()) <
@@ -149,9 +151,9 @@ class ScanVisitor : public WalkVisitor {
     progress_.matches.fetch_add(matches.size(), std::memory_order_relaxed);
   }
 
-  void AddMatch(const RawMatch& raw, std::string_view content, v1::Match* match) {
+  void AddMatch(const RawMatch& raw, Lines& lines, v1::Match* match) {
     const Ruleset& ruleset = detector_.ruleset();
-    MatchFeatures features = Examine(ruleset, raw, content, options_.key, options_.now);
+    MatchFeatures features = Examine(ruleset, raw, lines, options_.key, options_.now);
     match->set_rule(ruleset.rules()[raw.rule].key);
     match->set_offset(raw.secret_start);
     match->set_length(static_cast<uint32_t>(raw.secret_end - raw.secret_start));

@@ -38,7 +38,8 @@ class HostileTest : public testing::Test {
   }
 
   nlohmann::json Repository(const std::string& name) {
-    for (const nlohmann::json& row : cli_.Json("manifest.json")["repositories"]) {
+    const nlohmann::json manifest = cli_.Json("manifest.json");
+    for (const nlohmann::json& row : manifest["repositories"]) {
       if (row["name"] == name) return row;
     }
     ADD_FAILURE() << "no repository " << name << " in the manifest";
@@ -94,7 +95,7 @@ TEST_F(HostileTest, AShallowCloneIsPartialUnlessThePolicyAcceptsIt) {
     origin.Write("f", FakeGithubToken(40 + i) + "\n");
     origin.Commit();
   }
-  Run(repos_.path(), {"git", "clone", "-q", "--depth=1", "file://" + origin.path().native(), "shallow"});
+  unsprawl::Run(repos_.path(), {"git", "clone", "-q", "--depth=1", "file://" + origin.path().native(), "shallow"});
   EXPECT_EQ(ScanAll().exit_code, 3);
   EXPECT_EQ(Repository("shallow")["status"], "partial");
   WriteFile(home_.path() / "policy.toml", "[accept]\nskips = ['missing']\n");
@@ -108,7 +109,7 @@ TEST_F(HostileTest, AbsentObjectsOfAPartialCloneAreCountedAsMissing) {
     origin.Write("f" + std::to_string(i), FakeGithubToken(50 + i) + "\n");
     origin.Commit();
   }
-  Run(repos_.path(), {"git", "clone", "-q", "--bare", "--filter=blob:none",
+  unsprawl::Run(repos_.path(), {"git", "clone", "-q", "--bare", "--filter=blob:none",
                       "file://" + origin.path().native(), "partial.git"});
   EXPECT_EQ(ScanAll().exit_code, 3);
   EXPECT_EQ(Repository("partial")["status"], "partial");
@@ -176,8 +177,8 @@ TEST_F(HostileTest, HostileNamesAreEscapedOnTheTerminalAndEverywhereElse) {
                                   ReadFile(cli_.report() / "report.html")}) {
     EXPECT_THAT(text, Not(HasSubstr("\x1b")));
     EXPECT_THAT(text, Not(HasSubstr("\xE2\x80\xAE")));
-    EXPECT_THAT(text, Not(HasSubstr("<script>alert")));
   }
+  EXPECT_THAT(ReadFile(cli_.report() / "report.html"), Not(HasSubstr("<script>alert")));
   EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), 3u);
 }
 
@@ -215,7 +216,7 @@ TEST_F(HostileTest, AnAlternateThatIsGoneIsPartialNotClean) {
   GitRepo origin(home_.path() / "origin");
   origin.Write("t", FakeGithubToken(7) + "\n");
   origin.Commit();
-  Run(repos_.path(), {"git", "clone", "-q", "--bare", "--shared", origin.path(), "borrower.git"});
+  unsprawl::Run(repos_.path(), {"git", "clone", "-q", "--bare", "--shared", origin.path(), "borrower.git"});
   EXPECT_EQ(ScanAll().exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
   std::filesystem::remove_all(origin.path());

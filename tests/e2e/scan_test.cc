@@ -125,7 +125,7 @@ TEST_F(ScanTest, AForkShowsItsOwnOccurrencesWithoutBeingScannedAgain) {
   repo.Write("secret.txt", "t " + FakeGithubToken(5) + "\n");
   repo.Commit();
   cli_.Scan({repo.path()});
-  Run(repos_.path(), {"git", "clone", "-q", "--bare", "origin", "fork.git"});
+  unsprawl::Run(repos_.path(), {"git", "clone", "-q", "--bare", "origin", "fork.git"});
   EXPECT_EQ(cli_.Scan({repos_.path()}).exit_code, 1);
   EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], 0);
   const auto rows = At("secret.txt");
@@ -170,7 +170,6 @@ TEST_F(ScanTest, ANewRuleFindsWhatOldBlobsHold) {
   const std::string two = one + "[[rules]]\nid = 'yy'\nregex = '''yyq-[0-9a-f]{16}'''\n";
   WriteFile(home_.path() / "one.toml", one);
   WriteFile(home_.path() / "two.toml", two);
-  const std::vector<std::string> common = {"--min-confidence=0", repo.path()};
   auto with = [&](const char* config) {
     return std::vector<std::string>{"--min-confidence=0", "-c", home_.path() / config, repo.path()};
   };
@@ -207,15 +206,16 @@ TEST_F(ScanTest, AFileUrlIsFetchedAndScannedAndTheNextFetchBringsWhatIsNew) {
   repo.Write("s", FakeGithubToken(10) + "\n");
   repo.Commit();
   const std::string url = "file://" + repo.path().native();
+  const std::string mirrors = home_.path() / "mirrors";
   for (const char* backend : {"git", "libgit2"}) {
-    const CliResult scan = cli_.Scan({"--fetch-backend", backend, url});
+    const CliResult scan = cli_.Scan({"--fetch-backend", backend, "--mirrors", mirrors, url});
     EXPECT_EQ(scan.exit_code, 1) << backend << scan.err;
     EXPECT_EQ(At("s").size(), 1u) << backend;
     EXPECT_EQ(At("s")[0]["presence"], "head") << backend;
   }
   repo.Write("t", FakeGithubToken(11) + "\n");
   repo.Commit();
-  EXPECT_EQ(cli_.Scan({url}).exit_code, 1);
+  EXPECT_EQ(cli_.Scan({"--mirrors", mirrors, url}).exit_code, 1);
   EXPECT_EQ(At("t").size(), 1u);
 }
 

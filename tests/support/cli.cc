@@ -45,9 +45,12 @@ std::string Program() {
 CliResult Cli::Start(const std::vector<std::string>& arguments, int kill_after_us) const {
   const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
   std::vector<std::string> environment = {
-      "HOME=" + home_.native(),     "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=",
+      "HOME=" + home_.native(),     "XDG_STATE_HOME=", "XDG_CONFIG_HOME=",
       "PATH=/usr/bin:/bin",         "LC_ALL=C",        "SOURCE_DATE_EPOCH=1750000000",
       "GIT_CONFIG_GLOBAL=/dev/null"};
+  // Compiling all rules takes seconds: tests share one cache of them.
+  environment.push_back("XDG_CACHE_HOME=" +
+                        std::filesystem::absolute(Program()).replace_filename("test-cache").native());
   for (const char* kept : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
     if (const char* value = std::getenv(kept)) environment.push_back(absl::StrFormat("%s=%s", kept, value));
   }
