@@ -4,39 +4,26 @@
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
-#include <algorithm>
-#include <cctype>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/report/coverage.h"
 
 namespace unsprawl {
 namespace {
 
-constexpr std::string_view kReasonPrefix = "SKIP_REASON_";
-
-std::optional<v1::SkipReason> ReasonByName(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  v1::SkipReason reason;
-  if (!v1::SkipReason_Parse(std::string(kReasonPrefix) + name, &reason) ||
-      reason == v1::SKIP_REASON_UNSPECIFIED) {
-    return std::nullopt;
+std::optional<v1::SkipReason> ReasonByName(std::string_view name) {
+  for (int value = v1::SkipReason_MIN + 1; value <= v1::SkipReason_MAX; ++value) {
+    const auto reason = static_cast<v1::SkipReason>(value);
+    if (v1::SkipReason_IsValid(value) && Name(reason) == name) return reason;
   }
-  return reason;
+  return std::nullopt;
 }
 
 }  // namespace
-
-std::string SkipReasonName(v1::SkipReason reason) {
-  std::string name = v1::SkipReason_Name(reason).substr(kReasonPrefix.size());
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
-}
 
 absl::StatusOr<Policy> LoadPolicy(const std::string& file) {
   std::ifstream opened(file);
@@ -59,8 +46,8 @@ absl::StatusOr<Policy> LoadPolicy(const std::string& file) {
     const std::optional<v1::SkipReason> reason = ReasonByName(name);
     if (!reason.has_value()) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "%s:%d: \"%s\" is not a reason for a skip. Known: missing, io, damaged, base_missing, "
-          "poison, broken_file, too_large, submodule, lfs_pointer",
+          "%s:%d: \"%s\" is not a reason for a skip. Known: missing, io, damaged, base-missing, "
+          "poison, broken-file, too-large, submodule, lfs-pointer",
           file, node.source().begin.line, name));
     }
     policy.accepted.insert(*reason);

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "coordinator/blob_recorder.h"
 #include "coordinator/occurrence_writer.h"
+#include "coordinator/report/coverage.h"
 #include "coordinator/skip_tally.h"
 #include "engine/base/status.h"
 #include "engine/git/repository.h"

@@ -4,12 +4,9 @@
 #include <iterator>
 #include <tuple>
 
-namespace unsprawl {
+#include "coordinator/report/coverage.h"
 
-SkipKind KindOf(v1::SkipReason reason) {
-  if (reason >= v1::SKIP_REASON_TOO_LARGE) return SkipKind::kPolicy;
-  return reason >= v1::SKIP_REASON_DAMAGED ? SkipKind::kDamaged : SkipKind::kRetryable;
-}
+namespace unsprawl {
 
 bool SkipTally::Before::operator()(const v1::Skip& a, const v1::Skip& b) const {
   return std::forward_as_tuple(a.reason(), a.object_id(), a.detail()) <

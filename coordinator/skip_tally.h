@@ -11,10 +11,6 @@
 
 namespace unsprawl {
 
-// The three kinds of skips, see conventions in docs/design.md.
-enum class SkipKind : uint8_t { kRetryable, kDamaged, kPolicy };
-SkipKind KindOf(v1::SkipReason reason);
-
 // Collects the skips of one repository: each object once, listed up to a limit, counted beyond it.
 // The result does not depend on the order in which skips were added. Not thread-safe.
 class SkipTally {

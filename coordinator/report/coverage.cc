@@ -21,9 +21,14 @@ void Merge(const SkipSums& from, SkipSums* into) {
 
 }  // namespace
 
-std::string_view SkipKind(v1::SkipReason reason) {
-  if (reason >= v1::SKIP_REASON_TOO_LARGE) return "policy";
-  return reason >= v1::SKIP_REASON_DAMAGED ? "damaged" : "retryable";
+SkipKind KindOf(v1::SkipReason reason) {
+  if (reason >= v1::SKIP_REASON_TOO_LARGE) return SkipKind::kPolicy;
+  return reason >= v1::SKIP_REASON_DAMAGED ? SkipKind::kDamaged : SkipKind::kRetryable;
+}
+
+std::string_view Name(SkipKind kind) {
+  constexpr std::string_view kNames[] = {"retryable", "damaged", "policy"};
+  return kNames[static_cast<size_t>(kind)];
 }
 
 std::string_view Name(v1::SkipReason reason) {

@@ -11,8 +11,10 @@
 
 namespace unsprawl {
 
-// "retryable", "damaged" or "policy": by what a next run can hope for.
-std::string_view SkipKind(v1::SkipReason reason);
+// By what a next run can hope for. Policy skips do not make a run incomplete.
+enum class SkipKind : uint8_t { kRetryable, kDamaged, kPolicy };
+SkipKind KindOf(v1::SkipReason reason);
+std::string_view Name(SkipKind kind);  // "retryable", "damaged", "policy"
 // "missing", "too-large", … : the word in manifest.json.
 std::string_view Name(v1::SkipReason reason);
 // "are named but not stored": the end of a sentence that begins with the number of objects.

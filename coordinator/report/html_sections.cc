@@ -41,7 +41,7 @@ void WriteSkips(const ReportInput& input, const CoverageSum& coverage, HtmlWrite
   html->Raw("<ul class=\"plain\">");
   for (const auto& [reason, sum] : coverage.skips) {
     html->Raw("<li>Not scanned: ").Text(Sentence(reason, sum.count)).Raw(" <span class=\"soft\">(");
-    html->Text(SkipKind(reason));
+    html->Text(Name(KindOf(reason)));
     if (input.accepted.contains(reason)) html->Raw(", accepted by policy");
     html->Raw(")</span></li>");
   }

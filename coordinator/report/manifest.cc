@@ -14,7 +14,7 @@ void WriteSkips(const SkipSums& skips, const std::set<v1::SkipReason>& accepted,
   json->BeginArray("skips");
   for (const auto& [reason, sum] : skips) {
     json->BeginObject();
-    json->String("kind", SkipKind(reason));
+    json->String("kind", Name(KindOf(reason)));
     json->String("reason", Name(reason));
     json->Unsigned("count", sum.count);
     json->Bool("accepted", accepted.contains(reason));

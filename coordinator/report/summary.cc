@@ -91,7 +91,7 @@ void Coverage(const ReportInput& input, const CoverageSum& sum, std::string* out
   }
   for (const auto& [reason, skips] : sum.skips) {
     Line(absl::StrFormat("  Not scanned: %s (%s%s)", Sentence(reason, skips.count),
-                         SkipKind(reason), input.accepted.contains(reason) ? ", accepted" : ""),
+                         Name(KindOf(reason)), input.accepted.contains(reason) ? ", accepted" : ""),
          out);
   }
   if (!input.sandboxed) {

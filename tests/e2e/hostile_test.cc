@@ -85,8 +85,8 @@ TEST_F(HostileTest, ASha256RepositoryIsNotCoveredAndSaysSo) {
   repo.Write("t", FakeGithubToken(3) + "\n");
   repo.Commit();
   EXPECT_EQ(ScanAll().exit_code, 3);
-  EXPECT_EQ(Repository("sha256")["status"], "not_covered");
-  EXPECT_THAT(Repository("sha256")["reason"].get<std::string>(), HasSubstr("SHA-256"));
+  EXPECT_EQ(Repository("sha256")["status"], "not-covered");
+  EXPECT_THAT(Repository("sha256")["reason"].get<std::string>(), HasSubstr("sha256"));
 }
 
 TEST_F(HostileTest, AShallowCloneIsPartialUnlessThePolicyAcceptsIt) {
@@ -159,7 +159,7 @@ TEST_F(HostileTest, AnObjectAboveTheLimitIsCountedAndNotRead) {
   repo.Commit();
   EXPECT_EQ(ScanAll({"--max-object-size=10MB"}).exit_code, 1);  // a policy skip: banner only
   EXPECT_EQ(Repository("bomb")["status"], "ok");
-  EXPECT_THAT(Repository("bomb").dump(), HasSubstr("too_large"));
+  EXPECT_THAT(Repository("bomb").dump(), HasSubstr("too-large"));
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
 }
 
