@@ -3,7 +3,6 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "engine/git/parallel.h"
@@ -52,7 +51,8 @@ NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets
 NodeTable::Place NodeTable::PlaceOf(const ObjectId& id) const {
   const unsigned __int128 product = static_cast<unsigned __int128>(Prefix(id)) * multiplier_;
   const uint64_t hash = static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
-  return {hash & (slots_.size() - 1), static_cast<uint32_t>(hash >> 61)};
+  const uint64_t slot = static_cast<uint64_t>(static_cast<unsigned __int128>(hash) * slots_.size() >> 64);
+  return {slot, static_cast<uint32_t>(hash & 7)};
 }
 
 void NodeTable::BuildIndex() {
@@ -61,16 +61,17 @@ void NodeTable::BuildIndex() {
     std::memcpy(&multiplier_, reinterpret_cast<const void*>(random), sizeof(multiplier_));
   }
   multiplier_ |= 1;
-  slots_.assign(std::bit_ceil(size_t{store_.size()} + store_.size() / 3 + 16), kNone);
+  slots_.assign(size_t{store_.size()} + store_.size() / 3 + 16, kNone);  // three quarters full
   for (ObjectNumber object = 0; object < store_.size(); ++object) {
     Place place = PlaceOf(store_.id(object));
-    while (slots_[place.slot] != kNone) place.slot = (place.slot + 1) & (slots_.size() - 1);
+    while (slots_[place.slot] != kNone) place.slot = Next(place.slot);
     slots_[place.slot] = place.tag << 29 | object;
   }
 }
 
 ObjectNumber NodeTable::Find(const ObjectId& id) const {
-  for (Place place = PlaceOf(id);; place.slot = (place.slot + 1) & (slots_.size() - 1)) {
+  if (slots_.empty()) return store_.Find(id).value_or(kNoObject);
+  for (Place place = PlaceOf(id);; place.slot = Next(place.slot)) {
     const uint32_t slot = slots_[place.slot];
     if (slot == kNone) return kNoObject;
     if (slot >> 29 == place.tag && SameId(store_.id(slot & kMaxObjects), id)) return slot & kMaxObjects;
@@ -147,7 +148,7 @@ void HistoryLog::UnifyNames(int thread_count) {
     for (uint64_t tree = begin; tree < end; ++tree) {
       const uint8_t thread = tree_thread[tree];
       if (thread == kUnread) continue;
-      uint32_t* words = &threads[thread].pool[tree_words[tree]];
+      uint32_t* words = threads[thread].pool.At(tree_words[tree]);
       TreeEntry* changes = reinterpret_cast<TreeEntry*>(words + 1);
       for (uint32_t i = 0; i < words[0]; ++i) {
         changes[i].key = renumbered[thread][changes[i].key >> 1] << 1 | (changes[i].key & 1);

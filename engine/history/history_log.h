@@ -12,6 +12,7 @@
 
 #include "engine/git/object_store.h"
 #include "engine/history/string_table.h"
+#include "engine/history/word_pool.h"
 
 namespace unsprawl {
 
@@ -27,8 +28,9 @@ struct Node {
 };
 
 // Numbers the objects of `store` by kind, and finds them by id with two memory accesses where
-// ObjectStore::Find searches every pack. Immutable after construction; safe from many threads.
-// Memory: 4 bytes per object, 4 per commit, tree and tag, and 6 to 11 per object for finding.
+// ObjectStore::Find searches every pack. But for ReleaseIndex safe from many threads.
+// Memory: 4 bytes per object, 4 per commit, tree and tag, and 5.4 per object for finding, which can be
+// given back.
 class NodeTable {
  public:
   static constexpr uint32_t kMaxObjects = (1u << 29) - 1;
@@ -38,6 +40,8 @@ class NodeTable {
 
   // The number of `id`, or kNoObject.
   ObjectNumber Find(const ObjectId& id) const;
+  // Gives back what makes Find fast; it then asks the store.
+  void ReleaseIndex() { slots_ = {}; }
   Node at(ObjectNumber object) const {
     return {static_cast<NodeKind>(nodes_[object] >> 29), nodes_[object] & kMaxObjects};
   }
@@ -56,6 +60,7 @@ class NodeTable {
     uint32_t tag;  // three bits more of the hash, where a slot has room for them
   };
   Place PlaceOf(const ObjectId& id) const;
+  uint64_t Next(uint64_t slot) const { return slot + 1 == slots_.size() ? 0 : slot + 1; }
   void BuildIndex();
 
   const ObjectStore& store_;
@@ -104,11 +109,11 @@ class SkipLog {
   std::optional<ObjectId> last_listed_;  // set when the list is full: larger ids need not be noted
 };
 
-// What one thread of the walk noted. Words of `pool`:
+// What one thread of the walk noted. A run of words in `pool` is, of a
 //   commit: number of parents, parents, number of co-authors, co-authors (numbers in `identities`)
 //   tree:   number of changes, then key and child of each, ascending by key
 struct ThreadLog {
-  std::vector<uint32_t> pool;
+  WordPool pool;
   StringTable names;        // of tree entries; a duplicate in one tree is "name\0ordinal"
   StringTable identities;   // "name\0email"
   SkipLog skips;
@@ -126,7 +131,7 @@ struct HistoryLog {
     int64_t committer_time = 0;
     uint32_t tree = kNone;
     uint32_t author = 0;
-    uint32_t words = 0;
+    uint32_t words = 0;  // in the pool
     int16_t author_offset = 0;
     uint8_t thread = kUnread;  // whose log holds author and words
   };
@@ -142,13 +147,13 @@ struct HistoryLog {
 
   std::span<const TreeEntry> Changes(uint32_t tree) const {
     if (tree_thread[tree] == kUnread) return {};
-    const uint32_t* words = &threads[tree_thread[tree]].pool[tree_words[tree]];
+    const uint32_t* words = threads[tree_thread[tree]].pool.At(tree_words[tree]);
     return {reinterpret_cast<const TreeEntry*>(words + 1), words[0]};
   }
   std::span<const uint32_t> Parents(uint32_t commit) const {
     const Commit& row = commits[commit];
     if (row.thread == kUnread) return {};
-    const uint32_t* words = &threads[row.thread].pool[row.words];
+    const uint32_t* words = threads[row.thread].pool.At(row.words);
     return {words + 1, words[0]};
   }
   std::span<const uint32_t> CoAuthors(uint32_t commit) const {

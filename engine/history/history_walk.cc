@@ -58,16 +58,17 @@ class HistoryVisitor : public WalkVisitor {
       own_.skips.Add(id, ObjectType::kCommit, ObjectFault::kDamaged, "a commit without a tree");
     }
     if (std::binary_search(shallow_.begin(), shallow_.end(), id)) parsed_.parents.clear();
-    row.words = static_cast<uint32_t>(own_.pool.size());
-    own_.pool.push_back(0);
+    words_.assign(1, 0);
     for (const ObjectId& parent : parsed_.parents) {
       const uint32_t index = FindNode(parent, NodeKind::kCommit);
-      if (index == kNone) continue;
-      own_.pool.push_back(index);
-      ++own_.pool[row.words];
+      if (index != kNone) words_.push_back(index);
     }
-    own_.pool.push_back(static_cast<uint32_t>(parsed_.co_authors.size()));
-    for (const Identity& who : parsed_.co_authors) own_.pool.push_back(AddIdentity(who));
+    words_[0] = static_cast<uint32_t>(words_.size()) - 1;
+    words_.push_back(static_cast<uint32_t>(parsed_.co_authors.size()));
+    for (const Identity& who : parsed_.co_authors) words_.push_back(AddIdentity(who));
+    std::span<uint32_t> kept;
+    row.words = own_.pool.Add(static_cast<uint32_t>(words_.size()), kept);
+    std::copy(words_.begin(), words_.end(), kept.begin());
     row.thread = thread_;
   }
 
@@ -114,6 +115,7 @@ class HistoryVisitor : public WalkVisitor {
   TreeReader trees_;
   ParsedCommit parsed_;
   std::string identity_;
+  std::vector<uint32_t> words_;
 };
 
 }  // namespace

@@ -107,6 +107,7 @@ class Locator {
     RETURN_IF_ERROR(WalkHistory(store_, nodes_, state_.shallow, options_.avoid, options_.walk, log_));
     CollectCounts();
     FindTips();
+    nodes_.ReleaseIndex();
     const CommitGraph graph(log_, tip_commits_);
     watch.Lap(times ? &times->walk : nullptr);
 
@@ -150,14 +151,12 @@ class Locator {
   }
 
   // Follows tags from `id` to what they name. Nullopt: a blob that is no target, or nothing usable.
-  std::optional<Tip> Peel(ObjectId id, bool required) {
+  std::optional<Tip> Peel(ObjectId id) {
     for (int depth = 0; depth < kMaxTagDepth; ++depth) {
       const ObjectNumber object = nodes_.Find(id);
       if (object == kNoObject) {
-        if (required) {
-          skips_.Add(id, ObjectType::kUnknown, ObjectFault::kMissing,
-                     "named by a ref or a tag, stored nowhere");
-        }
+        skips_.Add(id, ObjectType::kUnknown, ObjectFault::kMissing,
+                   "named by a ref or a tag, stored nowhere");
         return std::nullopt;
       }
       const Node node = nodes_.at(object);
@@ -176,16 +175,15 @@ class Locator {
 
   void FindTips() {
     if (state_.head_target.size() == ObjectId::kBytes) {
-      head_ = Peel(ObjectId::FromRaw(state_.head_target.data()), true);
+      head_ = Peel(ObjectId::FromRaw(state_.head_target.data()));
       if (head_ && head_->kind == Tip::kCommit) tip_commits_.push_back(head_->index);
     }
     for (const Ref& ref : state_.refs) {
-      const std::optional<Tip> tip = Peel(ref.target, true);
+      const std::optional<Tip> tip = Peel(ref.target);
       if (!tip) continue;
       tips_.push_back(*tip);
       if (tip->kind == Tip::kCommit) tip_commits_.push_back(tip->index);
     }
-    // Tags that no ref leads to may name what is missing, too; all others were followed.
   }
 
   // Fills the facts at HEAD; returns its mailmap.
@@ -328,7 +326,7 @@ class Locator {
   const RepositoryState& state_;
   const std::span<const LocateTarget> targets_;
   const LocateOptions& options_;
-  const NodeTable nodes_;
+  NodeTable nodes_;
   HistoryLog log_;
   std::vector<std::span<const uint32_t>> secrets_;  // of each target
   SkipLog skips_;

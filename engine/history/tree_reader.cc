@@ -5,7 +5,6 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "engine/base/status.h"
 
 namespace unsprawl {
 namespace {
@@ -261,14 +260,11 @@ uint32_t TreeReader::NoteAll(Live& live) {
 }
 
 uint32_t TreeReader::Write(std::span<const TreeEntry> changes) {
-  CHECK(log_.pool.size() < UINT32_MAX);  // 16 GB: a process is limited to less
-  const uint32_t begin = static_cast<uint32_t>(log_.pool.size());
-  log_.pool.push_back(static_cast<uint32_t>(changes.size()));
-  for (const TreeEntry& change : changes) {
-    log_.pool.push_back(change.key);
-    log_.pool.push_back(change.child);
-  }
-  return begin;
+  std::span<uint32_t> words;
+  const uint32_t handle = log_.pool.Add(1 + 2 * static_cast<uint32_t>(changes.size()), words);
+  words[0] = static_cast<uint32_t>(changes.size());
+  if (!changes.empty()) std::memcpy(&words[1], changes.data(), changes.size_bytes());
+  return handle;
 }
 
 }  // namespace unsprawl

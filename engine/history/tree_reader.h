@@ -26,7 +26,7 @@ class TreeReader {
 
   // Notes the change from `object`'s base in the log, and for entries seen for the first time what is
   // missing or a submodule. `tree` is the dense number of the object. Sets `base` to that of the tree
-  // which the noted change builds on, or kNone. Returns where its words begin in the pool.
+  // which the noted change builds on, or kNone. Returns the handle of its words in the pool.
   // A malformed tree counts up to its first bad byte and is a skip. Of an object that is not wanted
   // (another thread notes it) only what deltas upon it need is remembered.
   uint32_t Read(const WalkedObject& object, uint32_t tree, uint32_t& base);
