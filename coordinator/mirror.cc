@@ -187,6 +187,10 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
         "a clone URL of the form %s:// is not supported (https, ssh, file are)",
         EscapeForTerminal(scheme)));
   }
+  // git's "transport::address" runs programs.
+  if (scheme_end == std::string::npos && rest.find("::") != std::string::npos) {
+    return absl::InvalidArgumentError("a clone URL with a remote helper (::) is not supported");
+  }
   const size_t authority_end = scheme_end == std::string::npos ? rest.find(':') : rest.find('/');
   const size_t at = rest.substr(0, authority_end).rfind('@');
   if (at != std::string::npos) {

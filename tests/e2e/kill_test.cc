@@ -53,5 +53,17 @@ TEST_F(KillTest, AfterFiftyKillsTheReportIsByteForByteThatOfAnUndisturbedRun) {
   EXPECT_EQ(cli_.Run({"store", "check", "--store", store}).exit_code, 0);
 }
 
+TEST_F(KillTest, AScannerThatDiesIsReplacedAndTheReportIsTheSame) {
+  cli_.Scan({"--store", ":memory:", repos_.path()});
+  const auto expected = cli_.ReportFiles();
+  int deaths = 0;
+  for (int round = 0; round < 12; ++round) {
+    cli_.ScanKillingScanners({"--store", ":memory:", repos_.path()}, 4000 + 1700 * round, 2);
+    EXPECT_EQ(cli_.ReportFiles(), expected) << "round " << round;
+    deaths += cli_.Json("run.json")["scanner_deaths"].get<int>();
+  }
+  EXPECT_GT(deaths, 0);
+}
+
 }  // namespace
 }  // namespace unsprawl

@@ -35,6 +35,19 @@ std::string RandomFrom(std::string_view alphabet, size_t length, uint32_t seed) 
   return text;
 }
 
+std::vector<pid_t> ChildrenOf(pid_t process) {
+  std::ifstream list(absl::StrFormat("/proc/%d/task/%d/children", process, process));
+  return {std::istream_iterator<pid_t>(list), {}};
+}
+
+// A zombie: it is our child and we have not waited for it yet.
+bool HasEnded(pid_t process) {
+  std::ifstream stat(absl::StrFormat("/proc/%d/stat", process));
+  std::string id, name, state;
+  stat >> id >> name >> state;
+  return state == "Z";
+}
+
 std::string Program() {
   const char* binary = std::getenv("UNSPRAWL_BINARY");  // ctest sets it
   return binary != nullptr ? binary : "build/release/unsprawl";
@@ -42,7 +55,8 @@ std::string Program() {
 
 }  // namespace
 
-CliResult Cli::Start(const std::vector<std::string>& arguments, int kill_after_us) const {
+CliResult Cli::Start(const std::vector<std::string>& arguments,
+                     const std::function<void(pid_t)>& meanwhile) const {
   const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
   std::vector<std::string> environment = {
       "HOME=" + home_.native(),     "XDG_STATE_HOME=", "XDG_CONFIG_HOME=",
@@ -69,10 +83,7 @@ CliResult Cli::Start(const std::vector<std::string>& arguments, int kill_after_u
     execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }
-  if (kill_after_us >= 0) {
-    usleep(static_cast<useconds_t>(kill_after_us));
-    kill(child, SIGKILL);
-  }
+  if (meanwhile) meanwhile(child);
   int status = 0;
   waitpid(child, &status, 0);
   CliResult result;
@@ -82,18 +93,39 @@ CliResult Cli::Start(const std::vector<std::string>& arguments, int kill_after_u
   return result;
 }
 
-CliResult Cli::Run(const std::vector<std::string>& arguments) const { return Start(arguments, -1); }
-
-CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
+CliResult Cli::StartScan(const std::vector<std::string>& arguments,
+                         const std::function<void(pid_t)>& meanwhile) const {
   std::vector<std::string> words = {"scan", "--quiet", "--output", report().native()};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  return Start(words, -1);
+  return Start(words, meanwhile);
+}
+
+CliResult Cli::Run(const std::vector<std::string>& arguments) const {
+  return Start(arguments, nullptr);
+}
+
+CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
+  return StartScan(arguments, nullptr);
 }
 
 CliResult Cli::ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const {
-  std::vector<std::string> words = {"scan", "--quiet", "--output", report().native()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return Start(words, microseconds);
+  return StartScan(arguments, [&](pid_t program) {
+    usleep(static_cast<useconds_t>(microseconds));
+    kill(program, SIGKILL);
+  });
+}
+
+CliResult Cli::ScanKillingScanners(const std::vector<std::string>& arguments, int microseconds,
+                                   int kills) const {
+  return StartScan(arguments, [&](pid_t program) {
+    for (int killed = 0; killed < kills && !HasEnded(program);) {
+      usleep(static_cast<useconds_t>(microseconds));
+      // The program's child is the nursery; its children are the scanners.
+      for (const pid_t nursery : ChildrenOf(program)) {
+        for (const pid_t scanner : ChildrenOf(nursery)) killed += kill(scanner, SIGKILL) == 0;
+      }
+    }
+  });
 }
 
 std::map<std::string, std::string> Cli::ReportFiles() const {

@@ -1,7 +1,10 @@
 // Runs the unsprawl program as a user does, and reads what it wrote.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -28,6 +31,10 @@ class Cli {
   // The same, killed with SIGKILL after `microseconds` unless it ended before.
   CliResult ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const;
 
+  // The same; every `microseconds` the processes that parse repositories are killed, `kills` times.
+  CliResult ScanKillingScanners(const std::vector<std::string>& arguments, int microseconds,
+                                int kills) const;
+
   const std::filesystem::path& home() const { return home_; }
   std::filesystem::path report() const { return home_ / "report"; }
   // Every file of the report but run.json, by name.
@@ -37,7 +44,11 @@ class Cli {
   nlohmann::json Json(const std::string& file) const;
 
  private:
-  CliResult Start(const std::vector<std::string>& arguments, int kill_after_us) const;
+  // `meanwhile` is called with the program's process id while it runs.
+  CliResult Start(const std::vector<std::string>& arguments,
+                  const std::function<void(pid_t)>& meanwhile) const;
+  CliResult StartScan(const std::vector<std::string>& arguments,
+                      const std::function<void(pid_t)>& meanwhile) const;
 
   std::filesystem::path home_;
 };
