@@ -35,8 +35,17 @@ BlobTable::BlobTable(Database& database, RuleBook& rules, const BlobTableOptions
     : database_(database),
       rules_(rules),
       options_(options),
-      has_rows_(!database.Empty(Family::kBlobs)),
-      has_stored_(has_rows_.load()) {}
+      began_empty_(!database.reader() && database.Empty(Family::kBlobs)),
+      has_rows_(!began_empty_),
+      has_stored_(!began_empty_) {
+  if (database.reader()) CatchUp();
+}
+
+void BlobTable::CatchUp() {
+  const bool stored = !database_.Empty(Family::kBlobs);
+  has_stored_ = stored;
+  has_rows_ = stored;
+}
 
 absl::StatusOr<std::vector<BlobState>> BlobTable::Lookup(std::span<const ObjectId> blobs,
                                                          uint32_t epoch) const {
@@ -51,7 +60,7 @@ absl::StatusOr<std::vector<BlobState>> BlobTable::Lookup(std::span<const ObjectI
       const auto buffered = rows_.find(blobs[i]);
       if (buffered != rows_.end()) {
         rows[i] = buffered->second;
-      } else {
+      } else if (!began_empty_ || seen_.MayContain(blobs[i])) {
         stored.push_back(static_cast<uint32_t>(i));
       }
     }
@@ -158,7 +167,7 @@ absl::StatusOr<std::vector<std::optional<BlobRow>>> BlobTable::ReadRows(
     const auto buffered = rows_.find(blobs[i]);
     if (buffered != rows_.end()) {
       rows[i] = buffered->second;
-    } else {
+    } else if (!began_empty_ || seen_.MayContain(blobs[i])) {
       stored.push_back(static_cast<uint32_t>(i));
     }
   }
@@ -288,6 +297,7 @@ absl::StatusOr<std::optional<BlobTable::Change>> BlobTable::ChangeOf(
 
 void BlobTable::Apply(Change change) {
   rows_[change.id] = change.row;
+  if (began_empty_) seen_.Add(change.id);
   if (change.matches) {
     match_bytes_ += change.matches->size() + sizeof(std::string);
     matches_[change.id] = *std::move(change.matches);

@@ -17,6 +17,7 @@
 #include "store/database.h"
 #include "store/ledger.h"
 #include "store/rule_book.h"
+#include "store/seen_filter.h"
 
 namespace unsprawl {
 
@@ -35,6 +36,7 @@ class BlobTable {
  public:
   BlobTable(Database& database, RuleBook& rules, const BlobTableOptions& options);
 
+  void CatchUp();  // a reader's, after its database has caught up
   bool HasBlobs() const { return has_rows_.load(std::memory_order_acquire); }
   absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs,
                                                 uint32_t epoch) const;
@@ -93,6 +95,7 @@ class BlobTable {
   Database& database_;
   RuleBook& rules_;
   const BlobTableOptions options_;
+  const bool began_empty_;        // every stored row went through this object, and into seen_
   std::atomic<bool> has_rows_;    // buffered or stored
   std::atomic<bool> has_stored_;  // stored
 
@@ -100,6 +103,7 @@ class BlobTable {
   absl::flat_hash_map<ObjectId, BlobRow> rows_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<ObjectId, std::string> matches_ ABSL_GUARDED_BY(mutex_);  // "": deleted
   std::vector<std::pair<SecretId, SecretId>> aliases_ ABSL_GUARDED_BY(mutex_);
+  SeenFilter seen_ ABSL_GUARDED_BY(mutex_);  // when began_empty_
   size_t match_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::chrono::steady_clock::time_point oldest_ ABSL_GUARDED_BY(mutex_);  // row buffered
 };

@@ -71,6 +71,7 @@ absl::StatusOr<std::unique_ptr<RocksdbLedger>> RocksdbLedger::OpenReader(
 
 absl::Status RocksdbLedger::CatchUp() {
   RETURN_IF_ERROR(database_->CatchUp());
+  blobs_.CatchUp();
   return Load();
 }
 

@@ -361,6 +361,17 @@ TEST_F(RocksdbLedgerTest, AReaderSeesWhatTheWriterHasCommitted) {
   }
 }
 
+TEST_F(RocksdbLedgerTest, AReaderOfAnEmptyStoreSeesItsFirstBlobs) {
+  const auto writer = Open();
+  const auto reader = RocksdbLedger::OpenReader(store_, {});
+  ASSERT_THAT(reader, IsOk());
+  EXPECT_FALSE((*reader)->HasBlobs());
+  Fill(*writer);
+  ASSERT_THAT((*reader)->CatchUp(), IsOk());
+  EXPECT_TRUE((*reader)->HasBlobs());
+  EXPECT_EQ(Dump(**reader, 10, 2), Dump(*writer, 10, 2));
+}
+
 TEST_F(RocksdbLedgerTest, AnUnfinishedRecordingLeavesNoFiles) {
   RocksdbLedger::Options options;
   options.recording_bytes = 1 << 10;
