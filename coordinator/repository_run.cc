@@ -320,14 +320,15 @@ class RepositoryRun {
   // After a death: one strike for each object that was being worked on; the next pass has one thread,
   // so that the object is certain. False: it died too often.
   bool NoteDeath() {
-    if (scanner_ == nullptr) return false;  // It never came up: not the repository's doing.
-    for (const uint32_t noted : CurrentObjects()) {
-      if (++strikes_[noted - 1] < kStrikes || !single_thread_) continue;
-      avoid_.push_back(noted - 1);
-      avoid_objects_ = planned_objects_;
+    if (scanner_ != nullptr) {  // Else it died before it was ready: not an object's doing.
+      for (const uint32_t noted : CurrentObjects()) {
+        if (++strikes_[noted - 1] < kStrikes || !single_thread_) continue;
+        avoid_.push_back(noted - 1);
+        avoid_objects_ = planned_objects_;
+      }
+      single_thread_ = true;
+      scanner_ = nullptr;
     }
-    single_thread_ = true;
-    scanner_ = nullptr;
     return ++counters_.scanner_deaths < kMaxDeaths;
   }
 

@@ -27,6 +27,7 @@ TreeWalker::TreeWalker(const ObjectStore::Impl& store, const WalkPlan& plan, Wal
 void TreeWalker::Run() {
   const WalkTask* task;
   TreePart part;
+  Note(kNoObject);
   while (queue_.Take(&task, &part)) {
     if (task != nullptr) {
       RunTask(*task);
