@@ -67,6 +67,11 @@ v1::LocateCompleted Completed(const LocateResult& result) {
   completed.set_commits(result.commits_reachable);
   completed.set_submodules(result.submodules);
   for (const ObjectSkip& skip : result.skips) *completed.add_skips() = ToProto(skip, false);
+  if (result.skips_total > result.skips.size()) {  // What is beyond the list is of absent objects.
+    v1::Skip* beyond = completed.add_skips();
+    beyond->set_reason(v1::SKIP_REASON_MISSING);
+    beyond->set_count(result.skips_total - result.skips.size());
+  }
   auto& files_by_extension = *completed.mutable_head()->mutable_files_by_extension();
   for (const auto& [extension, files] : result.head_extensions) {
     // A message's map wants UTF-8 keys; extensions that are not ASCII are too rare to name.
