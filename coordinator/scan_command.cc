@@ -80,9 +80,7 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, c
         options.store_dir.empty() ? StateDir() / "store" : std::filesystem::path(options.store_dir);
     ASSIGN_OR_RETURN(ledger, RocksdbLedger::Open(dir, {}));
   }
-  std::vector<SecretId> previous;
-  for (const SecretKey& key : keys.previous) previous.push_back(KeyCheck(key));
-  RETURN_IF_ERROR(ledger->UseKey(KeyCheck(keys.current), previous));
+  RETURN_IF_ERROR(ledger->UseKey(KeyCheck(keys.current), PreviousChecks(keys)));
   return ledger;
 }
 
