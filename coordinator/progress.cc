@@ -1,5 +1,6 @@
 #include "coordinator/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/report/escape.h"
 #include "coordinator/report/report.h"
 
 namespace unsprawl {
@@ -15,12 +17,12 @@ namespace {
 
 constexpr std::chrono::milliseconds kTerminalInterval{150};
 constexpr std::chrono::milliseconds kLineInterval{5000};
-constexpr size_t kMaxNameBytes = 40;
+constexpr size_t kNameColumns = 40;
 
-std::string ShortName(const std::string& name) {
-  std::string shown = EscapeForTerminal(name);
-  if (shown.size() > kMaxNameBytes) shown = "..." + shown.substr(shown.size() - kMaxNameBytes + 3);
-  return shown;
+size_t TerminalColumns() {
+  winsize size = {};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
 }
 
 std::string TimeLeft(double done_share, absl::Duration elapsed) {
@@ -59,6 +61,11 @@ void Progress::FinishRepository(const std::string& name) {
   active_.erase(found);
 }
 
+void Progress::StartLastStep(const char* step) {
+  MutexLock lock(mutex_);
+  last_step_ = step;
+}
+
 void Progress::Say(const std::string& line) {
   MutexLock lock(mutex_);
   if (line_shown_) std::fputs("\r\033[K", stderr);
@@ -76,6 +83,7 @@ void Progress::Stop() {
 }
 
 std::string Progress::Line() {
+  if (last_step_ != nullptr) return last_step_;
   const absl::Duration elapsed = absl::Now() - start_;
   uint64_t bytes = bytes_finished_, matches = matches_finished_;
   double share = static_cast<double>(finished_);
@@ -88,7 +96,8 @@ std::string Progress::Line() {
                                                          static_cast<double>(figures.objects_total);
     share += part;
     if (!current.empty()) continue;  // One name is enough for one line.
-    current = absl::StrFormat("%s: %s", ShortName(name), figures.phase);
+    current = absl::StrFormat("%s: %s", ShortenMiddle(EscapeForTerminal(name), kNameColumns),
+                              figures.phase);
     if (figures.objects_total > 0) {
       current += absl::StrFormat(" %d/%d objects", figures.objects_done, figures.objects_total);
     }
@@ -104,9 +113,10 @@ void Progress::Run() {
   MutexLock lock(mutex_);
   while (!stop_) {
     stopped_.wait_for(mutex_, style_ == Style::kTerminal ? kTerminalInterval : kLineInterval);
-    if (stop_ || style_ == Style::kQuiet || active_.empty()) continue;
+    if (stop_ || style_ == Style::kQuiet || (active_.empty() && last_step_ == nullptr)) continue;
     if (style_ == Style::kTerminal) {
-      std::fprintf(stderr, "\r\033[K%s", Line().c_str());
+      // A line that wraps could not be overwritten.
+      std::fprintf(stderr, "\r\033[K%s", ShortenEnd(Line(), TerminalColumns() - 1).c_str());
       std::fflush(stderr);
       line_shown_ = true;
     } else {

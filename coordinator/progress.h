@@ -25,6 +25,8 @@ class Progress {
   void Update(const std::string& name, const char* phase, uint64_t objects_done,
               uint64_t objects_total, uint64_t bytes_done, uint64_t matches);
   void FinishRepository(const std::string& name);
+  // What is shown once all repositories are finished.
+  void StartLastStep(const char* step);
   // A line of its own that stays: warnings, failures.
   void Say(const std::string& line);
   void Stop();
@@ -46,6 +48,7 @@ class Progress {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool line_shown_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, Figures> active_ ABSL_GUARDED_BY(mutex_);
+  const char* last_step_ ABSL_GUARDED_BY(mutex_) = nullptr;
   uint64_t finished_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t bytes_finished_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t matches_finished_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -19,6 +19,7 @@
 #include "coordinator/policy.h"
 #include "coordinator/progress.h"
 #include "coordinator/report/report.h"
+#include "coordinator/report/state_history.h"
 #include "coordinator/repository_run.h"
 #include "coordinator/targets.h"
 #include "engine/base/status.h"
@@ -56,6 +57,11 @@ int ThreadsFor(const ScanOptions& options) {
 
 absl::StatusOr<Ruleset> LoadRules(const ScanOptions& options) {
   return options.config.empty() ? Ruleset::Builtin() : Ruleset::Load(options.config);
+}
+
+void SayCompiling(const Ruleset& ruleset) {
+  std::fprintf(stderr, "compiling %zu rules, once; later runs take them from the cache\n",
+               ruleset.rules().size());
 }
 
 absl::StatusOr<Targets> CollectTargets(const ScanOptions& options) {
@@ -250,7 +256,10 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   }
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(options.key_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Detector> detector,
-                   Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules"}));
+                   Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules",
+                                                  .before_compiling = [&] {
+                                                    if (!options.quiet) SayCompiling(ruleset);
+                                                  }}));
   // Before threads and files: scanners inherit neither.
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerSource> scanners,
                    ScannerSource::Start(*detector, {.sandbox = options.sandbox,
@@ -278,8 +287,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                    .now = Now()},
       .accepted = policy.accepted};
   RunAll(targets.local, resources, &totals);
-  progress.Stop();
   if (g_stop) {
+    progress.Stop();
     RETURN_IF_ERROR(ledger->Flush());
     std::fputs("unsprawl: stopped. What was scanned is kept: the same command goes on from here.\n",
                stderr);
@@ -299,8 +308,13 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   input.run.command = options.command_line;
   input.run.started_us = run.started();
   input.run.finished_us = absl::ToUnixMicros(absl::Now());
-  ASSIGN_OR_RETURN(const ReportTotals report, WriteReport(input, *ledger, options.output_dir));
+  progress.StartLastStep("writing the report");
+  StateHistory history(run.id(), *ledger);
+  ASSIGN_OR_RETURN(const ReportTotals report,
+                   WriteReport(input, *ledger, options.output_dir, &history));
+  RETURN_IF_ERROR(history.Flush());
   RETURN_IF_ERROR(FinishRun(input.repositories, report.complete, run, *ledger));
+  progress.Stop();
   PrintSummary(options.output_dir);
   return ExitCodeFor(report, options.fail_on);
 }

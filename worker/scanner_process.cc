@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,15 +112,19 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
   // Ctrl-C goes to the whole foreground group; the coordinator alone decides what ends when.
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
-  signal(SIGCHLD, SIG_IGN);  // No zombies.
   std::string paths;
   int fds[kRequestFds];
   while (ReceiveRequest(control, &paths, fds)) {
+    // Waited for, not ignored: so their processor time counts as this program's.
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
     if (fork() == 0) {
       close(control);
       RunScanner(detector, options, paths, fds);
     }
     for (const int fd : fds) close(fd);
+  }
+  while (waitpid(-1, nullptr, 0) > 0) {
   }
   _exit(0);
 }
@@ -127,13 +132,16 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
 }  // namespace
 
 Scanner::~Scanner() {
-  Kill();
+  if (process_ >= 0) {
+    syscall(SYS_pidfd_send_signal, process_, SIGKILL, nullptr, 0);
+    close(process_);
+  }
   munmap(notes_, sizeof(SharedNotes));
 }
 
-void Scanner::Kill() {
-  if (ready_.pid() > 0) kill(ready_.pid(), SIGKILL);
-  ready_.set_pid(0);
+void Scanner::SetReady(v1::ScannerReady ready) {
+  ready_ = std::move(ready);
+  process_ = static_cast<int>(syscall(SYS_pidfd_open, ready_.pid(), 0));
 }
 
 absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerSource::Start(const Detector& detector,
@@ -190,7 +198,7 @@ absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(
   v1::ShardEvent hello;
   RETURN_IF_ERROR(scanner->channel().Receive(&hello, absl::Seconds(30)));
   if (!hello.has_ready()) return absl::InternalError("a scanner did not say that it is ready");
-  scanner->set_ready(hello.ready());
+  scanner->SetReady(hello.ready());
   return scanner;
 }
 

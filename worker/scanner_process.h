@@ -38,13 +38,14 @@ class Scanner {
   FrameChannel& channel() { return channel_; }
   const SharedNotes& notes() const { return *notes_; }
   const v1::ScannerReady& ready() const { return ready_; }
-  void set_ready(v1::ScannerReady ready) { ready_ = std::move(ready); }
-  void Kill();
+  // Call once, before the scanner is told to read anything.
+  void SetReady(v1::ScannerReady ready);
 
  private:
   FrameChannel channel_;
   SharedNotes* notes_;
   v1::ScannerReady ready_;
+  int process_ = -1;  // a pidfd: unlike its number it never comes to mean another process
 };
 
 // Forks scanners. Thread-safe.

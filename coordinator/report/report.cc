@@ -33,7 +33,7 @@ ReportTotals TotalsOf(const Overview& overview, const CoverageSum& coverage) {
 }  // namespace
 
 absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger& ledger,
-                                         const std::filesystem::path& dir) {
+                                         const std::filesystem::path& dir, IncidentSink* also) {
   ASSIGN_OR_RETURN(ReportFolder folder, ReportFolder::Open(dir));
   ASSIGN_OR_RETURN(OutputFile * incidents, folder.Start("incidents.jsonl"));
   ASSIGN_OR_RETURN(OutputFile * occurrences, folder.Start("occurrences.jsonl"));
@@ -41,7 +41,8 @@ absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger&
 
   JsonlExport rows(incidents, occurrences, std::move(spool));
   Overview overview(Overview::Limits{});
-  IncidentSink* const sinks[] = {&rows, &overview};
+  std::vector<IncidentSink*> sinks = {&rows, &overview};
+  if (also != nullptr) sinks.push_back(also);
   ASSIGN_OR_RETURN(PassTotals pass, RunIncidentPass(input, ledger, sinks));
   const CoverageSum coverage = SumCoverage(input);
   const ReportTotals totals = TotalsOf(overview, coverage);

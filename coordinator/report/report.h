@@ -14,6 +14,8 @@
 
 namespace unsprawl {
 
+class IncidentSink;  // coordinator/report/incident_pass.h
+
 // How one repository of the run ended.
 struct RepositoryOutcome {
   // kPartial: scanned, with retryable or damaged skips that are not accepted. kNotCovered: of a kind
@@ -64,9 +66,10 @@ struct ReportTotals {
 // `dir` (made with mode 0700; files 0600, each written beside and renamed). Memory does not grow with
 // the number of occurrences. All files but run.json depend only on the ledger's visible rows of
 // `input.repositories`, the ruleset and the input's other fields, never on clock, locale or order of
-// work. No file holds a raw secret or a blob id.
+// work. No file holds a raw secret or a blob id. `also`, if not null, is fed by the same pass.
 absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger& ledger,
-                                         const std::filesystem::path& dir);
+                                         const std::filesystem::path& dir,
+                                         IncidentSink* also = nullptr);
 
 // `bytes` made safe for a terminal and for one line of text: invalid UTF-8, C0/C1 controls, ESC, bidi
 // marks and other invisible format characters become \xNN or \u{…}. Valid printable text is unchanged.

@@ -21,17 +21,18 @@ std::vector<uint32_t> SelectRules(const Ruleset& ruleset, std::span<const uint64
 }
 
 absl::StatusOr<CompiledPatterns> LoadOrCompile(const std::vector<const Rule*>& rules,
-                                               const std::filesystem::path& cache_dir,
-                                               bool* loaded) {
+                                               const Detector::Options& options, bool* loaded) {
   *loaded = false;
-  if (cache_dir.empty()) return CompilePatterns(rules);
-  const std::string key = PatternsKey(rules);
-  if (std::optional<CompiledPatterns> kept = LoadPatterns(cache_dir, key, rules.size())) {
-    *loaded = true;
-    return std::move(*kept);
+  const bool cached = !options.cache_dir.empty();
+  const std::string key = cached ? PatternsKey(rules) : "";
+  if (cached) {
+    std::optional<CompiledPatterns> kept = LoadPatterns(options.cache_dir, key, rules.size());
+    *loaded = kept.has_value();
+    if (kept) return std::move(*kept);
   }
+  if (options.before_compiling) options.before_compiling();
   ASSIGN_OR_RETURN(CompiledPatterns patterns, CompilePatterns(rules));
-  SavePatterns(patterns, cache_dir, key);
+  if (cached) SavePatterns(patterns, options.cache_dir, key);
   return patterns;
 }
 
@@ -54,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
 
   auto impl = std::make_unique<Impl>();
   ASSIGN_OR_RETURN(CompiledPatterns patterns,
-                   LoadOrCompile(rules, options.cache_dir, &impl->loaded_from_cache));
+                   LoadOrCompile(rules, options, &impl->loaded_from_cache));
   impl->ruleset = &ruleset;
   impl->scans.resize(ruleset.rules().size());
   for (size_t i = 0; i < selected.size(); ++i) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -69,6 +70,8 @@ class Detector {
     // Folder for serialised databases, one file per key (patterns, flags, Hyperscan version, CPU).
     // Empty: compile every time. An unusable cache is compiled over, never an error.
     std::filesystem::path cache_dir;
+    // Called once before a compilation that takes seconds, if there is one. May be empty.
+    std::function<void()> before_compiling = nullptr;
   };
   // InvalidArgument: a regex that RE2 or Hyperscan refuses or that matches the empty string, naming the
   // rule. `ruleset` must outlive it.

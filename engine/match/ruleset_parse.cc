@@ -14,19 +14,12 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "engine/judge/text_shape.h"
 #include "engine/match/ruleset_document.h"
 #include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 // One TOML table with the words that name it in errors. Keys are compared without case, as gitleaks'
 // own reader does.
@@ -39,9 +32,9 @@ class Fields {
   }
 
   const toml::node* Find(std::string_view key) {
-    const std::string wanted = Lower(key);
+    const std::string wanted = LowerAscii(key);
     for (auto&& [name, node] : table_) {
-      if (Lower(name.str()) == wanted) {
+      if (LowerAscii(name.str()) == wanted) {
         seen_.push_back(wanted);
         return &node;
       }
@@ -117,7 +110,7 @@ class Fields {
   // Notes every key that nobody asked for.
   void WarnOfUnknown(std::vector<std::string>* warnings) const {
     for (auto&& [name, node] : table_) {
-      if (std::find(seen_.begin(), seen_.end(), Lower(name.str())) == seen_.end()) {
+      if (std::find(seen_.begin(), seen_.end(), LowerAscii(name.str())) == seen_.end()) {
         warnings->push_back(absl::StrFormat("%s: the key %s means nothing here", what_,
                                             std::string(name.str())));
       }
@@ -147,7 +140,7 @@ absl::Status ReadWord(Fields& fields, std::string_view key,
   if (word.empty()) return absl::OkStatus();
   std::string known;
   for (const auto& [name, meaning] : words) {
-    if (Lower(word) == Lower(name)) {
+    if (LowerAscii(word) == LowerAscii(name)) {
       *value = meaning;
       return absl::OkStatus();
     }
@@ -183,7 +176,7 @@ absl::Status ReadAllowlist(const toml::table& table, const std::string& what, bo
   }
   RewriteAll(&list.regexes);
   RewriteAll(&list.paths);
-  for (std::string& word : list.stopwords) word = Lower(word);
+  for (std::string& word : list.stopwords) word = LowerAscii(word);
   fields.WarnOfUnknown(&document->warnings);
   lists->push_back(std::move(list));
   return absl::OkStatus();
@@ -247,7 +240,7 @@ absl::Status ReadPattern(Fields& fields, Rule* rule) {
   rule->anchor = FromGoSyntax(rule->anchor);
   rule->path = FromGoSyntax(rule->path);
   RETURN_IF_ERROR(fields.Read("keywords", &rule->keywords));
-  for (std::string& keyword : rule->keywords) keyword = Lower(keyword);
+  for (std::string& keyword : rule->keywords) keyword = LowerAscii(keyword);
   RETURN_IF_ERROR(fields.Read("entropy", 0.0, 8.0, &rule->min_entropy));
   RETURN_IF_ERROR(fields.Read("checksum", &rule->checksum));
   RETURN_IF_ERROR(fields.Read("structure", &rule->structure));

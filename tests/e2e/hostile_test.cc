@@ -223,5 +223,40 @@ TEST_F(HostileTest, AnAlternateThatIsGoneIsPartialNotClean) {
   EXPECT_EQ(ScanAll({"--store", ":memory:"}).exit_code, 3);
 }
 
+TEST_F(HostileTest, NamesThatDifferInCaseOnlyAreTwoFiles) {
+  GitRepo repo(repos_.path() / "cases");
+  uint32_t seed = 300;
+  for (const char* path : {"Config/key", "config/key", "config/KEY"}) {
+    const std::string blob = repo.Git({"hash-object", "-w", "--stdin"}, FakeGithubToken(++seed) + "\n");
+    repo.Git({"update-index", "--add", "--cacheinfo", "100644", blob, path});
+  }
+  repo.Git({"commit", "-q", "-m", "x"});
+  EXPECT_EQ(ScanAll().exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 4u);
+}
+
+TEST_F(HostileTest, AnObjectThatKillsTheScannerIsSkippedAndTheRestIsScanned) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers reserve more memory than the limit that kills here";
+#endif
+  GitRepo repo(repos_.path() / "deadly");
+  for (uint32_t i = 0; i < 5; ++i) repo.Write("t" + std::to_string(i), FakeGithubToken(400 + i) + "\n");
+  repo.Write("deadly", std::string(400 << 20, '\0'));  // more than a scanner may have
+  repo.Commit();
+  const CliResult scan = ScanAll({"--max-object-size=1GB", "--memory-limit=300MB"});
+  EXPECT_EQ(scan.exit_code, 3) << scan.out << scan.err;
+  EXPECT_EQ(Repository("deadly")["status"], "partial");
+  EXPECT_THAT(Repository("deadly").dump(), HasSubstr("poison"));
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 6u);
+  EXPECT_GE(cli_.Json("run.json")["scanner_deaths"], 2);
+  // Known to be deadly is not forgotten: the next run does not read as clean either.
+  EXPECT_EQ(ScanAll({"--max-object-size=1GB", "--memory-limit=300MB"}).exit_code, 3);
+}
+
+TEST_F(HostileTest, AScanWithoutTheSandboxSaysSo) {
+  EXPECT_EQ(ScanAll({"--no-sandbox"}).exit_code, 1);
+  EXPECT_THAT(cli_.Json("manifest.json").dump(), HasSubstr("--no-sandbox"));
+}
+
 }  // namespace
 }  // namespace unsprawl

@@ -1,7 +1,10 @@
 // Killed at any moment, nothing is lost: the run after it reports what an undisturbed one does.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <chrono>
+#include <filesystem>
 #include <random>
 #include <string>
 
@@ -28,29 +31,67 @@ class KillTest : public testing::Test {
     }
   }
 
+  // Scans into a store of its own twice: the first time fills the rule cache, the second says how long
+  // a whole run takes here, so that moments drawn from it suit any machine.
+  int WholeRunMicroseconds() {
+    std::chrono::steady_clock::duration last{};
+    for (const char* store : {"first", "second"}) {
+      const auto start = std::chrono::steady_clock::now();
+      cli_.Scan({"--store", home_.path() / store, repos_.path()});
+      last = std::chrono::steady_clock::now() - start;
+    }
+    return static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(last).count());
+  }
+
   TempDir home_, repos_;
   Cli cli_{home_.path()};
 };
 
 TEST_F(KillTest, AfterFiftyKillsTheReportIsByteForByteThatOfAnUndisturbedRun) {
-  cli_.Scan({"--store", home_.path() / "undisturbed", repos_.path()});
+  const int whole = WholeRunMicroseconds();
   const auto expected = cli_.ReportFiles();
   const std::string store = home_.path() / "disturbed";
   std::mt19937 random(11);
-  int killed = 0, ended = 0;
-  while (killed < kKills && ended < 3 * kKills) {
-    // A store that is complete has nothing left to lose: begin again now and then.
-    if ((killed + ended) % 10 == 0) std::filesystem::remove_all(store);
-    const CliResult scan =
-        cli_.ScanAndKill({"--store", store, repos_.path()}, static_cast<int>(random() % 250'000));
-    ++(scan.exit_code == 128 + 9 ? killed : ended);
-    if (killed % 10 == 0) {
-      EXPECT_EQ(cli_.Scan({"--store", store, repos_.path()}).exit_code, 1);
-      EXPECT_EQ(cli_.ReportFiles(), expected) << "after " << killed << " kills";
+  for (int killed = 0; killed < kKills;) {
+    const CliResult scan = cli_.ScanAndSignal({"--store", store, repos_.path()},
+                                              static_cast<int>(random() % static_cast<uint32_t>(whole)), SIGKILL);
+    if (scan.exit_code != 128 + SIGKILL) {  // It was faster: nothing is left to lose, so begin again.
+      std::filesystem::remove_all(store);
+      continue;
     }
+    if (++killed % 10 != 0) continue;
+    EXPECT_EQ(cli_.Scan({"--store", store, repos_.path()}).exit_code, 1);
+    EXPECT_EQ(cli_.ReportFiles(), expected) << "after " << killed << " kills";
+    EXPECT_EQ(cli_.Run({"store", "check", "--store", store}).exit_code, 0);
+    std::filesystem::remove_all(store);
   }
-  EXPECT_EQ(killed, kKills);
-  EXPECT_EQ(cli_.Run({"store", "check", "--store", store}).exit_code, 0);
+}
+
+TEST_F(KillTest, CtrlCStopsCleanlyAndTheNextRunGoesOn) {
+  const int whole = WholeRunMicroseconds();
+  const auto expected = cli_.ReportFiles();
+  const std::string store = home_.path() / "stopped";
+  std::mt19937 random(12);
+  for (int stopped = 0; stopped < 10;) {
+    std::filesystem::remove_all(cli_.report());
+    // Not before the program listens: until then Ctrl-C just ends it.
+    const int moment = whole / 4 + static_cast<int>(random() % static_cast<uint32_t>(whole));
+    const CliResult scan = cli_.ScanAndSignal({"--store", store, repos_.path()}, moment, SIGINT);
+    if (scan.exit_code == 3) {
+      ++stopped;
+      EXPECT_THAT(scan.err, testing::HasSubstr("the same command goes on from here"));
+      EXPECT_FALSE(std::filesystem::exists(cli_.report() / "incidents.jsonl"));
+      EXPECT_EQ(cli_.Run({"store", "check", "--store", store}).exit_code, 0);
+      continue;
+    }
+    if (scan.exit_code != 128 + SIGINT) {  // It had ended, or was about to: the report is whole.
+      EXPECT_EQ(scan.exit_code, 1) << scan.err;
+      EXPECT_EQ(cli_.ReportFiles(), expected);
+    }
+    std::filesystem::remove_all(store);
+  }
+  EXPECT_EQ(cli_.Scan({"--store", store, repos_.path()}).exit_code, 1);
+  EXPECT_EQ(cli_.ReportFiles(), expected);
 }
 
 TEST_F(KillTest, AScannerThatDiesIsReplacedAndTheReportIsTheSame) {

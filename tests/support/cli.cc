@@ -77,12 +77,14 @@ CliResult Cli::Start(const std::vector<std::string>& arguments,
   envp.push_back(nullptr);
   const pid_t child = fork();
   if (child == 0) {
+    setpgid(0, 0);  // a group of its own, as a shell gives it
     dup2(open("/dev/null", O_RDONLY), 0);
     dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
     dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
     execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }
+  setpgid(child, child);  // whichever of the two comes first
   if (meanwhile) meanwhile(child);
   int status = 0;
   waitpid(child, &status, 0);
@@ -108,10 +110,11 @@ CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
   return StartScan(arguments, nullptr);
 }
 
-CliResult Cli::ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const {
+CliResult Cli::ScanAndSignal(const std::vector<std::string>& arguments, int microseconds,
+                             int signal_number) const {
   return StartScan(arguments, [&](pid_t program) {
     usleep(static_cast<useconds_t>(microseconds));
-    kill(program, SIGKILL);
+    kill(signal_number == SIGKILL ? program : -program, signal_number);
   });
 }
 

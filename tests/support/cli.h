@@ -28,9 +28,10 @@ class Cli {
   CliResult Run(const std::vector<std::string>& arguments) const;
   // `scan --quiet --output <home>/report` and more arguments.
   CliResult Scan(const std::vector<std::string>& arguments) const;
-  // The same, killed with SIGKILL after `microseconds` unless it ended before.
-  CliResult ScanAndKill(const std::vector<std::string>& arguments, int microseconds) const;
-
+  // The same; unless it ended before, after `microseconds` the program is killed (SIGKILL), or it and
+  // all of its children get another signal, as from a terminal's Ctrl-C (SIGINT).
+  CliResult ScanAndSignal(const std::vector<std::string>& arguments, int microseconds,
+                          int signal_number) const;
   // The same; every `microseconds` the processes that parse repositories are killed, `kills` times.
   CliResult ScanKillingScanners(const std::vector<std::string>& arguments, int microseconds,
                                 int kills) const;
