@@ -189,8 +189,8 @@ v1::Commit CommitOf(const ObjectId& id, size_t number) {
 // A repository of 80,000 commits and range(0) occurrences, recorded and read for a report.
 void RecordAndReadARepository(benchmark::State& state) {
   const std::vector<ObjectId> ids = RandomBlobs(80'000, 3);
-  std::vector<v1::Commit> commits;
-  for (size_t i = 0; i < ids.size(); ++i) commits.push_back(CommitOf(ids[i], i));
+  google::protobuf::RepeatedPtrField<v1::Commit> commits;
+  for (size_t i = 0; i < ids.size(); ++i) *commits.Add() = CommitOf(ids[i], i);
   Folder folder;
   std::unique_ptr<RocksdbLedger> ledger = OpenLedger(folder);
   v1::RepositoryRecord record = *ledger->OpenRepository("local:/r", "r");

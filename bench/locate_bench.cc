@@ -66,7 +66,7 @@ void BM_Locate(benchmark::State& state) {
   options.times = &times;
   size_t places = 0;
   for (auto _ : state) {
-    const auto result = Locate(**store, *refs, targets, options, [](const CommitRow&) {});
+    const auto result = Locate(**store, *refs, targets, options, [](std::span<const CommitRow>) {});
     CHECK(result.ok());
     places = result->places.size();
   }

@@ -235,9 +235,7 @@ class RepositoryRun {
     for (;;) {
       RETURN_IF_ERROR(NextEvent(&event));
       if (event.has_commits()) {
-        const auto& commits = event.commits().commits();
-        const std::vector<v1::Commit> rows(commits.begin(), commits.end());
-        RETURN_IF_ERROR(recording->AddCommits(rows));
+        RETURN_IF_ERROR(recording->AddCommits(event.commits().commits()));
       } else if (event.has_places()) {
         RETURN_IF_ERROR(writer.Write(event.places(), *recording));
       } else if (event.has_locate_completed()) {

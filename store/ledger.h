@@ -91,7 +91,8 @@ class Ledger {
    public:
     virtual ~Recording() = default;
     virtual absl::Status Add(const v1::Occurrence& occurrence) = 0;
-    virtual absl::Status AddCommits(std::span<const v1::Commit> commits) = 0;
+    virtual absl::Status AddCommits(
+        const google::protobuf::RepeatedPtrField<v1::Commit>& commits) = 0;
     // `record.id` names the repository; `generation` is set by the ledger. Everything recorded of
     // blobs before is on disk when it returns. At most once, and last.
     virtual absl::Status Commit(v1::RepositoryRecord record) = 0;

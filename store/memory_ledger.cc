@@ -105,7 +105,8 @@ class MemoryRecording final : public Ledger::Recording {
     return absl::OkStatus();
   }
 
-  absl::Status AddCommits(std::span<const v1::Commit> commits) override {
+  absl::Status AddCommits(
+      const google::protobuf::RepeatedPtrField<v1::Commit>& commits) override {
     for (const v1::Commit& commit : commits) {
       RETURN_IF_ERROR(CheckCommit(commit));
       fresh_.commits[commit.id()] = commit;

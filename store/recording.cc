@@ -35,15 +35,17 @@ absl::Status RecordingRows::Add(const v1::Occurrence& occurrence) {
   return SpillIfFull();
 }
 
-absl::Status RecordingRows::AddCommits(std::span<const v1::Commit> commits) {
-  v1::Commit row;
+absl::Status RecordingRows::AddCommits(
+    const google::protobuf::RepeatedPtrField<v1::Commit>& commits) {
+  // The key has the id, which is the message's first field: a tag, a length, 20 bytes.
+  constexpr size_t kIdFieldBytes = 2 + ObjectId::kBytes;
   for (const v1::Commit& commit : commits) {
     RETURN_IF_ERROR(CheckCommit(commit));
-    row = commit;
-    row.clear_id();
     scratch_.clear();
-    if (!row.AppendToString(&scratch_)) return absl::InternalError("cannot serialise a commit");
-    parts_[2].Put(CommitKey(repository_, generation_, commit.id()), scratch_);
+    if (!commit.AppendToString(&scratch_)) return absl::InternalError("cannot serialise a commit");
+    CHECK(scratch_.compare(2, ObjectId::kBytes, commit.id()) == 0);
+    parts_[2].Put(CommitKey(repository_, generation_, commit.id()),
+                  std::string_view(scratch_).substr(kIdFieldBytes));
     ++commits_;
     RETURN_IF_ERROR(SpillIfFull());
   }

@@ -27,7 +27,7 @@ class RecordingRows {
   ~RecordingRows();  // removes files that were not taken in
 
   absl::Status Add(const v1::Occurrence& occurrence);
-  absl::Status AddCommits(std::span<const v1::Commit> commits);
+  absl::Status AddCommits(const google::protobuf::RepeatedPtrField<v1::Commit>& commits);
 
   uint64_t repository() const { return repository_; }
   uint64_t generation() const { return generation_; }

@@ -28,7 +28,8 @@ class RocksdbRecording final : public Ledger::Recording {
   }
 
   absl::Status Add(const v1::Occurrence& occurrence) override { return rows_.Add(occurrence); }
-  absl::Status AddCommits(std::span<const v1::Commit> commits) override {
+  absl::Status AddCommits(
+      const google::protobuf::RepeatedPtrField<v1::Commit>& commits) override {
     return rows_.AddCommits(commits);
   }
   absl::Status Commit(v1::RepositoryRecord record) override {

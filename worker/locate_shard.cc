@@ -12,7 +12,6 @@
 namespace unsprawl {
 namespace {
 
-constexpr int kBatchCommits = 4096;
 constexpr int kBatchPlaces = 1024;
 
 void SetCommit(const CommitRow& row, v1::Commit* commit) {
@@ -96,16 +95,13 @@ absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& st
 
   v1::ShardEvent commits;
   absl::Status sent;
-  const auto on_commit = [&](const CommitRow& row) {
-    SetCommit(row, commits.mutable_commits()->add_commits());
-    if (commits.commits().commits_size() >= kBatchCommits) {
-      sent.Update(resources.channel->Send(commits));
-      commits.mutable_commits()->Clear();
-    }
+  const auto on_commits = [&](std::span<const CommitRow> rows) {
+    commits.mutable_commits()->Clear();
+    for (const CommitRow& row : rows) SetCommit(row, commits.mutable_commits()->add_commits());
+    sent.Update(resources.channel->Send(commits));
   };
   ASSIGN_OR_RETURN(const LocateResult result,
-                   Locate(*resources.store, state, targets, options, on_commit));
-  if (commits.commits().commits_size() > 0) sent.Update(resources.channel->Send(commits));
+                   Locate(*resources.store, state, targets, options, on_commits));
   RETURN_IF_ERROR(sent);
   RETURN_IF_ERROR(SendPlaces(result, *resources.channel));
   v1::ShardEvent event;

@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "engine/git/parallel.h"
@@ -16,6 +17,17 @@ uint64_t Prefix(const ObjectId& id) {
   return prefix;
 }
 
+constexpr uint64_t kObjectsAtOnce = 1 << 15;
+
+NodeKind KindOf(ObjectType type) {
+  switch (type) {
+    case ObjectType::kCommit: return NodeKind::kCommit;
+    case ObjectType::kTree: return NodeKind::kTree;
+    case ObjectType::kTag: return NodeKind::kTag;
+    default: return NodeKind::kOther;
+  }
+}
+
 bool Before(const ObjectSkip& a, const ObjectSkip& b) {
   if (a.id != b.id) return a.id < b.id;
   if (a.fault != b.fault) return a.fault < b.fault;
@@ -24,27 +36,34 @@ bool Before(const ObjectSkip& a, const ObjectSkip& b) {
 
 }  // namespace
 
-NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets)
+NodeTable::NodeTable(const ObjectStore& store, std::span<const ObjectId> targets, int threads)
     : store_(store), nodes_(store.size(), 0) {
-  const auto add = [&](ObjectType type, NodeKind kind) {
-    const uint32_t first = static_cast<uint32_t>(numbers_.size());
-    for (ObjectNumber object = 0; object < store.size(); ++object) {
-      if (store.type(object) != type) continue;
-      const uint32_t index = static_cast<uint32_t>(numbers_.size()) - first;
-      nodes_[object] = static_cast<uint32_t>(kind) << 29 | index;
-      numbers_.push_back(object);
+  ParallelFor(threads, store.size(), kObjectsAtOnce, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t object = begin; object < end; ++object) {
+      const NodeKind kind = KindOf(store.type(static_cast<ObjectNumber>(object)));
+      nodes_[object] = static_cast<uint32_t>(kind) << 29;
     }
-    return static_cast<uint32_t>(numbers_.size()) - first;
-  };
-  commits_ = add(ObjectType::kCommit, NodeKind::kCommit);
-  trees_ = add(ObjectType::kTree, NodeKind::kTree);
-  add(ObjectType::kTag, NodeKind::kTag);
+  });
+  Number(NodeKind::kCommit);
+  commits_ = static_cast<uint32_t>(numbers_.size());
+  Number(NodeKind::kTree);
+  trees_ = static_cast<uint32_t>(numbers_.size()) - commits_;
+  Number(NodeKind::kTag);
   numbers_.shrink_to_fit();
-  BuildIndex();
+  BuildIndex(threads);
   for (uint32_t i = 0; i < targets.size(); ++i) {
     const ObjectNumber object = Find(targets[i]);
     if (object == kNoObject || at(object).kind != NodeKind::kOther) continue;
     nodes_[object] = static_cast<uint32_t>(NodeKind::kTarget) << 29 | i;
+  }
+}
+
+void NodeTable::Number(NodeKind kind) {
+  uint32_t index = 0;
+  for (ObjectNumber object = 0; object < nodes_.size(); ++object) {
+    if (at(object).kind != kind) continue;
+    nodes_[object] |= index++;
+    numbers_.push_back(object);
   }
 }
 
@@ -55,18 +74,25 @@ NodeTable::Place NodeTable::PlaceOf(const ObjectId& id) const {
   return {slot, static_cast<uint32_t>(hash & 7)};
 }
 
-void NodeTable::BuildIndex() {
+void NodeTable::BuildIndex(int threads) {
   // Sixteen random bytes that the kernel gave the process when it began: no system call is needed.
   if (const unsigned long random = getauxval(AT_RANDOM); random != 0) {
     std::memcpy(&multiplier_, reinterpret_cast<const void*>(random), sizeof(multiplier_));
   }
   multiplier_ |= 1;
   slots_.assign(size_t{store_.size()} + store_.size() / 3 + 16, kNone);  // three quarters full
-  for (ObjectNumber object = 0; object < store_.size(); ++object) {
-    Place place = PlaceOf(store_.id(object));
-    while (slots_[place.slot] != kNone) place.slot = Next(place.slot);
-    slots_[place.slot] = place.tag << 29 | object;
-  }
+  // Where two threads want one slot, the one that comes second takes the next: any order will do.
+  ParallelFor(threads, store_.size(), kObjectsAtOnce, [&](uint64_t begin, uint64_t end) {
+    for (uint64_t object = begin; object < end; ++object) {
+      Place place = PlaceOf(store_.id(static_cast<ObjectNumber>(object)));
+      const uint32_t entry = place.tag << 29 | static_cast<uint32_t>(object);
+      for (uint32_t empty = kNone;
+           !std::atomic_ref(slots_[place.slot]).compare_exchange_strong(empty, entry, std::memory_order_relaxed);
+           empty = kNone) {
+        place.slot = Next(place.slot);
+      }
+    }
+  });
 }
 
 ObjectNumber NodeTable::Find(const ObjectId& id) const {

@@ -35,8 +35,8 @@ class NodeTable {
  public:
   static constexpr uint32_t kMaxObjects = (1u << 29) - 1;
 
-  // `targets` are distinct; those that the store lacks are passed over.
-  NodeTable(const ObjectStore& store, std::span<const ObjectId> targets);
+  // `targets` are distinct; those that the store lacks are passed over. Made on up to `threads` threads.
+  NodeTable(const ObjectStore& store, std::span<const ObjectId> targets, int threads);
 
   // The number of `id`, or kNoObject.
   ObjectNumber Find(const ObjectId& id) const;
@@ -61,7 +61,8 @@ class NodeTable {
   };
   Place PlaceOf(const ObjectId& id) const;
   uint64_t Next(uint64_t slot) const { return slot + 1 == slots_.size() ? 0 : slot + 1; }
-  void BuildIndex();
+  void Number(NodeKind kind);
+  void BuildIndex(int threads);
 
   const ObjectStore& store_;
   std::vector<uint32_t> nodes_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <tuple>
 
 #include "absl/container/flat_hash_map.h"
@@ -18,6 +19,7 @@
 namespace unsprawl {
 namespace {
 
+constexpr size_t kReportedCommits = 4096;    // at a time
 constexpr int kMaxTagDepth = 100;           // tags of tags
 constexpr uint64_t kMaxMailmapBytes = 4 << 20;
 
@@ -96,12 +98,12 @@ class Locator {
         state_(state),
         targets_(targets),
         options_(options),
-        nodes_(store, BlobsOf(targets)),
+        nodes_(store, BlobsOf(targets), options.walk.threads),
         log_(nodes_, options.walk.threads) {
     for (const LocateTarget& target : targets) secrets_.emplace_back(target.secrets);
   }
 
-  absl::StatusOr<LocateResult> Run(absl::FunctionRef<void(const CommitRow&)> on_commit) {
+  absl::StatusOr<LocateResult> Run(absl::FunctionRef<void(std::span<const CommitRow>)> on_commits) {
     LocateTimes* const times = options_.times;
     Stopwatch watch;
     RETURN_IF_ERROR(WalkHistory(store_, nodes_, state_.shallow, options_.avoid, options_.walk, log_));
@@ -109,8 +111,16 @@ class Locator {
     FindTips();
     nodes_.ReleaseIndex();
     const CommitGraph graph(log_, tip_commits_);
+    const RowMaker rows(store_, nodes_, log_, graph, ReadHead());
     watch.Lap(times ? &times->walk : nullptr);
 
+    // The rows take the receiver as long as all that follows takes here.
+    std::jthread reporter;
+    if (options_.walk.threads > 1) {
+      reporter = std::jthread([&] { ReportCommits(graph, rows, on_commits); });
+    } else {
+      ReportCommits(graph, rows, on_commits);
+    }
     const MarkedTrees trees(log_, static_cast<uint32_t>(targets_.size()));
     watch.Lap(times ? &times->mark : nullptr);
 
@@ -122,15 +132,14 @@ class Locator {
     std::vector<Life> lives = FollowEvents(events, log_, graph, trees, secrets_);
     watch.Lap(times ? &times->diff : nullptr);
 
-    const RowMaker rows(store_, nodes_, log_, graph, ReadHead());
     const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
                                             {.max_places = options_.max_places}, events.paths);
-    ReportCommits(graph, rows, on_commit);
     MakePlaces(lives, events, graph, rows, presence);
     AddHomelessTargets(presence);
     result_.skips = skips_.List();
     result_.skips_total = skips_.CountDistinct();
     AddTruncations(events, presence);
+    if (reporter.joinable()) reporter.join();
     watch.Lap(times ? &times->rest : nullptr);
     return std::move(result_);
   }
@@ -201,14 +210,18 @@ class Locator {
   }
 
   void ReportCommits(const CommitGraph& graph, const RowMaker& rows,
-                     absl::FunctionRef<void(const CommitRow&)> on_commit) {
-    CommitRow row;
+                     absl::FunctionRef<void(std::span<const CommitRow>)> on_commits) {
+    std::vector<CommitRow> batch(kReportedCommits);
+    size_t filled = 0;
     for (uint32_t commit = 0; commit < graph.size(); ++commit) {
       if (!graph.reachable(commit)) continue;
       ++result_.commits_reachable;
-      rows.Fill(commit, row);
-      on_commit(row);
+      rows.Fill(commit, batch[filled++]);
+      if (filled < batch.size()) continue;
+      on_commits(batch);
+      filled = 0;
     }
+    if (filled > 0) on_commits(std::span(batch).first(filled));
   }
 
   // Numbers the commits that lives name, in order of (committer_time, id), and makes their rows.
@@ -342,13 +355,13 @@ class Locator {
 absl::StatusOr<LocateResult> Locate(const ObjectStore& store, const RepositoryState& state,
                                     std::span<const LocateTarget> targets,
                                     const LocateOptions& options,
-                                    absl::FunctionRef<void(const CommitRow&)> on_commit) {
+                                    absl::FunctionRef<void(std::span<const CommitRow>)> on_commits) {
   if (store.size() > NodeTable::kMaxObjects) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "%d objects in one repository; at most %d can be located", store.size(),
         NodeTable::kMaxObjects));
   }
-  return Locator(store, state, targets, options).Run(on_commit);
+  return Locator(store, state, targets, options).Run(on_commits);
 }
 
 }  // namespace unsprawl

@@ -104,13 +104,13 @@ struct LocateOptions {
 };
 
 // Searches all commits of `store` (reachable ones and others; the latter give kUnreachable) for all
-// `targets` (distinct blobs; those that the store lacks have no place) in one pass. `on_commit` is
-// called once for each reachable commit, in no fixed order but on the calling thread: the rows for
-// denominators.
+// `targets` (distinct blobs; those that the store lacks have no place) in one pass. `on_commits` is
+// given each reachable commit once, some at a time, in no fixed order: the rows for denominators. With
+// more than one thread it is called on another one while the search goes on; never twice at once.
 // Cancelled: walk.stop was set. Damaged objects are skips in the result, never an error.
 absl::StatusOr<LocateResult> Locate(const ObjectStore& store, const RepositoryState& state,
                                     std::span<const LocateTarget> targets,
                                     const LocateOptions& options,
-                                    absl::FunctionRef<void(const CommitRow&)> on_commit);
+                                    absl::FunctionRef<void(std::span<const CommitRow>)> on_commits);
 
 }  // namespace unsprawl

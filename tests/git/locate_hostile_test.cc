@@ -65,7 +65,7 @@ class LocateHostileTest : public testing::Test {
     const auto store = ObjectStore::Open(repo_.objects(), {});
     rows_ = 0;
     absl::StatusOr<LocateResult> result =
-        Locate(**store, *state, targets, options, [&](const CommitRow&) { ++rows_; });
+        Locate(**store, *state, targets, options, [&](std::span<const CommitRow> rows) { rows_ += rows.size(); });
     EXPECT_THAT(result, IsOk());
     return result.ok() ? *std::move(result) : LocateResult{};
   }

@@ -31,8 +31,8 @@ LocateResult LocateIn(const std::filesystem::path& path, const std::vector<Locat
   const auto store = ObjectStore::Open(paths->common_dir / "objects", {.threads = options.walk.threads});
   EXPECT_THAT(store, IsOk());
   absl::StatusOr<LocateResult> result =
-      Locate(**store, *state, targets, options, [&](const CommitRow& row) {
-        if (rows != nullptr) rows->push_back(row);
+      Locate(**store, *state, targets, options, [&](std::span<const CommitRow> some) {
+        if (rows != nullptr) rows->insert(rows->end(), some.begin(), some.end());
       });
   EXPECT_THAT(result, IsOk());
   return result.ok() ? *std::move(result) : LocateResult{};
@@ -230,7 +230,7 @@ TEST_F(LocateTest, AStopEndsItAsCancelled) {
   options.walk.stop = &stop;
   const absl::StatusOr<RepositoryPaths> paths = FindRepository(repo_.path());
   const auto store = ObjectStore::Open(repo_.objects(), {});
-  EXPECT_THAT(Locate(**store, *ReadRepositoryState(*paths), {}, options, [](const CommitRow&) {}),
+  EXPECT_THAT(Locate(**store, *ReadRepositoryState(*paths), {}, options, [](std::span<const CommitRow>) {}),
               FailsWith(absl::StatusCode::kCancelled, HasSubstr("stopped")));
 }
 

@@ -175,7 +175,8 @@ TEST_P(LedgerTest, RowsOfARecordingShowAtCommitAndNotBefore) {
   const uint64_t repository = Open("local:/a");
   auto recording = *ledger_->StartRecording(repository);
   ASSERT_THAT(recording->Add(Place(7, "a.txt", 1)), IsOk());
-  const std::vector<v1::Commit> commits = {CommitNumber(1)};
+  google::protobuf::RepeatedPtrField<v1::Commit> commits;
+  *commits.Add() = CommitNumber(1);
   ASSERT_THAT(recording->AddCommits(commits), IsOk());
   EXPECT_THAT(Places(*ledger_, {repository}), IsEmpty());
   EXPECT_THAT(CommitsOf(*ledger_, {repository}), IsEmpty());

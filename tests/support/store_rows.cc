@@ -83,7 +83,7 @@ void RecordPlaces(Ledger& ledger, uint64_t repository, const std::vector<v1::Occ
   auto recording = ledger.StartRecording(repository);
   ASSERT_THAT(recording, IsOk());
   for (const v1::Occurrence& place : places) ASSERT_THAT((*recording)->Add(place), IsOk());
-  ASSERT_THAT((*recording)->AddCommits(commits), IsOk());
+  ASSERT_THAT((*recording)->AddCommits({commits.begin(), commits.end()}), IsOk());
   v1::RepositoryRecord record = **ledger.ReadRepository(repository);
   record.set_tips_digest(tips);
   ASSERT_THAT((*recording)->Commit(record), IsOk());
