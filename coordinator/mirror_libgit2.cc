@@ -2,6 +2,7 @@
 
 #include <git2.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include "absl/strings/str_format.h"
@@ -84,6 +85,10 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const std::a
 absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir,
                               const std::atomic<bool>* stop) {
   git_libgit2_init();
+  // As git takes it; libgit2 looks at no variable of its own.
+  if (const char* file = std::getenv("GIT_SSL_CAINFO")) {
+    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, file, nullptr);
+  }
   absl::Status done;
   {
     absl::StatusOr<RepositoryHandle> repository = OpenOrInit(dir);

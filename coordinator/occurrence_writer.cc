@@ -5,11 +5,14 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "worker/scan_shard.h"
 
 namespace unsprawl {
 namespace {
 
 constexpr size_t kMaxIdentifiers = 10'000;
+// Hits held at a time: a hostile one is a few megabytes.
+constexpr int kPlacesAtOnce = 64;
 
 bool Overlap(const v1::Match& a, const v1::Match& b) {
   return a.offset() < b.offset() + b.length() && b.offset() < a.offset() + a.length();
@@ -17,9 +20,18 @@ bool Overlap(const v1::Match& a, const v1::Match& b) {
 
 }  // namespace
 
-absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, v1::LocateShard* shard) {
+absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, v1::LocateShard* shard,
+                                       std::vector<v1::Skip>* skips) {
   absl::flat_hash_map<std::string, uint32_t> numbers;
   return ledger_.ReadHits(hits, [&](const v1::BlobHit& hit) {
+    if (hit.matches_size() > kMaxMatchesOfBlob) {
+      v1::Skip& skip = skips->emplace_back();
+      skip.set_reason(v1::SKIP_REASON_TOO_LARGE);
+      skip.set_object_id(hit.object_id());
+      skip.set_object_bytes(hit.object_bytes());
+      skip.set_detail(absl::StrFormat("more than %d matches in one file; the first of them are reported",
+                                      kMaxMatchesOfBlob));
+    }
     std::set<uint32_t> secrets;
     for (const v1::Match& match : hit.matches()) {
       if (ruleset_.FindByKey(match.rule()) == nullptr) continue;
@@ -37,21 +49,26 @@ absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, v1::Locat
 }
 
 absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recording& recording) {
-  std::vector<ObjectId> blobs;
-  for (const v1::PlaceBatch::Place& place : places.places()) {
-    if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
-      return absl::InternalError("a scanner named a target it was not given");
+  for (int first = 0; first < places.places_size(); first += kPlacesAtOnce) {
+    const int end = std::min(places.places_size(), first + kPlacesAtOnce);
+    std::vector<ObjectId> blobs;
+    for (int i = first; i < end; ++i) {
+      const v1::PlaceBatch::Place& place = places.places(i);
+      if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
+        return absl::InternalError("a scanner named a target it was not given");
+      }
+      blobs.push_back(targets_[place.target()]);
     }
-    blobs.push_back(targets_[place.target()]);
-  }
-  std::sort(blobs.begin(), blobs.end());
-  blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());
-  absl::flat_hash_map<ObjectId, v1::BlobHit> hits;
-  RETURN_IF_ERROR(ledger_.ReadHits(blobs, [&](const v1::BlobHit& hit) {
-    hits[ObjectId::FromRaw(hit.object_id().data())] = hit;
-  }));
-  for (const v1::PlaceBatch::Place& place : places.places()) {
-    RETURN_IF_ERROR(WritePlace(place, hits[targets_[place.target()]], recording));
+    std::sort(blobs.begin(), blobs.end());
+    blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());
+    absl::flat_hash_map<ObjectId, v1::BlobHit> hits;
+    RETURN_IF_ERROR(ledger_.ReadHits(blobs, [&](const v1::BlobHit& hit) {
+      hits[ObjectId::FromRaw(hit.object_id().data())] = hit;
+    }));
+    for (int i = first; i < end; ++i) {
+      const v1::PlaceBatch::Place& place = places.places(i);
+      RETURN_IF_ERROR(WritePlace(place, hits[targets_[place.target()]], recording));
+    }
   }
   return absl::OkStatus();
 }

@@ -21,8 +21,10 @@ class OccurrenceWriter {
   OccurrenceWriter(const Ruleset& ruleset, const Ledger& ledger)
       : ruleset_(ruleset), ledger_(ledger) {}
 
-  // Fills the targets of `shard` from `hits` (sorted, distinct).
-  absl::Status Request(std::span<const ObjectId> hits, v1::LocateShard* shard);
+  // Fills the targets of `shard` from `hits` (sorted, distinct), and `skips` with one for each blob of
+  // which not all matches were recorded.
+  absl::Status Request(std::span<const ObjectId> hits, v1::LocateShard* shard,
+                       std::vector<v1::Skip>* skips);
 
   // Adds an occurrence for each match of each place's secret in the place's blob.
   absl::Status Write(const v1::PlaceBatch& places, Ledger::Recording& recording);

@@ -226,7 +226,9 @@ class RepositoryRun {
     hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
     OccurrenceWriter writer(*run_.ruleset, *run_.ledger);
     v1::ShardCommand command;
-    RETURN_IF_ERROR(writer.Request(hits_, command.mutable_locate()));
+    std::vector<v1::Skip> truncated;
+    RETURN_IF_ERROR(writer.Request(hits_, command.mutable_locate(), &truncated));
+    for (const v1::Skip& skip : truncated) tally_.Add(skip);
     AddAvoided(command.mutable_locate());
     RETURN_IF_ERROR(scanner_->channel().Send(command));
     command.Clear();

@@ -129,7 +129,8 @@ class ScanVisitor : public WalkVisitor {
   }
 
   void Record(const WalkedObject& object) {
-    const std::vector<RawMatch>& matches = slots_[object.slot].matches.matches;
+    std::span<const RawMatch> matches = slots_[object.slot].matches.matches;  // sorted
+    if (matches.size() > kMaxMatchesOfBlob) matches = matches.first(kMaxMatchesOfBlob + 1);
     const ObjectId id = resources_.store->id(object.number);
     ++blobs_recorded_;
     batch_->set_bytes_resolved(batch_->bytes_resolved() + object.content.size());

@@ -3,24 +3,30 @@
 namespace unsprawl {
 namespace {
 
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+constexpr uint8_t kNoDigit = 0xff;
+
+// By character: ids are read by the hundred thousand.
+constexpr std::array<uint8_t, 256> kHexValues = [] {
+  std::array<uint8_t, 256> values{};
+  values.fill(kNoDigit);
+  for (uint8_t i = 0; i < 10; ++i) values['0' + i] = i;
+  for (uint8_t i = 0; i < 6; ++i) values['a' + i] = values['A' + i] = 10 + i;
+  return values;
+}();
 
 }  // namespace
 
 std::optional<ObjectId> ObjectId::FromHex(std::string_view hex) {
   if (hex.size() != 2 * kBytes) return std::nullopt;
   ObjectId id;
+  uint8_t all = 0;
   for (size_t i = 0; i < kBytes; ++i) {
-    const int high = HexValue(hex[2 * i]);
-    const int low = HexValue(hex[2 * i + 1]);
-    if (high < 0 || low < 0) return std::nullopt;
+    const uint8_t high = kHexValues[static_cast<uint8_t>(hex[2 * i])];
+    const uint8_t low = kHexValues[static_cast<uint8_t>(hex[2 * i + 1])];
+    all |= high | low;
     id.bytes[i] = static_cast<uint8_t>(high << 4 | low);
   }
+  if ((all & 0xf0) != 0) return std::nullopt;  // there was a kNoDigit
   return id;
 }
 

@@ -98,9 +98,33 @@ void NodeTable::BuildIndex(int threads) {
 ObjectNumber NodeTable::Find(const ObjectId& id) const {
   if (slots_.empty()) return store_.Find(id).value_or(kNoObject);
   for (Place place = PlaceOf(id);; place.slot = Next(place.slot)) {
-    const uint32_t slot = slots_[place.slot];
-    if (slot == kNone) return kNoObject;
-    if (slot >> 29 == place.tag && SameId(store_.id(slot & kMaxObjects), id)) return slot & kMaxObjects;
+    const ObjectNumber object = Candidate(place);
+    if (object == kNoObject || SameId(store_.id(object), id)) return object;
+  }
+}
+
+void NodeTable::FindAll(std::span<const ObjectId> ids, std::vector<ObjectNumber>* objects) const {
+  constexpr size_t kAtOnce = 32;
+  objects->resize(ids.size());
+  for (size_t begin = 0; begin < ids.size(); begin += kAtOnce) {
+    const size_t end = std::min(ids.size(), begin + kAtOnce);
+    if (!slots_.empty()) {
+      Place places[kAtOnce];
+      for (size_t i = begin; i < end; ++i) {
+        places[i - begin] = PlaceOf(ids[i]);
+        __builtin_prefetch(&slots_[places[i - begin].slot]);
+      }
+      for (size_t i = begin; i < end; ++i) (*objects)[i] = Candidate(places[i - begin]);
+    }
+    ObjectId stored[kAtOnce];
+    for (size_t i = begin; i < end; ++i) {
+      if ((*objects)[i] != kNoObject && !slots_.empty()) stored[i - begin] = store_.id((*objects)[i]);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      if (slots_.empty() || ((*objects)[i] != kNoObject && !SameId(stored[i - begin], ids[i]))) {
+        (*objects)[i] = Find(ids[i]);
+      }
+    }
   }
 }
 

@@ -40,6 +40,8 @@ class NodeTable {
 
   // The number of `id`, or kNoObject.
   ObjectNumber Find(const ObjectId& id) const;
+  // The same for many ids: several times as fast, since the memory accesses do not wait for each other.
+  void FindAll(std::span<const ObjectId> ids, std::vector<ObjectNumber>* objects) const;
   // Gives back what makes Find fast; it then asks the store.
   void ReleaseIndex() { slots_ = {}; }
   Node at(ObjectNumber object) const {
@@ -60,6 +62,14 @@ class NodeTable {
     uint32_t tag;  // three bits more of the hash, where a slot has room for them
   };
   Place PlaceOf(const ObjectId& id) const;
+  // The first object at or after `place` that may be the one sought, or kNoObject.
+  ObjectNumber Candidate(Place& place) const {
+    for (;; place.slot = Next(place.slot)) {
+      const uint32_t slot = slots_[place.slot];
+      if (slot == kNone) return kNoObject;
+      if (slot >> 29 == place.tag) return slot & kMaxObjects;
+    }
+  }
   uint64_t Next(uint64_t slot) const { return slot + 1 == slots_.size() ? 0 : slot + 1; }
   void Number(NodeKind kind);
   void BuildIndex(int threads);

@@ -53,14 +53,18 @@ class HistoryVisitor : public WalkVisitor {
     row.committer_time = parsed_.committer_time;
     row.author_offset = static_cast<int16_t>(parsed_.author_offset);
     row.author = AddIdentity(parsed_.author);
-    row.tree = parsed_.tree ? FindNode(*parsed_.tree, NodeKind::kTree) : kNone;
-    if (!parsed_.tree) {
+    if (std::binary_search(shallow_.begin(), shallow_.end(), id)) parsed_.parents.clear();
+    named_ = parsed_.parents;
+    if (parsed_.tree) named_.push_back(*parsed_.tree);
+    nodes_.FindAll(named_, &found_);
+    if (parsed_.tree) {
+      row.tree = IndexOf(found_.back(), *parsed_.tree, NodeKind::kTree);
+    } else {
       own_.skips.Add(id, ObjectType::kCommit, ObjectFault::kDamaged, "a commit without a tree");
     }
-    if (std::binary_search(shallow_.begin(), shallow_.end(), id)) parsed_.parents.clear();
     words_.assign(1, 0);
-    for (const ObjectId& parent : parsed_.parents) {
-      const uint32_t index = FindNode(parent, NodeKind::kCommit);
+    for (size_t i = 0; i < parsed_.parents.size(); ++i) {
+      const uint32_t index = IndexOf(found_[i], parsed_.parents[i], NodeKind::kCommit);
       if (index != kNone) words_.push_back(index);
     }
     words_[0] = static_cast<uint32_t>(words_.size()) - 1;
@@ -90,9 +94,8 @@ class HistoryVisitor : public WalkVisitor {
     return own_.identities.Add(identity_);
   }
 
-  // The index of a tree or commit that a commit names, or kNone and a skip.
-  uint32_t FindNode(const ObjectId& id, NodeKind kind) {
-    const ObjectNumber object = nodes_.Find(id);
+  // The index of a tree or commit that a commit names and that was found as `object`, or kNone and a skip.
+  uint32_t IndexOf(ObjectNumber object, const ObjectId& id, NodeKind kind) {
     if (object == kNoObject) {
       own_.skips.Add(id, kind == NodeKind::kTree ? ObjectType::kTree : ObjectType::kCommit,
                      ObjectFault::kMissing, "named by a commit, stored nowhere");
@@ -116,6 +119,8 @@ class HistoryVisitor : public WalkVisitor {
   ParsedCommit parsed_;
   std::string identity_;
   std::vector<uint32_t> words_;
+  std::vector<ObjectId> named_;        // by the commit: parents, then the tree
+  std::vector<ObjectNumber> found_;    // … as objects
 };
 
 }  // namespace

@@ -60,6 +60,7 @@ void TreeReader::Assemble(const WalkedObject& object, const Live* base, Live& li
   live.sorted = true;
   live.starts.clear();
   live.kept.clear();
+  new_.clear();
   lost_.clear();
   added_.clear();
   at_ = base_kept_ = base_next_ = 0;
@@ -81,6 +82,8 @@ void TreeReader::Assemble(const WalkedObject& object, const Live* base, Live& li
   }
   while (valid && at_ < content.size()) valid = ParseNew(content, live);
   live.starts.Add(static_cast<uint32_t>(at_));
+  LookUpNew();
+  KeepNew(live);
 }
 
 void TreeReader::Starts::Grow(uint32_t size) {
@@ -166,7 +169,7 @@ bool TreeReader::ParseNew(std::string_view content, Live& live) {
   if (!ParseTreeEntry(content, at_, entry)) return false;
   follows_ = false;
   CheckOrder(content, entry, live);
-  Keep(entry, live);
+  Note(entry, live.starts.size());
   live.starts.Add(static_cast<uint32_t>(at_));
   before_ = entry;
   at_ = entry.next;
@@ -180,44 +183,70 @@ void TreeReader::CheckOrder(std::string_view content, const ParsedTreeEntry& ent
   if (!SortsBefore(before_, entry)) live.sorted = false;
 }
 
-// Looks a new entry up, and keeps it if it is a folder or a target.
-void TreeReader::Keep(const ParsedTreeEntry& entry, Live& live) {
-  const ObjectId id = ObjectId::FromRaw(entry.id);
+void TreeReader::Note(const ParsedTreeEntry& entry, uint32_t at) {
   if (entry.IsGitlink()) {
     uint64_t prefix;
     std::memcpy(&prefix, entry.id, sizeof(prefix));
     log_.gitlinks.push_back(prefix);
     return;
   }
-  const bool folder = entry.IsFolder();
-  const ObjectNumber object = Lookup(id);
-  if (object == kNoObject) {
-    log_.skips.Add(id, folder ? ObjectType::kTree : ObjectType::kBlob, ObjectFault::kMissing,
-                   "named by a tree, stored nowhere");
-    return;
-  }
-  const Node node = nodes_.at(object);
-  const bool fits = folder ? node.kind == NodeKind::kTree
-                           : node.kind == NodeKind::kOther || node.kind == NodeKind::kTarget;
-  if (!fits) {
-    log_.skips.Add(id, store_.type(object), ObjectFault::kDamaged,
-                   folder ? "named as a folder, but it is none" : "named as a file, but it is none");
-    return;
-  }
-  if (node.kind == NodeKind::kOther) return;
-  const uint32_t key = log_.names.Add(entry.name) << 1 | (folder ? 1 : 0);
-  live.kept.push_back({live.starts.size(), key, node.index});
-  added_.push_back({key, node.index});
+  new_.push_back({entry.name, ObjectId::FromRaw(entry.id), at, entry.IsFolder(), kNoObject});
 }
 
-ObjectNumber TreeReader::Lookup(const ObjectId& id) {
-  uint32_t hash;
-  std::memcpy(&hash, id.bytes.data(), sizeof(hash));
-  Cached& cached = cache_[hash % kCacheSlots];
-  if (!cached.known || !SameId(cached.id, id)) {
-    cached = {id, nodes_.Find(id), true};
+// All new entries of a tree at once: each alone would wait for memory several times.
+void TreeReader::LookUpNew() {
+  const auto cached_at = [this](const ObjectId& id) -> Cached& {
+    uint32_t hash;
+    std::memcpy(&hash, id.bytes.data(), sizeof(hash));
+    return cache_[hash % kCacheSlots];
+  };
+  sought_.clear();
+  sought_ids_.clear();
+  for (uint32_t i = 0; i < new_.size(); ++i) {
+    const Cached& cached = cached_at(new_[i].id);
+    if (cached.known && SameId(cached.id, new_[i].id)) {
+      new_[i].object = cached.object;
+    } else {
+      sought_.push_back(i);
+      sought_ids_.push_back(new_[i].id);
+    }
   }
-  return cached.object;
+  nodes_.FindAll(sought_ids_, &found_);
+  for (size_t i = 0; i < sought_.size(); ++i) {
+    new_[sought_[i]].object = found_[i];
+    cached_at(sought_ids_[i]) = {sought_ids_[i], found_[i], true};
+  }
+}
+
+// Keeps new entries that are folders or targets, among those taken over from the base.
+void TreeReader::KeepNew(Live& live) {
+  kept_.clear();
+  for (const NewEntry& entry : new_) {
+    if (entry.object == kNoObject) {
+      log_.skips.Add(entry.id, entry.folder ? ObjectType::kTree : ObjectType::kBlob,
+                     ObjectFault::kMissing, "named by a tree, stored nowhere");
+      continue;
+    }
+    const Node node = nodes_.at(entry.object);
+    const bool fits = entry.folder ? node.kind == NodeKind::kTree
+                                   : node.kind == NodeKind::kOther || node.kind == NodeKind::kTarget;
+    if (!fits) {
+      log_.skips.Add(entry.id, store_.type(entry.object), ObjectFault::kDamaged,
+                     entry.folder ? "named as a folder, but it is none"
+                                  : "named as a file, but it is none");
+      continue;
+    }
+    if (node.kind == NodeKind::kOther) continue;
+    const uint32_t key = log_.names.Add(entry.name) << 1 | (entry.folder ? 1 : 0);
+    kept_.push_back({entry.entry, key, node.index});
+    added_.push_back({key, node.index});
+  }
+  if (kept_.empty()) return;
+  const size_t inherited = live.kept.size();
+  live.kept.insert(live.kept.end(), kept_.begin(), kept_.end());
+  std::inplace_merge(live.kept.begin(), live.kept.begin() + static_cast<ptrdiff_t>(inherited),
+                     live.kept.end(),
+                     [](const Kept& a, const Kept& b) { return a.entry < b.entry; });
 }
 
 // A key that is both lost and added is changed.

@@ -68,6 +68,14 @@ class TreeReader {
     Starts starts;           // of every entry; then the end of the last
     std::vector<Kept> kept;  // ascending by entry
   };
+  // An entry that is not taken over from the base.
+  struct NewEntry {
+    std::string_view name;
+    ObjectId id;
+    uint32_t entry;  // its place among all entries
+    bool folder;
+    ObjectNumber object;
+  };
   struct Cached {
     ObjectId id;
     ObjectNumber object = kNoObject;
@@ -78,8 +86,9 @@ class TreeReader {
   bool ParseNew(std::string_view content, Live& live);
   bool Inherit(std::string_view content, const Live& base, uint64_t limit, uint64_t base_at, Live& live);
   void CheckOrder(std::string_view content, const ParsedTreeEntry& entry, Live& live);
-  void Keep(const ParsedTreeEntry& entry, Live& live);
-  ObjectNumber Lookup(const ObjectId& id);
+  void Note(const ParsedTreeEntry& entry, uint32_t at);
+  void LookUpNew();
+  void KeepNew(Live& live);
   uint32_t NoteChange();
   uint32_t NoteAll(Live& live);
   uint32_t Write(std::span<const TreeEntry> changes);
@@ -97,6 +106,11 @@ class TreeReader {
   bool follows_ = true;        // the entry at `at_` followed the one before it in the base too
   uint32_t base_next_ = 0;     // entry of the base after the last inherited one
   size_t base_kept_ = 0;       // first of the base's kept that was neither inherited nor lost
+  std::vector<NewEntry> new_;      // ascending by entry
+  std::vector<uint32_t> sought_;   // those of new_ that are not in cache_ …
+  std::vector<ObjectId> sought_ids_;
+  std::vector<ObjectNumber> found_;
+  std::vector<Kept> kept_;         // those of new_ that matter
   std::vector<uint32_t> lost_;     // keys of the base's kept entries that are not inherited
   std::vector<TreeEntry> added_;   // kept entries that are new
   std::vector<TreeEntry> all_;     // of an unsorted tree

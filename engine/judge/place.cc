@@ -1,6 +1,7 @@
 #include "engine/judge/place.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/judge/text_shape.h"
 
@@ -69,6 +70,26 @@ bool IsTypeName(std::string_view name) {
   return std::find(std::begin(kTypes), std::end(kTypes), name) != std::end(kTypes);
 }
 
+// Sixteen bytes at a time by hand: g++ 12 leaves std::count scalar at -O2, and every version of a file
+// with a match is counted.
+uint64_t CountNewlines(std::string_view text) {
+  typedef uint8_t Sixteen __attribute__((vector_size(16)));
+  constexpr size_t kMostAtOnce = 255;  // what a byte can count
+  uint64_t count = 0;
+  while (text.size() >= sizeof(Sixteen)) {
+    const size_t blocks = std::min(text.size() / sizeof(Sixteen), kMostAtOnce);
+    Sixteen sums = {};
+    for (size_t i = 0; i < blocks; ++i) {
+      Sixteen bytes;
+      std::memcpy(&bytes, text.data() + i * sizeof(bytes), sizeof(bytes));
+      sums -= reinterpret_cast<Sixteen>(bytes == '\n');  // true is all ones: minus one
+    }
+    for (size_t i = 0; i < sizeof(sums); ++i) count += sums[i];
+    text.remove_prefix(blocks * sizeof(Sixteen));
+  }
+  return count + static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
 }  // namespace
 
 uint64_t Lines::LineStart(uint64_t offset, uint64_t* newlines) {
@@ -78,14 +99,14 @@ uint64_t Lines::LineStart(uint64_t offset, uint64_t* newlines) {
     const std::string_view bytes = content_.substr(start, kBlockBytes);
     const size_t last = bytes.rfind('\n');
     Block next = blocks_.back();
-    next.newlines += static_cast<uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+    next.newlines += CountNewlines(bytes);
     if (last != std::string_view::npos) next.line_start = start + last + 1;
     blocks_.push_back(next);
   }
   const uint64_t start = block * kBlockBytes;
   const std::string_view bytes = content_.substr(start, offset - start);
   const size_t last = bytes.rfind('\n');
-  *newlines = blocks_[block].newlines + static_cast<uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+  *newlines = blocks_[block].newlines + CountNewlines(bytes);
   return last == std::string_view::npos ? blocks_[block].line_start : start + last + 1;
 }
 

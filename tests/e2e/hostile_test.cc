@@ -253,6 +253,21 @@ TEST_F(HostileTest, AnObjectThatKillsTheScannerIsSkippedAndTheRestIsScanned) {
   EXPECT_EQ(ScanAll({"--max-object-size=1GB", "--memory-limit=300MB"}).exit_code, 3);
 }
 
+TEST_F(HostileTest, AFileOfTokensEndToEndIsCutAndSaysSo) {
+  GitRepo repo(repos_.path() / "tokens");
+  std::string tokens;
+  for (uint32_t i = 0; i < 20'000; ++i) tokens += FakeAwsKeyId(1000 + i) + "\n";
+  repo.Write("tokens", tokens);
+  repo.Commit();
+  repo.Write("tokens", tokens + "one more line\n");
+  repo.Commit();
+  for (const char* round : {"first", "again, with nothing to scan"}) {
+    EXPECT_EQ(ScanAll().exit_code, 1) << round;
+    EXPECT_THAT(Repository("tokens").dump(), HasSubstr("more than 16384 matches")) << round;
+    EXPECT_GT(cli_.Rows("incidents.jsonl").size(), 16'000u) << round;
+  }
+}
+
 TEST_F(HostileTest, AScanWithoutTheSandboxSaysSo) {
   EXPECT_EQ(ScanAll({"--no-sandbox"}).exit_code, 1);
   EXPECT_THAT(cli_.Json("manifest.json").dump(), HasSubstr("--no-sandbox"));

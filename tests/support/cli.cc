@@ -55,18 +55,27 @@ std::string Program() {
 
 }  // namespace
 
+Cli::Cli(std::filesystem::path home) : home_(std::move(home)) {
+  environment_ = {{"HOME", home_},
+                  {"XDG_STATE_HOME", ""},
+                  {"XDG_CONFIG_HOME", ""},
+                  // Compiling all rules takes seconds: tests share one cache of them.
+                  {"XDG_CACHE_HOME", std::filesystem::absolute(Program()).replace_filename("test-cache")},
+                  {"PATH", "/usr/bin:/bin"},
+                  {"LC_ALL", "C"},
+                  {"SOURCE_DATE_EPOCH", "1750000000"},
+                  {"GIT_CONFIG_GLOBAL", "/dev/null"}};
+  for (const char* kept : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    if (const char* value = std::getenv(kept)) environment_[kept] = value;
+  }
+}
+
 CliResult Cli::Start(const std::vector<std::string>& arguments,
                      const std::function<void(pid_t)>& meanwhile) const {
   const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
-  std::vector<std::string> environment = {
-      "HOME=" + home_.native(),     "XDG_STATE_HOME=", "XDG_CONFIG_HOME=",
-      "PATH=/usr/bin:/bin",         "LC_ALL=C",        "SOURCE_DATE_EPOCH=1750000000",
-      "GIT_CONFIG_GLOBAL=/dev/null"};
-  // Compiling all rules takes seconds: tests share one cache of them.
-  environment.push_back("XDG_CACHE_HOME=" +
-                        std::filesystem::absolute(Program()).replace_filename("test-cache").native());
-  for (const char* kept : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
-    if (const char* value = std::getenv(kept)) environment.push_back(absl::StrFormat("%s=%s", kept, value));
+  std::vector<std::string> environment;
+  for (const auto& [name, value] : environment_) {
+    environment.push_back(absl::StrFormat("%s=%s", name, value));
   }
   std::vector<std::string> words = arguments;
   words.insert(words.begin(), Program());

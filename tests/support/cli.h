@@ -22,7 +22,10 @@ struct CliResult {
 class Cli {
  public:
   // `home` must outlive this.
-  explicit Cli(std::filesystem::path home) : home_(std::move(home)) {}
+  explicit Cli(std::filesystem::path home);
+
+  // One more variable of the program's environment, or another value for one it has.
+  void SetVariable(const std::string& name, const std::string& value) { environment_[name] = value; }
 
   // Arguments as typed, without the program's name.
   CliResult Run(const std::vector<std::string>& arguments) const;
@@ -52,6 +55,7 @@ class Cli {
                       const std::function<void(pid_t)>& meanwhile) const;
 
   std::filesystem::path home_;
+  std::map<std::string, std::string> environment_;
 };
 
 // A GitHub token with a right checksum, made from `seed`; never a real one.
