@@ -1,42 +1,48 @@
 #include "coordinator/blob_recorder.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
-#include "engine/base/status.h"
 
 namespace unsprawl {
 namespace {
 
-constexpr size_t kFlushBlobs = 1 << 16;       // the ledger ingests large batches cheaper
-constexpr size_t kMaxPendingBlobs = 1 << 18;  // about 6 MB; Add waits above it
+constexpr size_t kFlushBytes = 2 << 20;       // the ledger ingests large batches cheaper
+constexpr size_t kMaxPendingBytes = 8 << 20;  // Add waits above it
 constexpr std::chrono::seconds kFlushInterval{3};  // what a crash may cost
 
-size_t Blobs(const v1::BlobBatch& batch) {
-  return static_cast<size_t>(batch.clean_bytes_size() + batch.hits_size());
+// About what a batch takes in memory.
+size_t Bytes(const v1::BlobBatch& batch) {
+  constexpr size_t kCleanBytes = 32, kHitBytes = 160, kMatchBytes = 240;
+  size_t bytes = kCleanBytes * static_cast<size_t>(batch.clean_bytes_size());
+  for (const v1::BlobHit& hit : batch.hits()) {
+    bytes += kHitBytes + kMatchBytes * static_cast<size_t>(hit.matches_size());
+  }
+  return bytes;
 }
 
 }  // namespace
 
-BlobRecorder::BlobRecorder(Ledger& ledger, std::span<const RuleListId> rule_lists)
-    : ledger_(ledger), rule_lists_(rule_lists), pending_(rule_lists.size()), thread_([this] { Run(); }) {}
+BlobRecorder::BlobRecorder(Ledger& ledger) : ledger_(ledger), thread_([this] { Run(); }) {}
 
 BlobRecorder::~BlobRecorder() { (void)Finish(); }
 
-void BlobRecorder::Add(v1::BlobBatch* batch) {
-  CHECK(batch->rules() < rule_lists_.size());
+void BlobRecorder::Add(v1::BlobBatch* batch, RuleListId rules) {
   batch->clear_skips();
+  const size_t bytes = Bytes(*batch);
   MutexLock lock(mutex_);
-  while (pending_blobs_ > kMaxPendingBlobs && status_.ok()) changed_.wait(mutex_);
-  v1::BlobBatch& pending = pending_[batch->rules()];
-  pending_blobs_ += Blobs(*batch);
-  if (Blobs(pending) == 0) {
-    pending = std::move(*batch);
+  while (pending_bytes_ > kMaxPendingBytes && status_.ok()) changed_.wait(mutex_);
+  Pending& pending = pending_[rules];
+  if (pending.bytes == 0) {
+    pending.batch = std::move(*batch);
   } else {
-    pending.MergeFrom(*batch);
-    pending.set_bytes_resolved(0);  // A sum of sums: not kept.
+    pending.batch.MergeFrom(*batch);
+    pending.batch.set_bytes_resolved(0);  // A sum of sums: not kept.
   }
-  if (pending_blobs_ >= kFlushBlobs) changed_.notify_all();
+  pending.bytes += bytes;
+  pending_bytes_ += bytes;
+  if (pending_bytes_ >= kFlushBytes) changed_.notify_all();
 }
 
 absl::Status BlobRecorder::Finish() {
@@ -50,36 +56,32 @@ absl::Status BlobRecorder::Finish() {
   return status_;
 }
 
-v1::BlobBatch BlobRecorder::TakeLargest() {
-  size_t largest = 0;
-  for (size_t i = 1; i < pending_.size(); ++i) {
-    if (Blobs(pending_[i]) > Blobs(pending_[largest])) largest = i;
-  }
-  v1::BlobBatch batch = std::exchange(pending_[largest], {});
-  pending_blobs_ -= Blobs(batch);
-  batch.set_rules(static_cast<uint32_t>(largest));
-  return batch;
-}
-
 void BlobRecorder::Run() {
   for (;;) {
+    RuleListId rules = 0;
     v1::BlobBatch batch;
     {
       MutexLock lock(mutex_);
-      if (!finishing_ && pending_blobs_ < kFlushBlobs) changed_.wait_for(mutex_, kFlushInterval);
-      if (pending_blobs_ == 0) {
+      if (!finishing_ && pending_bytes_ < kFlushBytes) changed_.wait_for(mutex_, kFlushInterval);
+      if (pending_bytes_ == 0) {
         if (finishing_) return;
         continue;
       }
-      batch = TakeLargest();
+      const auto fullest = std::max_element(
+          pending_.begin(), pending_.end(),
+          [](const auto& a, const auto& b) { return a.second.bytes < b.second.bytes; });
+      rules = fullest->first;
+      batch = std::move(fullest->second.batch);
+      pending_bytes_ -= fullest->second.bytes;
+      pending_.erase(fullest);
       changed_.notify_all();
     }
-    const absl::Status recorded = ledger_.RecordBlobs(batch, rule_lists_[batch.rules()]);
+    const absl::Status recorded = ledger_.RecordBlobs(batch, rules);
     MutexLock lock(mutex_);
     status_.Update(recorded);
     if (!recorded.ok()) {
-      for (v1::BlobBatch& pending : pending_) pending.Clear();
-      pending_blobs_ = 0;
+      pending_.clear();
+      pending_bytes_ = 0;
       changed_.notify_all();
       return;
     }

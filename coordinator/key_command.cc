@@ -70,13 +70,14 @@ absl::StatusOr<std::string> KeyForget(const fs::path& path, const fs::path& stor
                    RocksdbLedger::Open(store, options));
   RETURN_IF_ERROR(ledger->UseKey(KeyCheck(ring.current), PreviousChecks(ring)));
   ASSIGN_OR_RETURN(const StoreFindings found, CheckStore(ledger->database()));
-  if (found.hits_of_old_keys + found.repositories_of_old_keys > 0) {
+  if (found.repositories_of_old_keys > 0) {
     return absl::FailedPreconditionError(
-        absl::StrFormat("%d files and %d repositories of the store %s still have ids made with a "
-                        "replaced key: scan all "
+        absl::StrFormat("%d repositories of the store %s still have ids made with a replaced key: scan all "
                         "targets first, or purge the repositories that are gone",
-                        found.hits_of_old_keys, found.repositories_of_old_keys, store.string()));
+                        found.repositories_of_old_keys, store.string()));
   }
+  // What is left belongs to files that their repositories no longer store.
+  RETURN_IF_ERROR(DropHitsOfOldKeys(ledger->database(), found.keys));
   RETURN_IF_ERROR(ForgetPreviousKeys(ring.source));
   return absl::StrFormat("%d replaced keys are gone from %s\n", ring.previous.size(), ring.source);
 }

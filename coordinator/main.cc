@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -28,9 +29,29 @@ int Fail(const absl::Status& status) {
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kPermissionDenied: return kExitUsage;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kDataLoss:           // a damaged store or key
+    case absl::StatusCode::kUnavailable:        // a store in use
+    case absl::StatusCode::kResourceExhausted:  // a full disk
+      return kExitUsage;
+    case absl::StatusCode::kCancelled: return kExitIncomplete;
     default: return kExitInternal;
   }
+}
+
+// The command as it was typed, without user information in URLs.
+std::string CommandLine(int argc, char** argv) {
+  std::string line = "unsprawl";
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    if (const size_t scheme = word.find("://"); scheme != std::string::npos) {
+      const size_t start = scheme + 3, end = std::min(word.find('/', start), word.size());
+      const size_t at = word.substr(0, end).rfind('@');
+      if (at != std::string::npos && at >= start) word.erase(start, at + 1 - start);
+    }
+    line += " " + word;
+  }
+  return line;
 }
 
 // A subcommand that runs `command` and keeps its exit code.
@@ -237,6 +258,7 @@ int main(int argc, char** argv) {
   int exit_code = unsprawl::kExitClean;
   unsprawl::ScanOptions scan;
   scan.version = UNSPRAWL_VERSION;
+  scan.command_line = unsprawl::CommandLine(argc, argv);
   unsprawl::AddScan(app, &scan, &exit_code);
   unsprawl::RulesOptions rules;
   unsprawl::AddRules(app, &rules, &exit_code);

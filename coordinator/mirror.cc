@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
@@ -41,7 +42,7 @@ std::vector<std::string> GitEnvironment(const CloneUrl& url) {
       "GIT_CONFIG_GLOBAL=/dev/null",
       "GIT_TERMINAL_PROMPT=0",
       "GIT_ASKPASS=true",  // answers every question with nothing
-      "GIT_ALLOW_PROTOCOL=https:http:ssh:file:git",
+      "GIT_ALLOW_PROTOCOL=" + url.scheme,
       "GIT_SSH_COMMAND=ssh -oBatchMode=yes"};
   for (const char* name : kKeptVariables) {
     if (const char* value = std::getenv(name)) {
@@ -49,7 +50,6 @@ std::vector<std::string> GitEnvironment(const CloneUrl& url) {
     }
   }
   if (!url.authorization.empty()) {
-    // Scoped to this URL, so that a redirect elsewhere does not carry it along.
     environment.push_back("GIT_CONFIG_COUNT=1");
     environment.push_back(absl::StrFormat("GIT_CONFIG_KEY_0=http.%s.extraHeader", url.url));
     environment.push_back("GIT_CONFIG_VALUE_0=Authorization: " + url.authorization);
@@ -80,14 +80,34 @@ void ReadOutput(int fd, pid_t child, const std::atomic<bool>* stop, std::string*
   }
 }
 
+// `text` with every object id in it blotted out: reports and logs hold none.
+std::string WithoutObjectIds(std::string_view text) {
+  std::string result;
+  size_t digits = 0;  // at the end of `result`
+  for (const char c : text) {
+    result.push_back(c);
+    const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    digits = digit ? digits + 1 : 0;
+    if (digits < 2 * ObjectId::kBytes) continue;
+    result.replace(result.size() - digits, digits, "(an object)");
+    digits = 0;
+  }
+  return result;
+}
+
+// What git says last is why it failed.
+std::string_view LastLine(std::string_view text) {
+  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
 // Runs git; its output and errors together. Unavailable: it failed, with its last words.
 absl::StatusOr<std::string> RunGit(std::vector<std::string> arguments,
                                    std::vector<std::string> environment,
                                    const std::atomic<bool>* stop) {
-  const std::string command = arguments[0];
   arguments.insert(arguments.begin(),
                    {"git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c",
-                    "maintenance.auto=false", "-c", "transfer.unpackLimit=1", "-c",
+                    "maintenance.auto=false", "-c", "http.followRedirects=false", "-c", "transfer.unpackLimit=1", "-c",
                     "fetch.recurseSubmodules=false", "-c", "protocol.version=2"});
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) {
@@ -117,7 +137,7 @@ absl::StatusOr<std::string> RunGit(std::vector<std::string> arguments,
   if (stop != nullptr && *stop) return absl::CancelledError("stopped");
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return absl::UnavailableError(
-        absl::StrFormat("git %s failed: %s", command, EscapeForTerminal(output)));
+        absl::StrFormat("git failed: %s", EscapeForTerminal(WithoutObjectIds(LastLine(output)))));
   }
   return output;
 }
@@ -172,6 +192,32 @@ std::string TokenFromEnvironment(std::string_view host) {
   return "";
 }
 
+// "%40" -> "@". What is no escape stays as it is.
+std::string PercentDecoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::string_view digits = text.substr(i + 1, 2);
+    unsigned value = 0;
+    const auto end = digits.data() + digits.size();
+    if (text[i] == '%' && digits.size() == 2 && std::from_chars(digits.data(), end, value, 16).ptr == end) {
+      decoded.push_back(static_cast<char>(value));
+      i += 2;
+    } else {
+      decoded.push_back(text[i]);
+    }
+  }
+  return decoded;
+}
+
+// The Authorization header for "user:password" or "user" of a URL.
+std::string BasicAuthorization(std::string_view user_information) {
+  const size_t colon = std::min(user_information.find(':'), user_information.size());
+  const std::string user = PercentDecoded(user_information.substr(0, colon));
+  const std::string password =
+      PercentDecoded(user_information.substr(std::min(colon + 1, user_information.size())));
+  return "Basic " + std::string(absl::Base64Escape(absl::StrFormat("%s:%s", user, password)));
+}
+
 }  // namespace
 
 absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
@@ -180,9 +226,9 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   std::string scheme = scheme_end == std::string::npos ? "ssh" : text.substr(0, scheme_end);
   std::string rest = scheme_end == std::string::npos ? text : text.substr(scheme_end + 3);
   for (const char* known : {"https", "http", "ssh", "file", "git"}) {
-    if (scheme == known) url.name = known;
+    if (scheme == known) url.scheme = known;
   }
-  if (url.name.empty() || rest.empty()) {
+  if (url.scheme.empty() || rest.empty()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "a clone URL of the form %s:// is not supported (https, ssh, file are)",
         EscapeForTerminal(scheme)));
@@ -196,8 +242,12 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   if (at != std::string::npos) {
     const std::string user = rest.substr(0, at);
     if (scheme == "https" || scheme == "http") {
-      url.authorization = "Basic " + std::string(absl::Base64Escape(user));
+      url.authorization = BasicAuthorization(user);
       rest.erase(0, at + 1);
+    } else if (scheme_end != std::string::npos && user.find(':') != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "a password in a URL of the form %s:// would be seen by everybody on this machine; use a key",
+          scheme));
     }
   }
   url.url = scheme_end == std::string::npos ? rest : scheme + "://" + rest;
@@ -217,6 +267,8 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   return url;
 }
 
+std::string MirrorKey(const CloneUrl& url) { return "url:" + url.name; }
+
 absl::StatusOr<RepositoryTarget> FetchMirror(const CloneUrl& url, const FetchOptions& options) {
   const fs::path dir = options.mirrors_dir / FolderName(url.name);
   std::error_code error;
@@ -231,7 +283,7 @@ absl::StatusOr<RepositoryTarget> FetchMirror(const CloneUrl& url, const FetchOpt
     RETURN_IF_ERROR(FetchWithLibgit2(url, dir.native(), options.stop));
   }
   RepositoryTarget target;
-  target.key = "url:" + url.name;
+  target.key = MirrorKey(url);
   target.name = url.name;
   target.path = dir;
   return target;

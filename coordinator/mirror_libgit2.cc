@@ -60,6 +60,7 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const std::a
   options.prune = GIT_FETCH_PRUNE;
   options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
   options.update_fetchhead = 0;
+  options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
   options.callbacks.transfer_progress = StopTransfer;
   options.callbacks.credentials = SshCredential;
   options.callbacks.payload = const_cast<std::atomic<bool>*>(stop);

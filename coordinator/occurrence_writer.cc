@@ -26,10 +26,10 @@ absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, v1::Locat
   return ledger_.ReadHits(hits, [&](const v1::BlobHit& hit) {
     if (hit.matches_size() > kMaxMatchesOfBlob) {
       v1::Skip& skip = skips->emplace_back();
-      skip.set_reason(v1::SKIP_REASON_TOO_LARGE);
+      skip.set_reason(v1::SKIP_REASON_TRUNCATED);
       skip.set_object_id(hit.object_id());
       skip.set_object_bytes(hit.object_bytes());
-      skip.set_detail(absl::StrFormat("more than %d matches in one file; the first of them are reported",
+      skip.set_detail(absl::StrFormat("more than %d matches in one file; some of each type are reported",
                                       kMaxMatchesOfBlob));
     }
     std::set<uint32_t> secrets;
@@ -93,6 +93,7 @@ absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place,
     row.mutable_match()->clear_secret();
     row.clear_overlapping();
     for (const v1::Match& other : hit.matches()) {
+      if (other.offset() >= match.offset() + match.length()) break;
       if (other.rule() != match.rule() && Overlap(match, other) &&
           ruleset_.FindByKey(other.rule()) != nullptr) {
         row.add_overlapping(other.rule());

@@ -1,10 +1,9 @@
 #include "coordinator/places.h"
 
+#include <pwd.h>
 #include <unistd.h>
 
 #include <cstdlib>
-
-#include "absl/strings/str_format.h"
 
 namespace unsprawl {
 namespace {
@@ -14,7 +13,9 @@ std::filesystem::path Base(const char* variable, const char* below_home) {
   if (value != nullptr && value[0] == '/') return value;  // Relative ones are invalid there.
   const char* home = std::getenv("HOME");
   if (home != nullptr && home[0] == '/') return std::filesystem::path(home) / below_home;
-  return absl::StrFormat("/tmp/unsprawl-%d", getuid());
+  // Not a guessable place in /tmp, which anybody could have made before us.
+  const passwd* user = getpwuid(getuid());
+  return std::filesystem::path(user != nullptr ? user->pw_dir : "/nonexistent") / below_home;
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ Progress::~Progress() { Stop(); }
 
 void Progress::StartRepository(const std::string& name) {
   MutexLock lock(mutex_);
-  active_[name] = {};
+  active_.try_emplace(name);
 }
 
 void Progress::Update(const std::string& name, const char* phase, uint64_t objects_done,

@@ -20,7 +20,7 @@ class Progress {
   Progress(Style style, uint64_t repositories);
   ~Progress();
 
-  void StartRepository(const std::string& name);   // raw bytes; escaped when printed
+  void StartRepository(const std::string& name);   // raw bytes; escaped when printed. Idempotent
   // Cumulative figures of the pass over `name` that is under way.
   void Update(const std::string& name, const char* phase, uint64_t objects_done,
               uint64_t objects_total, uint64_t bytes_done, uint64_t matches);

@@ -24,8 +24,10 @@ namespace {
 
 constexpr absl::Duration kPollInterval = absl::Milliseconds(200);
 constexpr int kMaxDeaths = 64;      // of scanners, for one repository
+constexpr int kMaxBlameless = 3;    // … with no object that could be the cause
 constexpr int kStrikes = 2;         // deaths on one object that make it a skip
-constexpr int kMaxKnownLists = 200; // older rule lists a shard distinguishes (an answer is one byte)
+constexpr size_t kMaxKnownLists = 200;  // older rule lists a shard distinguishes (an answer is one byte)
+constexpr char kNoAnswer = static_cast<char>(0xff);
 // Changes whenever equal rules could find something else: every repository is then looked at again.
 constexpr std::string_view kEngineVersion = "1";
 
@@ -51,11 +53,14 @@ class RepositoryRun {
   absl::StatusOr<RepositoryOutcome> Run() {
     absl::Status done;
     do {
+      scanner_died_ = false;
       done = Pass();
       if (*run_.stop) return absl::CancelledError("stopped");
-    } while (absl::IsUnavailable(done) && NoteDeath());
+    } while (scanner_died_ && NoteDeath());
+    counters_.internal_error = absl::IsInternal(done);
     if (done.ok()) {
       SetStatus(run_.accepted, &outcome_);
+      ShrinkSkips(&outcome_.coverage);
     } else {
       outcome_.status = absl::IsFailedPrecondition(done) ? RepositoryOutcome::Status::kNotCovered
                                                          : RepositoryOutcome::Status::kFailed;
@@ -67,7 +72,7 @@ class RepositoryRun {
  private:
   using Event = v1::ShardEvent;
 
-  // Open, compare, scan, locate, record. Unavailable: the scanner died.
+  // Open, compare, scan, locate, record.
   absl::Status Pass() {
     outcome_.coverage.Clear();
     hits_.clear();
@@ -94,12 +99,15 @@ class RepositoryRun {
     readable.push_back(paths.common_dir);
     // A linked worktree is named by a file; what it points to is in git_dir.
     readable.push_back(target_.path / ".git");
-    ASSIGN_OR_RETURN(scanner_, run_.scanners->Spawn(readable));
+    scanner_ = nullptr;
+    absl::StatusOr<std::unique_ptr<Scanner>> spawned = run_.scanners->Spawn(readable);
+    RETURN_IF_ERROR(FromScanner(spawned.status()));
+    scanner_ = *std::move(spawned);
     v1::ShardCommand command;
     command.mutable_open()->set_path(target_.path.native());
     command.mutable_open()->set_max_object_bytes(run_.settings.max_object_bytes);
     command.mutable_open()->set_threads(static_cast<uint32_t>(threads()));
-    RETURN_IF_ERROR(scanner_->channel().Send(command));
+    RETURN_IF_ERROR(Send(command));
     Event event;
     RETURN_IF_ERROR(NextEvent(&event));
     if (!event.has_opened()) return absl::InternalError("a scanner answered out of order");
@@ -120,41 +128,43 @@ class RepositoryRun {
 
   // ---- scanning
 
-  // For each rule list of the ledger, the byte that answers a lookup (LookupAnswer).
-  absl::Status PrepareRules(v1::ScanShard* shard) {
-    const std::vector<uint64_t> wanted = run_.ruleset->keys();
-    ASSIGN_OR_RETURN(const RuleListId all, run_.ledger->InternRules(wanted));
-    ASSIGN_OR_RETURN(const auto lists, run_.ledger->RuleLists());
-    rule_lists_ = {all};
-    answer_of_list_.assign(lists.size(), 0);
-    for (size_t list = 0; list < lists.size(); ++list) {
-      std::vector<uint64_t> missing;
-      std::set_difference(wanted.begin(), wanted.end(), lists[list].begin(), lists[list].end(),
-                          std::back_inserter(missing));
-      if (missing.empty()) {
-        answer_of_list_[list] = 1;
-      } else if (missing.size() < wanted.size() && shard->known_size() < kMaxKnownLists) {
-        shard->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
-        ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(missing));
-        rule_lists_.push_back(id);
-        answer_of_list_[list] = static_cast<char>(1 + shard->known_size());
-      }
+  // The byte that answers a lookup of a blob known under `list` (LookupAnswer). Sets of rules that some
+  // blob still needs are told to the scanner as they come up, in `answer`.
+  absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer) {
+    if (list >= rule_keys_.size()) {  // Another repository's pass has made it meanwhile.
+      ASSIGN_OR_RETURN(rule_keys_, run_.ledger->RuleLists());
+      answer_of_list_.resize(rule_keys_.size(), kNoAnswer);
+      if (list >= rule_keys_.size()) return absl::DataLossError("the store names a list of rules it lacks");
     }
-    return absl::OkStatus();
+    char& known = answer_of_list_[list];
+    if (known != kNoAnswer) return known;
+    const std::vector<uint64_t> wanted = run_.ruleset->keys();
+    std::vector<uint64_t> missing;
+    std::set_difference(wanted.begin(), wanted.end(), rule_keys_[list].begin(), rule_keys_[list].end(),
+                        std::back_inserter(missing));
+    if (missing.empty()) return known = 1;
+    if (missing.size() == wanted.size() || rule_lists_.size() > kMaxKnownLists) return known = 0;
+    answer->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
+    ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(missing));
+    rule_lists_.push_back(id);
+    return known = static_cast<char>(rule_lists_.size());
   }
 
   absl::Status ScanPhase() {
     v1::ShardCommand command;
     v1::ScanShard* shard = command.mutable_scan();
     shard->set_ledger_empty(!run_.ledger->HasBlobs());
-    RETURN_IF_ERROR(PrepareRules(shard));
+    ASSIGN_OR_RETURN(const RuleListId all, run_.ledger->InternRules(run_.ruleset->keys()));
+    rule_lists_ = {all};
+    rule_keys_.clear();
+    answer_of_list_.clear();
     shard->set_full_mode(run_.settings.full_mode);
     shard->set_key(run_.settings.key.bytes.data(), run_.settings.key.bytes.size());
     shard->set_now(run_.settings.now);
     AddAvoided(shard);
-    RETURN_IF_ERROR(scanner_->channel().Send(command));
+    RETURN_IF_ERROR(Send(command));
 
-    BlobRecorder recorder(*run_.ledger, rule_lists_);
+    BlobRecorder recorder(*run_.ledger);
     const absl::Status scanned = ReceiveScan(recorder);
     const absl::Time start = absl::Now();
     RETURN_IF_ERROR(recorder.Finish());  // What came before a death is kept.
@@ -170,7 +180,7 @@ class RepositoryRun {
         case Event::kPlanned: planned_objects_ = event.planned().objects(); break;
         case Event::kLookup: RETURN_IF_ERROR(AnswerLookup(event.lookup())); break;
         case Event::kProgress: ShowProgress(event.progress()); break;
-        case Event::kBlobs: TakeBlobs(event.mutable_blobs(), recorder); break;
+        case Event::kBlobs: RETURN_IF_ERROR(TakeBlobs(event.mutable_blobs(), recorder)); break;
         case Event::kScanCompleted: TakeScanCompleted(event.scan_completed()); return absl::OkStatus();
         default: return absl::InternalError("a scanner answered out of order");
       }
@@ -188,24 +198,27 @@ class RepositoryRun {
     answers->resize(blobs.size(), 0);
     for (size_t i = 0; i < blobs.size(); ++i) {
       if (states[i].known == BlobState::Known::kUnscanned) continue;
-      const char answer = answer_of_list_[states[i].rules];
+      ASSIGN_OR_RETURN(const char answer, AnswerFor(states[i].rules, command.mutable_lookup()));
       (*answers)[i] = answer;
       if (states[i].known == BlobState::Known::kHit) hits_.push_back(blobs[i]);
       if (answer != 1) continue;
       ++counters_.blobs_known;
       outcome_.coverage.set_bytes(outcome_.coverage.bytes() + states[i].bytes);
     }
-    return scanner_->channel().Send(command);
+    return Send(command);
   }
 
-  void TakeBlobs(v1::BlobBatch* batch, BlobRecorder& recorder) {
+  absl::Status TakeBlobs(v1::BlobBatch* batch, BlobRecorder& recorder) {
+    if (batch->rules() >= rule_lists_.size()) return absl::InternalError("a batch of unknown rules");
     for (const v1::BlobHit& hit : batch->hits()) {
+      if (hit.object_id().size() != ObjectId::kBytes) return absl::InternalError("a hit without an id");
       hits_.push_back(ObjectId::FromRaw(hit.object_id().data()));
     }
     for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
     blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
     outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
-    recorder.Add(batch);
+    recorder.Add(batch, rule_lists_[batch->rules()]);
+    return absl::OkStatus();
   }
 
   void TakeScanCompleted(const v1::ScanCompleted& completed) {
@@ -230,7 +243,7 @@ class RepositoryRun {
     RETURN_IF_ERROR(writer.Request(hits_, command.mutable_locate(), &truncated));
     for (const v1::Skip& skip : truncated) tally_.Add(skip);
     AddAvoided(command.mutable_locate());
-    RETURN_IF_ERROR(scanner_->channel().Send(command));
+    RETURN_IF_ERROR(Send(command));
     command.Clear();
     ASSIGN_OR_RETURN(const auto recording, run_.ledger->StartRecording(record_.id()));
     Event event;
@@ -267,7 +280,7 @@ class RepositoryRun {
 
     const std::vector<uint64_t> keys = run_.ruleset->keys();
     record_.set_name(target_.name);
-    record_.set_tips_digest(tally_.has_retryable()
+    record_.set_tips_digest(tally_.has_unread()
                                 ? ""
                                 : Watermark(opened_.tips_digest(), run_.settings.max_object_bytes));
     record_.mutable_rule_keys()->Assign(keys.begin(), keys.end());
@@ -283,7 +296,16 @@ class RepositoryRun {
 
   // ---- the conversation
 
-  // The next event; handles silence, death and failure. Unavailable: the scanner died or was hung.
+  // Remembers whether a status says that the scanner is gone.
+  absl::Status FromScanner(absl::Status status) {
+    scanner_died_ |= absl::IsUnavailable(status);
+    return status;
+  }
+  absl::Status Send(const v1::ShardCommand& command) {
+    return FromScanner(scanner_->channel().Send(command));
+  }
+
+  // The next event; handles silence, death and failure.
   absl::Status NextEvent(Event* event) {
     std::vector<uint32_t> noted;
     absl::Time noted_since = absl::Now();
@@ -291,13 +313,17 @@ class RepositoryRun {
       if (*run_.stop) return absl::CancelledError("stopped");
       const absl::Status received = scanner_->channel().Receive(event, kPollInterval);
       if (received.ok()) break;
-      if (!absl::IsDeadlineExceeded(received)) return received;
+      if (!absl::IsDeadlineExceeded(received)) return FromScanner(received);
       std::vector<uint32_t> now = CurrentObjects();
-      if (now != noted || now.empty()) {
+      if (now != noted) {
         noted = std::move(now);
         noted_since = absl::Now();
-      } else if (absl::Now() - noted_since > run_.settings.hang_timeout) {
-        return absl::UnavailableError("a scanner hung on an object");
+      }
+      // Between the objects it opens files, plans, and compares commits: longer than any object takes.
+      const absl::Duration limit = run_.settings.hang_timeout * (noted.empty() ? 10 : 1);
+      if (absl::Now() - noted_since > limit) {
+        return FromScanner(absl::UnavailableError(
+            absl::StrFormat("the scanner made no progress for %s", absl::FormatDuration(limit))));
       }
     }
     if (event->has_failure()) {
@@ -317,19 +343,22 @@ class RepositoryRun {
     return objects;
   }
 
-  // After a death: one strike for each object that was being worked on; the next pass has one thread,
-  // so that the object is certain. False: it died too often.
+  // After a death: one strike for each object that was being worked on. Until one is found to be the
+  // cause passes have one thread, so that it is certain. False: it died too often.
   bool NoteDeath() {
-    if (scanner_ != nullptr) {  // Else it died before it was ready: not an object's doing.
-      for (const uint32_t noted : CurrentObjects()) {
-        if (++strikes_[noted - 1] < kStrikes || !single_thread_) continue;
-        avoid_.push_back(noted - 1);
-        avoid_objects_ = planned_objects_;
-      }
-      single_thread_ = true;
-      scanner_ = nullptr;
+    std::vector<uint32_t> noted;
+    if (scanner_ != nullptr) noted = CurrentObjects();  // Else it died before it was ready.
+    bool found = false;
+    for (const uint32_t object : noted) {
+      if (++strikes_[object - 1] < kStrikes || !single_thread_) continue;
+      avoid_.push_back(object - 1);
+      avoid_objects_ = planned_objects_;
+      found = true;
     }
-    return ++counters_.scanner_deaths < kMaxDeaths;
+    single_thread_ = !found;
+    if (noted.empty()) ++blameless_;
+    scanner_ = nullptr;
+    return ++counters_.scanner_deaths < kMaxDeaths && blameless_ < kMaxBlameless;
   }
 
   template <typename Shard>
@@ -357,8 +386,10 @@ class RepositoryRun {
   v1::RepositoryRecord record_;
   std::unique_ptr<Scanner> scanner_;
   v1::RepositoryOpened opened_;
+  bool scanner_died_ = false;
   std::vector<RuleListId> rule_lists_;   // by BlobBatch::rules
-  std::vector<char> answer_of_list_;     // by RuleListId
+  std::vector<std::vector<uint64_t>> rule_keys_;  // of the ledger's lists, by RuleListId
+  std::vector<char> answer_of_list_;              // by RuleListId; kNoAnswer: not asked for yet
   std::vector<ObjectId> hits_;
   SkipTally tally_;
   uint64_t blobs_skipped_ = 0;
@@ -368,6 +399,7 @@ class RepositoryRun {
   absl::flat_hash_map<uint32_t, int> strikes_;
   std::vector<uint32_t> avoid_;
   uint32_t avoid_objects_ = 0, planned_objects_ = 0;
+  int blameless_ = 0;
   bool single_thread_ = false;
 };
 

@@ -20,6 +20,7 @@ struct RepositoryTarget {
   std::string key;               // identity in the ledger: "local:<canonical path>", "<host>/<path>"
   std::string name;              // for people
   std::filesystem::path path;
+  bool linked_worktree = false;  // its HEAD is not the repository's own
   uint64_t pack_bytes = 0;       // size of its packs: what is large goes first
 };
 
@@ -29,13 +30,15 @@ struct ScanSettings {
   uint64_t max_object_bytes = 64 << 20;
   SecretKey key;
   int64_t now = 0;               // seconds since the epoch, for expiry dates
-  // A scanner whose threads all stay on their objects for longer than this is taken for hung.
+  // A scanner whose threads all stay on their objects for longer than this is taken for hung; ten times
+  // this while it works on none.
   absl::Duration hang_timeout = absl::Minutes(2);
 };
 
 // Counters of one repository's pass that differ between equal runs.
 struct PassCounters {
   bool unchanged = false;
+  bool internal_error = false;   // our own fault: exit code 4
   uint64_t blobs_scanned = 0, blobs_known = 0;
   uint64_t bytes_resolved = 0, bytes_scanned = 0;
   uint64_t scanner_deaths = 0;

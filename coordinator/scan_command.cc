@@ -40,7 +40,12 @@ void OnSignal(int) { g_stop = true; }
 void CatchSignals() {
   struct sigaction action = {};
   action.sa_handler = OnSignal;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  action.sa_flags = SA_RESETHAND;  // asked a second time, the process ends at once: nothing is lost by it
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup stays nohup
+  }
   signal(SIGPIPE, SIG_IGN);
 }
 
@@ -74,7 +79,7 @@ absl::StatusOr<Targets> CollectTargets(const ScanOptions& options) {
     return absl::InvalidArgumentError(
         "nothing to scan: name a repository, a folder of repositories, or a clone URL");
   }
-  return FindTargets(arguments);
+  return FindTargets(arguments, g_stop);
 }
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys) {
@@ -107,9 +112,13 @@ class RunTotals {
     locate_ += counters.locate_seconds;
     record_ += counters.record_seconds;
     if (sandbox_note_.empty()) sandbox_note_ = counters.sandbox_note;
+    internal_error_ |= counters.internal_error;
   }
-  void AddFailure(const std::string& name, const absl::Status& status) {
+  // `record`: what an earlier run left; its occurrences stay in the report.
+  void AddFailure(const std::string& name, const absl::Status& status,
+                  const v1::RepositoryRecord& record = {}) {
     RepositoryOutcome outcome;
+    outcome.id = record.id();
     outcome.name = name;
     outcome.status = RepositoryOutcome::Status::kFailed;
     outcome.reason = std::string(status.message());
@@ -120,6 +129,11 @@ class RunTotals {
   std::string sandbox_note() {
     MutexLock lock(mutex_);
     return sandbox_note_;
+  }
+
+  bool internal_error() {
+    MutexLock lock(mutex_);
+    return internal_error_;
   }
 
   // Call when all threads are done.
@@ -140,38 +154,42 @@ class RunTotals {
   Mutex mutex_;
   std::vector<RepositoryOutcome> outcomes_ ABSL_GUARDED_BY(mutex_);
   std::string sandbox_note_ ABSL_GUARDED_BY(mutex_);
+  bool internal_error_ ABSL_GUARDED_BY(mutex_) = false;
   RunFacts facts_ ABSL_GUARDED_BY(mutex_);
   double open_ ABSL_GUARDED_BY(mutex_) = 0, scan_ ABSL_GUARDED_BY(mutex_) = 0,
          locate_ ABSL_GUARDED_BY(mutex_) = 0, record_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Fetches each URL into its mirror and adds it to *targets; failures go to *totals.
-void FetchAll(const std::vector<std::string>& urls, const ScanOptions& options, Progress& progress,
-              std::vector<RepositoryTarget>* targets, RunTotals* totals) {
+absl::Status FetchAll(const std::vector<std::string>& urls, const ScanOptions& options, Ledger& ledger,
+                      Progress& progress, std::vector<RepositoryTarget>* targets, RunTotals* totals) {
   FetchOptions fetch;
   fetch.mirrors_dir = options.mirrors_dir.empty() ? CacheDir() / "mirrors"
                                                   : std::filesystem::path(options.mirrors_dir);
   fetch.backend = options.fetch_backend;
   fetch.stop = &g_stop;
-  for (const std::string& text : urls) {
-    const absl::StatusOr<CloneUrl> url = ParseCloneUrl(text);
-    if (!url.ok()) {
-      totals->AddFailure("(unreadable URL)", url.status());
+  for (size_t i = 0; i < urls.size() && !g_stop; ++i) {
+    const absl::StatusOr<CloneUrl> url = ParseCloneUrl(urls[i]);
+    if (!url.ok()) {  // Not shown: what is wrong in it may be a password.
+      totals->AddFailure(absl::StrFormat("(URL %d of %d)", i + 1, urls.size()), url.status());
       continue;
     }
     progress.StartRepository(url->name);
     progress.Update(url->name, "fetching", 0, 0, 0, 0);
     absl::StatusOr<RepositoryTarget> target = FetchMirror(*url, fetch);
-    progress.FinishRepository(url->name);
-    if (g_stop) return;
     if (target.ok()) {
+      progress.Update(url->name, "waiting to be scanned", 0, 0, 0, 0);
       targets->push_back(*std::move(target));
-    } else {
+    } else if (!g_stop) {
+      progress.FinishRepository(url->name);
       progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(url->name),
                                    std::string(target.status().message())));
-      totals->AddFailure(url->name, target.status());
+      ASSIGN_OR_RETURN(const v1::RepositoryRecord record,
+                       ledger.OpenRepository(MirrorKey(*url), url->name));
+      totals->AddFailure(url->name, target.status(), record);
     }
   }
+  return absl::OkStatus();
 }
 
 void RunOne(const RepositoryTarget& target, int threads, const RunResources& run,
@@ -215,7 +233,8 @@ Progress::Style ProgressStyle(const ScanOptions& options) {
   return isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines;
 }
 
-int ExitCodeFor(const ReportTotals& totals, const std::optional<Severity>& fail_on) {
+int ExitCodeFor(const ReportTotals& totals, bool internal_error, const std::optional<Severity>& fail_on) {
+  if (internal_error) return kExitInternal;
   if (!totals.complete) return kExitIncomplete;
   if (!fail_on.has_value()) return kExitClean;
   for (int severity = static_cast<int>(*fail_on); severity <= 4; ++severity) {
@@ -270,10 +289,19 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   run.set_ruleset(ruleset.id());
   ASSIGN_OR_RETURN(run, ledger->StartRun(run));
 
-  Progress progress(ProgressStyle(options), targets.local.size() + targets.urls.size());
+  Progress progress(ProgressStyle(options),
+                    targets.local.size() + targets.urls.size() + targets.unusable.size());
   RunTotals totals;
-  FetchAll(targets.urls, options, progress, &targets.local, &totals);
+  for (const Targets::Unusable& unusable : targets.unusable) {
+    progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
+    totals.AddFailure(unusable.name, unusable.reason);
+  }
+  RETURN_IF_ERROR(FetchAll(targets.urls, options, *ledger, progress, &targets.local, &totals));
   NameAndSort(&targets.local);
+  // Numbered in the order of names, whichever is scanned first: reports are in the order of numbers.
+  for (const RepositoryTarget& target : targets.local) {
+    RETURN_IF_ERROR(ledger->OpenRepository(target.key, target.name).status());
+  }
   const RunResources resources = {
       .ruleset = &ruleset,
       .ledger = ledger.get(),
@@ -316,7 +344,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   RETURN_IF_ERROR(FinishRun(input.repositories, report.complete, run, *ledger));
   progress.Stop();
   PrintSummary(options.output_dir);
-  return ExitCodeFor(report, options.fail_on);
+  return ExitCodeFor(report, totals.internal_error(), options.fail_on);
 }
 
 }  // namespace unsprawl

@@ -19,7 +19,7 @@ void SkipTally::Add(const v1::Skip& skip) {
     return;
   }
   const uint64_t count = std::max<uint64_t>(skip.count(), 1);
-  has_retryable_ |= KindOf(skip.reason()) == SkipKind::kRetryable;
+  has_unread_ |= KindOf(skip.reason()) != SkipKind::kPolicy;
   if (skip.count() > 1) {
     beyond_[skip.reason()] += count;
     return;

@@ -20,7 +20,8 @@ class SkipTally {
   void Add(const v1::Skip& skip);
   // Listed skips ordered by (reason, object, detail), then one row per reason for those beyond.
   void AppendTo(google::protobuf::RepeatedPtrField<v1::Skip>* skips) const;
-  bool has_retryable() const { return has_retryable_; }
+  // Something that another look may find readable: the system, a repair, a larger limit.
+  bool has_unread() const { return has_unread_; }
 
  private:
   struct Before {
@@ -30,7 +31,7 @@ class SkipTally {
   absl::flat_hash_set<ObjectId> seen_;
   std::set<v1::Skip, Before> listed_;           // the first kMaxListed in order
   std::map<v1::SkipReason, uint64_t> beyond_;   // not listed, by reason
-  bool has_retryable_ = false;
+  bool has_unread_ = false;
 };
 
 }  // namespace unsprawl

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <map>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
@@ -22,8 +24,9 @@ bool IsUrl(const std::string& argument) {
   }
   // git's scp-like form: a host before the first colon, and no such local path.
   const size_t colon = argument.find(':');
-  return colon != std::string::npos && colon > 0 &&
-         argument.find('/') > colon && !fs::exists(argument);
+  std::error_code error;
+  return colon != std::string::npos && colon > 0 && argument.find('/') > colon &&
+         !fs::exists(argument, error);
 }
 
 // "name" of "…/name.git", "…/name/.git" and "…/name".
@@ -31,6 +34,13 @@ std::string BaseName(const fs::path& path) {
   fs::path name = path;
   if (name.filename() == ".git" || name.filename().empty()) name = name.parent_path();
   return name.extension() == ".git" ? name.stem().native() : name.filename().native();
+}
+
+// What people call a repository found in a folder: its path in there.
+std::string NameBelow(const fs::path& root, const fs::path& repository) {
+  std::string name = repository.lexically_relative(root).native();
+  if (name.size() > 4 && name.ends_with(".git")) name.resize(name.size() - 4);
+  return name;
 }
 
 absl::StatusOr<RepositoryTarget> LocalTarget(const fs::path& path, std::string name) {
@@ -42,25 +52,40 @@ absl::StatusOr<RepositoryTarget> LocalTarget(const fs::path& path, std::string n
   target.key = "local:" + canonical.native();
   target.name = name.empty() ? BaseName(canonical) : std::move(name);
   target.path = path;
+  target.linked_worktree = paths.git_dir != paths.common_dir;
   return target;
 }
 
-// Appends every repository below `folder`.
-void SearchFolder(const fs::path& folder, std::vector<RepositoryTarget>* found) {
-  std::error_code error;
-  fs::recursive_directory_iterator entries(folder, fs::directory_options::skip_permission_denied,
-                                           error);
-  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
-    if (entries->is_symlink(error) || !entries->is_directory(error)) continue;
-    absl::StatusOr<RepositoryTarget> target =
-        LocalTarget(entries->path(), entries->path().lexically_relative(folder).native());
-    if (!target.ok()) continue;
-    if (target->name.size() > 4 && target->name.ends_with(".git")) {
-      target->name.resize(target->name.size() - 4);
+// Appends every repository below `root`, and every folder that cannot be looked into.
+absl::Status SearchFolder(const fs::path& root, const std::atomic<bool>& stop, Targets* targets) {
+  std::vector<fs::path> open = {root};
+  while (!open.empty()) {
+    if (stop) return absl::CancelledError("stopped");
+    const fs::path folder = std::move(open.back());
+    open.pop_back();
+    std::error_code error;
+    fs::directory_iterator entries(folder, error);
+    for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+      std::error_code unreadable;
+      if (entries->is_symlink(unreadable) || !entries->is_directory(unreadable)) continue;
+      absl::StatusOr<RepositoryTarget> target =
+          LocalTarget(entries->path(), NameBelow(root, entries->path()));
+      if (target.ok()) {
+        targets->local.push_back(*std::move(target));
+      } else if (absl::IsNotFound(target.status())) {
+        open.push_back(entries->path());
+      } else {
+        targets->unusable.push_back({entries->path().native(), target.status()});
+      }
     }
-    found->push_back(*std::move(target));
-    entries.disable_recursion_pending();
+    if (error) {
+      targets->unusable.push_back(
+          {folder.native(), absl::PermissionDeniedError(absl::StrFormat(
+                                "%s cannot be searched for repositories (%s)",
+                                EscapeForTerminal(folder.native()), error.message()))});
+    }
   }
+  return absl::OkStatus();
 }
 
 uint64_t PackBytes(const fs::path& path) {
@@ -79,7 +104,8 @@ uint64_t PackBytes(const fs::path& path) {
 
 }  // namespace
 
-absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments) {
+absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments,
+                                    const std::atomic<bool>& stop) {
   Targets targets;
   for (const std::string& argument : arguments) {
     if (IsUrl(argument)) {
@@ -97,10 +123,13 @@ absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments) {
       targets.local.push_back(*std::move(target));
       continue;
     }
-    if (!absl::IsNotFound(target.status())) return target.status();
-    const size_t before = targets.local.size();
-    SearchFolder(argument, &targets.local);
-    if (targets.local.size() == before) {
+    if (!absl::IsNotFound(target.status())) {
+      targets.unusable.push_back({argument, target.status()});
+      continue;
+    }
+    const size_t before = targets.local.size() + targets.unusable.size();
+    RETURN_IF_ERROR(SearchFolder(argument, stop, &targets));
+    if (targets.local.size() + targets.unusable.size() == before) {
       return absl::NotFoundError(absl::StrFormat(
           "%s: neither a git repository nor a folder that contains one. To scan a project, name the "
           "folder that holds its .git; to scan a remote one, give its clone URL.",
@@ -127,7 +156,9 @@ absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file
 
 void NameAndSort(std::vector<RepositoryTarget>* targets) {
   std::sort(targets->begin(), targets->end(),
-            [](const RepositoryTarget& a, const RepositoryTarget& b) { return a.key < b.key; });
+            [](const RepositoryTarget& a, const RepositoryTarget& b) {
+              return std::tie(a.key, a.linked_worktree, a.path) < std::tie(b.key, b.linked_worktree, b.path);
+            });
   targets->erase(std::unique(targets->begin(), targets->end(),
                              [](const RepositoryTarget& a, const RepositoryTarget& b) {
                                return a.key == b.key;

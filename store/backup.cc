@@ -22,8 +22,9 @@ absl::Status EmptyOrNew(const fs::path& target) {
 }
 
 // The folder in which `target` is made before it gets its name.
-absl::StatusOr<fs::path> MakeBeside(const fs::path& target) {
+absl::StatusOr<fs::path> MakeBeside(fs::path target) {
   RETURN_IF_ERROR(EmptyOrNew(target));
+  if (target.filename().empty()) target = target.parent_path();  // "target/" would be inside itself
   const fs::path beside = target.string() + absl::StrFormat(".partial-%d", getpid());
   std::error_code error;
   fs::remove_all(beside, error);

@@ -105,6 +105,8 @@ absl::Status PrepareFolder(const fs::path& dir, const DatabaseOptions& options) 
   }
   if (dir.has_parent_path()) fs::create_directories(dir.parent_path(), error);
   if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) error = {errno, std::generic_category()};
+  // It may have been there, open to others; what is in it names blobs by their ids.
+  if (!error && chmod(dir.c_str(), 0700) != 0) error = {errno, std::generic_category()};
   if (!error) fs::create_directories(dir / "db", error);
   if (error) {
     return absl::UnavailableError(

@@ -56,6 +56,10 @@ absl::StatusOr<PurgeCounts> PurgeRepository(Database& database, std::string_view
 // rules. NotFound: nothing is known of it.
 absl::StatusOr<PurgeCounts> PurgeSecret(Database& database, const SecretId& secret);
 
+// Forgets hits whose ids were made with a key older than number `keys`: no repository that was scanned
+// since the rotation stores such a blob any more. Lookups call them unscanned already.
+absl::Status DropHitsOfOldKeys(Database& database, uint64_t keys);
+
 // Rewrites files so that deleted rows are gone from the disk, too.
 absl::Status CompactStore(Database& database);
 

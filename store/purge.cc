@@ -202,6 +202,25 @@ absl::StatusOr<PurgeCounts> PurgeSecret(Database& database, const SecretId& secr
   return counts;
 }
 
+absl::Status DropHitsOfOldKeys(Database& database, uint64_t keys) {
+  constexpr uint32_t kRowsAtOnce = 1000;
+  rocksdb::WriteBatch batch;
+  RETURN_IF_ERROR(database.VisitPrefix(
+      Family::kBlobs, "", nullptr, [&](std::string_view key, std::string_view value) -> absl::Status {
+        const std::optional<BlobRow> row = DecodeBlobRow(value);
+        if (!row) return Unreadable("blobs");
+        if (!row->hit || row->key_epoch >= keys) return absl::OkStatus();
+        // Both or none: a hit without matches must not be seen.
+        batch.Delete(database.family(Family::kBlobs), ToSlice(key));
+        batch.Delete(database.family(Family::kMatches), ToSlice(key));
+        if (batch.Count() < kRowsAtOnce) return absl::OkStatus();
+        RETURN_IF_ERROR(database.Write(&batch));
+        batch.Clear();
+        return absl::OkStatus();
+      }));
+  return database.Write(&batch);
+}
+
 absl::Status CompactStore(Database& database) {
   RETURN_IF_ERROR(
       Translate(database.rocks().Flush(rocksdb::FlushOptions(), database.family(Family::kMeta)),

@@ -34,6 +34,9 @@ absl::StatusOr<RuleListId> RuleBook::InternLocked(std::vector<uint64_t> keys) {
   rocksdb::WriteBatch batch;
   batch.Put(database_.family(Family::kMeta), RuleListKey(id), EncodeRuleList(keys));
   RETURN_IF_ERROR(database_.Write(&batch));
+  // Ingested rows that name the list are durable at once: after a power cut its number must not be given
+  // to another.
+  RETURN_IF_ERROR(database_.SyncLog());
   ids_.emplace(keys, id);
   lists_.push_back(std::move(keys));
   return id;

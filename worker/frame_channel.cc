@@ -13,6 +13,9 @@
 namespace unsprawl {
 namespace {
 
+// Between the bytes of one frame.
+constexpr int kFrameTimeoutMs = 60'000;
+
 absl::Status Gone(const char* doing) {
   return absl::UnavailableError(
       absl::StrFormat("%s: the other process is gone (%s)", doing, std::strerror(errno)));
@@ -81,6 +84,11 @@ absl::Status FrameChannel::Receive(google::protobuf::MessageLite* message, absl:
 
 absl::Status FrameChannel::ReadAll(char* data, size_t bytes) {
   while (bytes > 0) {
+    pollfd wait = {.fd = fd_, .events = POLLIN, .revents = 0};
+    const int ready = poll(&wait, 1, kFrameTimeoutMs);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) errno = ETIMEDOUT;
+    if (ready <= 0) return Gone("receiving");
     const ssize_t n = recv(fd_, data, bytes, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n == 0) errno = ECONNRESET;

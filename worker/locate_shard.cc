@@ -13,7 +13,9 @@ namespace unsprawl {
 namespace {
 
 constexpr int kBatchPlaces = 1024;
+constexpr size_t kBatchBytes = 4 << 20;
 
+// All but the co-authors.
 void SetCommit(const CommitRow& row, v1::Commit* commit) {
   commit->set_id(row.id.bytes.data(), row.id.bytes.size());
   commit->set_author_time(row.author_time);
@@ -21,6 +23,9 @@ void SetCommit(const CommitRow& row, v1::Commit* commit) {
   commit->set_author_offset(row.author_offset);
   commit->set_author_name(row.author_name);
   commit->set_author_email(row.author_email);
+}
+void SetWholeCommit(const CommitRow& row, v1::Commit* commit) {
+  SetCommit(row, commit);
   for (const std::string& name : row.co_authors) commit->add_co_authors(name);
 }
 
@@ -38,19 +43,22 @@ std::vector<LocateTarget> Targets(const v1::LocateShard& shard) {
 absl::Status SendPlaces(const LocateResult& result, FrameChannel& channel) {
   v1::ShardEvent event;
   v1::PlaceBatch* batch = event.mutable_places();
+  size_t bytes = 0;
   for (const Place& place : result.places) {
     v1::PlaceBatch::Place* row = batch->add_places();
     row->set_secret(place.secret);
     row->set_target(place.target);
     for (const std::string& path : place.paths) row->add_paths(path);
-    if (place.commit != UINT32_MAX) SetCommit(result.commits[place.commit], row->mutable_commit());
+    if (place.commit != UINT32_MAX) SetWholeCommit(result.commits[place.commit], row->mutable_commit());
     for (const uint32_t removal : place.removals) {
       SetCommit(result.commits[removal], row->add_removals());
     }
     row->set_presence(static_cast<v1::Presence>(place.presence));
-    if (batch->places_size() >= kBatchPlaces) {
+    bytes += row->ByteSizeLong();
+    if (batch->places_size() >= kBatchPlaces || bytes >= kBatchBytes) {
       RETURN_IF_ERROR(channel.Send(event));
       batch->Clear();
+      bytes = 0;
     }
   }
   return batch->places_size() > 0 ? channel.Send(event) : absl::OkStatus();
@@ -97,7 +105,7 @@ absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& st
   absl::Status sent;
   const auto on_commits = [&](std::span<const CommitRow> rows) {
     commits.mutable_commits()->Clear();
-    for (const CommitRow& row : rows) SetCommit(row, commits.mutable_commits()->add_commits());
+    for (const CommitRow& row : rows) SetWholeCommit(row, commits.mutable_commits()->add_commits());
     sent.Update(resources.channel->Send(commits));
   };
   ASSIGN_OR_RETURN(const LocateResult result,

@@ -63,11 +63,11 @@ constexpr int kAllowedCalls[] = {
     SCMP_SYS(exit_group),     SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),   SCMP_SYS(sigaltstack),   SCMP_SYS(restart_syscall),
     SCMP_SYS(sched_yield),    SCMP_SYS(sched_getaffinity), SCMP_SYS(getpid),
-    SCMP_SYS(gettid),         SCMP_SYS(tgkill),        SCMP_SYS(getuid),
+    SCMP_SYS(gettid),         SCMP_SYS(getuid),
     SCMP_SYS(geteuid),        SCMP_SYS(getgid),        SCMP_SYS(getegid),
     SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
     SCMP_SYS(gettimeofday),   SCMP_SYS(getrandom),     SCMP_SYS(getrusage),
-    SCMP_SYS(prlimit64),      SCMP_SYS(sysinfo),       SCMP_SYS(uname),
+    SCMP_SYS(sysinfo),        SCMP_SYS(uname),
     SCMP_SYS(membarrier),     SCMP_SYS(prctl),         SCMP_SYS(sched_getparam),
     SCMP_SYS(sched_getscheduler), SCMP_SYS(mincore),   SCMP_SYS(getppid),
 };
@@ -88,6 +88,12 @@ std::string RestrictCalls() {
   const int threads = seccomp_rule_add(
       filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+  // Of signals and limits its own only; abort() is a signal to itself.
+  const int signals = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                       SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+  const int limits = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+                                      SCMP_A0(SCMP_CMP_EQ, 0));
+  if (signals != 0 || limits != 0) return "seccomp refused the rules for signals";
   const int no_clone3 = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
   if (threads != 0 || no_clone3 != 0) return "seccomp refused the rules for threads";
   const int loaded = seccomp_load(filter.get());

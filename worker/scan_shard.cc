@@ -11,6 +11,7 @@
 #include "engine/git/walk.h"
 #include "engine/judge/examine.h"
 #include "engine/judge/place.h"
+#include "re2/re2.h"
 #include "worker/scanner_process.h"
 
 namespace unsprawl {
@@ -18,10 +19,13 @@ namespace {
 
 constexpr size_t kLookupObjects = 1 << 16;     // 1.3 MB a question
 constexpr int kBatchBlobs = 1 << 13;
-constexpr int kBatchHits = 1 << 10;
+constexpr size_t kBatchMatches = 1 << 13;      // about 1 MB
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 constexpr size_t kLfsPointerMaxBytes = 1024;   // git-lfs: a pointer file is smaller than this
-constexpr std::string_view kLfsPointerStart = "version https://git-lfs.github.com/spec/v1\n";
+// git-lfs, docs/spec.md. Anything else may hold more than a pointer, and is scanned.
+constexpr char kLfsPointer[] =
+    R"(version https://git-lfs\.github\.com/spec/v1\n(ext-[0-9]-[a-z0-9-]{1,32} sha256:[0-9a-f]{64}\n){0,9})"
+    R"(oid sha256:[0-9a-f]{64}\nsize [0-9]{1,19}\n)";
 
 // What all threads of a shard add to, and who last said so.
 struct SharedProgress {
@@ -82,7 +86,7 @@ class ScanVisitor : public WalkVisitor {
     progress_.objects.fetch_add(1, std::memory_order_relaxed);
     progress_.bytes.fetch_add(object.content.size(), std::memory_order_relaxed);
     if ((++visited_ & 63) == 0) status_.Update(progress_.MaybeSend(*resources_.channel));
-    if (batch_->clean_bytes_size() >= kBatchBlobs || batch_->hits_size() >= kBatchHits) Flush();
+    if (batch_->clean_bytes_size() >= kBatchBlobs || batch_matches_ >= kBatchMatches) Flush();
   }
 
   void Skip(ObjectNumber object, const ObjectSkip& skip) override {
@@ -90,6 +94,7 @@ class ScanVisitor : public WalkVisitor {
         std::binary_search(options_.avoid.begin(), options_.avoid.end(), object);
     *batch_->add_skips() = ToProto(skip, poison);
     progress_.objects.fetch_add(1, std::memory_order_relaxed);
+    if (batch_->skips_size() >= kBatchBlobs) Flush();
   }
 
   // Sends what is left. Call on the shard's thread after the walk.
@@ -111,8 +116,9 @@ class ScanVisitor : public WalkVisitor {
   };
 
   static bool IsLfsPointer(std::string_view content) {
-    return content.size() < kLfsPointerMaxBytes &&
-           content.substr(0, kLfsPointerStart.size()) == kLfsPointerStart;
+    static const RE2 pointer(kLfsPointer);
+    return content.size() < kLfsPointerMaxBytes && content.substr(0, 8) == "version " &&
+           RE2::FullMatch(re2::StringPiece(content.data(), content.size()), pointer);
   }
 
   void Scan(const WalkedObject& object) {
@@ -129,8 +135,8 @@ class ScanVisitor : public WalkVisitor {
   }
 
   void Record(const WalkedObject& object) {
-    std::span<const RawMatch> matches = slots_[object.slot].matches.matches;  // sorted
-    if (matches.size() > kMaxMatchesOfBlob) matches = matches.first(kMaxMatchesOfBlob + 1);
+    const std::vector<RawMatch>& all = slots_[object.slot].matches.matches;
+    const std::span<const RawMatch> matches = all.size() > kMaxMatchesOfBlob ? SomeOfEachRule(all) : all;
     const ObjectId id = resources_.store->id(object.number);
     ++blobs_recorded_;
     batch_->set_bytes_resolved(batch_->bytes_resolved() + object.content.size());
@@ -149,7 +155,24 @@ class ScanVisitor : public WalkVisitor {
                 return std::make_tuple(a.offset(), a.length(), a.rule()) <
                        std::make_tuple(b.offset(), b.length(), b.rule());
               });
+    batch_matches_ += matches.size();
     progress_.matches.fetch_add(matches.size(), std::memory_order_relaxed);
+  }
+
+  // kMaxMatchesOfBlob + 1 of them, as many of each rule as of any other that has them.
+  std::span<const RawMatch> SomeOfEachRule(std::span<const RawMatch> all) {
+    std::vector<std::span<const RawMatch>> rules;  // matches are sorted by rule
+    for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+      while (end < all.size() && all[end].rule == all[begin].rule) ++end;
+      rules.push_back(all.subspan(begin, end - begin));
+    }
+    some_.clear();
+    for (size_t round = 0; some_.size() <= kMaxMatchesOfBlob; ++round) {
+      for (const std::span<const RawMatch> rule : rules) {
+        if (round < rule.size() && some_.size() <= kMaxMatchesOfBlob) some_.push_back(rule[round]);
+      }
+    }
+    return some_;
   }
 
   void AddMatch(const RawMatch& raw, Lines& lines, v1::Match* match) {
@@ -180,6 +203,7 @@ class ScanVisitor : public WalkVisitor {
     status_.Update(resources_.channel->Send(event_));
     batch_->Clear();
     batch_->set_rules(options_.rules);
+    batch_matches_ = 0;
   }
 
   const ShardResources& resources_;
@@ -188,15 +212,18 @@ class ScanVisitor : public WalkVisitor {
   SharedProgress& progress_;
   BlobScanner scanner_;
   std::vector<Slot> slots_;
+  std::vector<RawMatch> some_;  // what is recorded of a blob with too many
   v1::ShardEvent event_;
   v1::BlobBatch* batch_;
+  size_t batch_matches_ = 0;
   uint64_t visited_ = 0;
   uint64_t blobs_recorded_ = 0;
   absl::Status status_;
 };
 
-// The blobs of a shard by what they still need: [0] all rules, [1 + i] those of known[i].missing.
+// The blobs of a shard by what they still need: [0] all rules, [1 + i] those that older set i lacks.
 struct Plan {
+  std::vector<std::vector<uint64_t>> missing;  // rule keys, by older set
   std::vector<std::vector<ObjectNumber>> groups;
   uint64_t blobs_stored = 0;
 };
@@ -221,6 +248,10 @@ absl::Status AskLedger(std::span<const ObjectNumber> blobs, const ShardResources
     for (const ObjectNumber blob : part) ids->append(resources.store->id(blob).raw());
     RETURN_IF_ERROR(resources.channel->Send(event));
     RETURN_IF_ERROR(resources.channel->Receive(&command));
+    for (const auto& known : command.lookup().known()) {
+      plan->missing.emplace_back(known.missing().begin(), known.missing().end());
+      plan->groups.emplace_back();
+    }
     const std::string& answers = command.lookup().answers();
     if (!command.has_lookup() || answers.size() != part.size()) {
       return absl::InternalError("a lookup was answered with something else");
@@ -238,7 +269,7 @@ absl::Status AskLedger(std::span<const ObjectNumber> blobs, const ShardResources
 
 absl::StatusOr<Plan> MakePlan(const v1::ScanShard& shard, const ShardResources& resources) {
   Plan plan;
-  plan.groups.resize(1 + static_cast<size_t>(shard.known_size()));
+  plan.groups.resize(1);
   std::vector<ObjectNumber> blobs = StoredBlobs(*resources.store);
   plan.blobs_stored = blobs.size();
   if (shard.ledger_empty()) {
@@ -275,12 +306,10 @@ absl::Status ScanGroup(std::span<const ObjectNumber> blobs, const Detector& dete
 }
 
 // The detector for a group: all rules, or those that blobs known under an older ruleset still need.
-absl::StatusOr<const Detector*> DetectorFor(const v1::ScanShard& shard, size_t group,
-                                            const Detector& all, std::unique_ptr<Detector>* own) {
+absl::StatusOr<const Detector*> DetectorFor(const Plan& plan, size_t group, const Detector& all,
+                                            std::unique_ptr<Detector>* own) {
   if (group == 0) return &all;
-  const auto& missing = shard.known(static_cast<int>(group) - 1).missing();
-  const std::vector<uint64_t> keys(missing.begin(), missing.end());
-  ASSIGN_OR_RETURN(*own, Detector::Create(all.ruleset(), keys, {}));
+  ASSIGN_OR_RETURN(*own, Detector::Create(all.ruleset(), plan.missing[group - 1], {}));
   return own->get();
 }
 
@@ -310,9 +339,10 @@ v1::Skip ToProto(const ObjectSkip& skip, bool poison) {
     case ObjectFault::kDamaged: proto.set_reason(v1::SKIP_REASON_DAMAGED); break;
     case ObjectFault::kBaseMissing: proto.set_reason(v1::SKIP_REASON_BASE_MISSING); break;
     case ObjectFault::kTooLarge: proto.set_reason(v1::SKIP_REASON_TOO_LARGE); break;
+    case ObjectFault::kTruncated: proto.set_reason(v1::SKIP_REASON_TRUNCATED); break;
   }
   if (poison) proto.set_reason(v1::SKIP_REASON_POISON);
-  proto.set_object_id(skip.id.bytes.data(), skip.id.bytes.size());
+  if (skip.id != ObjectId()) proto.set_object_id(skip.id.bytes.data(), skip.id.bytes.size());
   proto.set_object_bytes(skip.object_bytes);
   proto.set_detail(poison ? "the scanning process died on this object" : skip.detail);
   return proto;
@@ -346,7 +376,7 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
     options.rules = static_cast<uint32_t>(group);
     std::unique_ptr<Detector> own;
     ASSIGN_OR_RETURN(const Detector* detector,
-                     DetectorFor(shard, group, *resources.detector, &own));
+                     DetectorFor(plan, group, *resources.detector, &own));
     RETURN_IF_ERROR(
         ScanGroup(plan.groups[group], *detector, options, resources, progress, &totals));
   }

@@ -11,8 +11,8 @@
 
 namespace unsprawl {
 
-// Of one blob at most so many matches are recorded, the first ones, and one more as a sign that there are
-// others: a blob of tokens end to end holds millions.
+// Of one blob at most so many matches are recorded, some of each rule, and one more as a sign that there
+// are others: a blob of tokens end to end holds millions.
 inline constexpr int kMaxMatchesOfBlob = 1 << 14;
 
 struct ShardResources {

@@ -39,6 +39,7 @@ std::string_view Name(v1::SkipReason reason) {
     case v1::SKIP_REASON_BASE_MISSING: return "base-missing";
     case v1::SKIP_REASON_POISON: return "poison";
     case v1::SKIP_REASON_BROKEN_FILE: return "broken-file";
+    case v1::SKIP_REASON_TRUNCATED: return "truncated";
     case v1::SKIP_REASON_TOO_LARGE: return "too-large";
     case v1::SKIP_REASON_SUBMODULE: return "submodule";
     case v1::SKIP_REASON_LFS_POINTER: return "lfs-pointer";
@@ -54,6 +55,7 @@ std::string_view Explain(v1::SkipReason reason) {
     case v1::SKIP_REASON_BASE_MISSING: return "stored as a delta whose base is missing";
     case v1::SKIP_REASON_POISON: return "the scanning process died on";
     case v1::SKIP_REASON_BROKEN_FILE: return "packs, indexes or refs that could not be used";
+    case v1::SKIP_REASON_TRUNCATED: return "with more matches or places than are listed";
     case v1::SKIP_REASON_TOO_LARGE: return "above the size limit";
     case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
     case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";
@@ -89,6 +91,22 @@ SkipSums SumSkips(const v1::Coverage& coverage) {
     sums[reason].details.assign(distinct.begin(), last);
   }
   return sums;
+}
+
+void ShrinkSkips(v1::Coverage* coverage) {
+  const SkipSums sums = SumSkips(*coverage);
+  coverage->clear_skips();
+  for (const auto& [reason, sum] : sums) {
+    uint64_t left = sum.count;
+    for (size_t i = 0; left > 0; ++i) {
+      v1::Skip* skip = coverage->add_skips();
+      skip->set_reason(reason);
+      if (i < sum.details.size()) skip->set_detail(sum.details[i]);
+      const bool last = i + 1 >= sum.details.size();
+      skip->set_count(last ? left : 1);
+      left -= skip->count();
+    }
+  }
 }
 
 CoverageSum SumCoverage(const ReportInput& input) {

@@ -34,6 +34,8 @@ struct SkipSum {
 using SkipSums = std::map<v1::SkipReason, SkipSum>;
 
 SkipSums SumSkips(const v1::Coverage& coverage);
+// Leaves no more skips than SumSkips needs to give the same.
+void ShrinkSkips(v1::Coverage* coverage);
 
 struct CoverageSum {
   uint64_t repositories = 0;

@@ -33,9 +33,11 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(const std::filesy
 
 absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::CreateUnnamed(
     const std::filesystem::path& folder) {
-  // Not O_TMPFILE: some file systems lack it.
-  std::string name = (folder / "spool.XXXXXX").native();
-  int fd = ::mkostemp(name.data(), O_CLOEXEC);
+  // Not O_TMPFILE: some file systems lack it. Always the same name: what a killed process leaves goes away
+  // with the next.
+  const std::filesystem::path name = folder / "spool.partial";
+  ::unlink(name.c_str());
+  int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return FileError(errno, "create a temporary file in", folder);
   ::unlink(name.c_str());
   return std::unique_ptr<OutputFile>(new OutputFile(fd, folder, false));

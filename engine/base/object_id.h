@@ -41,9 +41,8 @@ struct ObjectId {
 
   template <typename H>
   friend H AbslHashValue(H h, const ObjectId& id) {
-    uint64_t prefix;  // SHA-1 output is uniform, so eight of its bytes are hash enough.
-    std::memcpy(&prefix, id.bytes.data(), sizeof(prefix));
-    return H::combine(std::move(h), prefix);
+    // All of it: an index made by hand can hold any number of ids that agree in a part.
+    return H::combine_contiguous(std::move(h), id.bytes.data(), id.bytes.size());
   }
 };
 

@@ -94,7 +94,7 @@ bool Fail(ObjectFault kind, std::string_view what, ReadFault* fault) {
 
 }  // namespace
 
-void LooseObjects::Add(const std::filesystem::path& objects_dir) {
+void LooseObjects::Add(const std::filesystem::path& objects_dir, std::vector<std::string>* broken_files) {
   const uint8_t dir = static_cast<uint8_t>(dirs_.size());
   dirs_.push_back(objects_dir);
   std::vector<ObjectId> found;
@@ -105,6 +105,9 @@ void LooseObjects::Add(const std::filesystem::path& objects_dir) {
     for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
       const auto id = ObjectId::FromHex(prefix + files->path().filename().string());
       if (id && !Find(*id)) found.push_back(*id);
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      broken_files->push_back(absl::StrFormat("%s: %s", (objects_dir / prefix).string(), error.message()));
     }
   }
   // Merge with what earlier directories hold.

@@ -20,7 +20,7 @@ namespace unsprawl {
 class LooseObjects {
  public:
   // Lists the objects below `objects_dir`. One that an earlier directory holds already is left out.
-  void Add(const std::filesystem::path& objects_dir);
+  void Add(const std::filesystem::path& objects_dir, std::vector<std::string>* broken_files);
   // Reads the type of each, on `threads` threads. Call once, after the last Add.
   void ReadHeaders(int threads);
 

@@ -21,6 +21,7 @@ enum class ObjectFault : uint8_t {
   kDamaged,       // bad zlib stream, wrong size, bad delta, bad header, delta cycle
   kBaseMissing,   // a delta whose base is stored nowhere
   kTooLarge,      // its size, or that of a base it needs, is above ObjectStore::Options::max_object_bytes
+  kTruncated,     // read, but it yields more than a limit allows to list
 };
 
 // One object that could not be read, with the sentence that says why.

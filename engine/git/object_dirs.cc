@@ -1,10 +1,11 @@
 #include "engine/git/object_dirs.h"
 
 #include <algorithm>
-#include <fstream>
+#include <string>
 #include <system_error>
 
 #include "absl/strings/str_format.h"
+#include "engine/git/small_file.h"
 
 namespace unsprawl {
 namespace {
@@ -12,6 +13,16 @@ namespace {
 constexpr int kMaxDepth = 5;        // as git
 constexpr size_t kMaxDirs = 255;    // LooseObjects counts them in a byte
 constexpr size_t kMaxLines = 4096;  // of one file
+constexpr uint64_t kMaxFileBytes = 1 << 20;
+
+// Whether `dir` looks as git makes it: what lies in it becomes readable to a scanner, so an alternate must
+// not name just anything.
+bool IsObjectDir(const std::filesystem::path& dir) {
+  std::error_code ignored;
+  return dir.native().find('\0') == std::string::npos && dir.has_relative_path() &&
+         (std::filesystem::is_directory(dir / "pack", ignored) ||
+          std::filesystem::is_directory(dir / "info", ignored));
+}
 
 bool IsOctal(char c) { return c >= '0' && c <= '7'; }
 
@@ -32,15 +43,26 @@ char Unescape(char letter) {
 void Follow(const std::filesystem::path& dir, int depth, std::vector<std::filesystem::path>* dirs,
             std::vector<std::filesystem::path>* seen, std::vector<std::string>* problems) {
   const std::filesystem::path file = dir / "info" / "alternates";
-  std::ifstream lines(file);
-  std::string line;
-  for (size_t count = 0; count < kMaxLines && std::getline(lines, line); ++count) {
-    const std::filesystem::path named = ParseAlternate(line);
+  const absl::StatusOr<std::string> text = ReadSmallFile(file, kMaxFileBytes);
+  if (absl::IsNotFound(text.status())) return;
+  if (!text.ok()) {
+    problems->emplace_back(text.status().message());
+    return;
+  }
+  size_t count = 0;
+  for (size_t at = 0; at < text->size();) {
+    const size_t end = std::min(text->find('\n', at), text->size());
+    const std::filesystem::path named = ParseAlternate(text->substr(at, end - at));
+    at = end + 1;
     if (named.empty()) continue;
+    if (++count > kMaxLines) {
+      problems->push_back(absl::StrFormat("%s: has more than %d lines", file.string(), kMaxLines));
+      return;
+    }
     std::error_code error;
     const std::filesystem::path target = std::filesystem::canonical(dir / named, error);
-    if (error || !std::filesystem::is_directory(target, error)) {
-      problems->push_back(absl::StrFormat("%s: names %s, which is not a directory", file.string(),
+    if (error || !IsObjectDir(target)) {
+      problems->push_back(absl::StrFormat("%s: names %s, which is no directory of objects", file.string(),
                                           named.string()));
       continue;
     }

@@ -33,6 +33,10 @@ std::unique_ptr<MultiPackIndex> OpenMultiPackIndex(const std::filesystem::path& 
   return nullptr;
 }
 
+bool IsNamedAsPack(const std::filesystem::path& file) {
+  return file.filename().string().starts_with("pack-");
+}
+
 // The packs of `dir`, largest first: most lookups end in the largest.
 std::vector<PackPath> ListPacks(const std::filesystem::path& dir, const MultiPackIndex* multi,
                                 bool* has_promisor, std::vector<std::string>* broken_files) {
@@ -42,7 +46,6 @@ std::vector<PackPath> ListPacks(const std::filesystem::path& dir, const MultiPac
   std::filesystem::directory_iterator files(dir, error);
   for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
     const std::filesystem::path& path = files->path();
-    if (!path.filename().string().starts_with("pack-")) continue;  // git's unfinished ones: tmp_pack_…
     if (path.extension() == ".promisor") *has_promisor = true;
     if (path.extension() == ".idx") stems_with_index.insert(path.stem().string());
     std::error_code no_size;
@@ -51,6 +54,10 @@ std::vector<PackPath> ListPacks(const std::filesystem::path& dir, const MultiPac
   if (error && error != std::errc::no_such_file_or_directory) {
     broken_files->push_back(absl::StrFormat("%s: %s", dir.string(), error.message()));
   }
+  // git reads every pair, whatever its name; alone are, besides damage, those that it is still writing.
+  std::erase_if(found, [&](const PackPath& pack) {
+    return !IsNamedAsPack(pack.pack) && !stems_with_index.contains(pack.pack.stem().string());
+  });
   for (PackPath& pack : found) {
     const std::string stem = pack.pack.stem().string();
     pack.has_index = stems_with_index.erase(stem) > 0;
@@ -62,6 +69,7 @@ std::vector<PackPath> ListPacks(const std::filesystem::path& dir, const MultiPac
     pack.multi_number = static_cast<uint32_t>(name - names.begin());
   }
   for (const std::string& stem : stems_with_index) {
+    if (!IsNamedAsPack(stem)) continue;
     broken_files->push_back(
         absl::StrFormat("%s: its pack is missing", (dir / (stem + ".idx")).string()));
   }
@@ -124,7 +132,7 @@ void ObjectStore::Impl::LoadPacks(const std::vector<std::filesystem::path>& obje
 }
 
 void ObjectStore::Impl::LoadLoose(const std::vector<std::filesystem::path>& object_dirs) {
-  for (const std::filesystem::path& dir : object_dirs) loose.Add(dir);
+  for (const std::filesystem::path& dir : object_dirs) loose.Add(dir, &broken_files);
   loose.ReadHeaders(options.threads);
 }
 

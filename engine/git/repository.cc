@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/git/config_file.h"
+#include "engine/git/object_dirs.h"
 #include "engine/git/ref_files.h"
 #include "engine/git/small_file.h"
 
@@ -19,7 +20,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxPointerFileBytes = 64 << 10;   // .git, commondir, HEAD
 constexpr uint64_t kMaxConfigBytes = 16 << 20;
 constexpr uint64_t kMaxShallowBytes = uint64_t{1} << 30;
-constexpr int kMaxAlternateDepth = 5;  // as git
 
 bool IsFolder(const fs::path& path) {
   std::error_code ignored;
@@ -38,7 +38,7 @@ absl::StatusOr<fs::path> FollowPointer(const fs::path& pointer, std::string_view
   }
   const std::string to = FirstLine(std::string_view(text).substr(prefix.size()));
   const fs::path folder = (pointer.parent_path() / to).lexically_normal();
-  if (to.empty() || !IsFolder(folder)) {
+  if (to.empty() || to.find('\0') != std::string::npos || !IsFolder(folder)) {
     return absl::DataLossError(absl::StrFormat(
         "%s points to %s, which is no folder; git worktree repair may help", pointer.string(),
         folder.string()));
@@ -50,23 +50,6 @@ absl::StatusOr<fs::path> FollowPointer(const fs::path& pointer, std::string_view
 bool IsRepository(const fs::path& common_dir) {
   return IsFolder(common_dir / "objects") &&
          (IsFolder(common_dir / "refs") || Exists(common_dir / "packed-refs"));
-}
-
-void AddObjectFolders(const fs::path& objects, int depth, std::vector<fs::path>& folders) {
-  std::error_code error;
-  const fs::path canonical = fs::canonical(objects, error);
-  if (error || !IsFolder(canonical) || depth > kMaxAlternateDepth) return;
-  if (std::find(folders.begin(), folders.end(), canonical) != folders.end()) return;
-  folders.push_back(canonical);
-  const absl::StatusOr<std::string> text =
-      ReadSmallFile(objects / "info" / "alternates", kMaxConfigBytes);
-  if (!text.ok()) return;  // an unreadable one is ObjectStore's to report
-  for (size_t at = 0; at < text->size();) {
-    const size_t end = std::min(text->find('\n', at), text->size());
-    const std::string line = FirstLine(std::string_view(*text).substr(at, end - at));
-    at = end + 1;
-    if (!line.empty() && line[0] != '#') AddObjectFolders(objects / line, depth + 1, folders);
-  }
 }
 
 // What the configuration says about the kind of repository.
@@ -195,7 +178,12 @@ absl::StatusOr<RepositoryPaths> FindRepository(const fs::path& path) {
   if (!IsRepository(paths.common_dir)) {
     return absl::NotFoundError(absl::StrFormat("%s is not a git repository", path.string()));
   }
-  AddObjectFolders(paths.common_dir / "objects", 0, paths.object_dirs);
+  std::vector<std::string> problems;  // the same that ObjectStore reports when it opens
+  for (const fs::path& dir : ListObjectDirs(paths.common_dir / "objects", &problems)) {
+    std::error_code error;
+    const fs::path canonical = fs::canonical(dir, error);
+    if (!error) paths.object_dirs.push_back(canonical);
+  }
   return paths;
 }
 
@@ -218,6 +206,8 @@ std::string TipsDigest(const RepositoryState& state) {
   digest.Add("HEAD");
   digest.Add(state.head_ref);
   digest.Add(state.head_target);
+  digest.Add("broken");  // one that breaks later must be reported
+  for (const std::string& name : state.broken_refs) digest.Add(name);
   digest.Add("shallow");
   for (const ObjectId& id : state.shallow) digest.Add(id.raw());
   return digest.Finish();

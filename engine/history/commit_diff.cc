@@ -8,6 +8,9 @@
 namespace unsprawl {
 namespace {
 
+// Of all folders still to compare in one commit: 64 MB. A forged commit may have a million parents.
+constexpr size_t kMaxParentLists = 1 << 24;
+
 using Secrets = std::span<const std::span<const uint32_t>>;
 
 // Compares commits one after another. One per thread.
@@ -49,6 +52,10 @@ class Differ {
 
   // Opens a folder with `here_` as its lists in the parents.
   void Push(const Folder& folder) {
+    if (parent_lists_.size() + here_.size() > kMaxParentLists) {
+      cut_ = true;
+      return;
+    }
     folders_.push_back(folder);
     parent_lists_.insert(parent_lists_.end(), here_.begin(), here_.end());
   }

@@ -56,14 +56,24 @@ void ParseDate(std::string_view line, int64_t& seconds, int32_t& offset) {
   if (space != std::string_view::npos) offset = ParseOffset(Trim(date.substr(space)));
 }
 
+// Once each. An octopus has a dozen; a forged commit may have a million.
+void AddParent(const ObjectId& id, ParsedCommit& commit) {
+  constexpr size_t kFew = 32;
+  if (commit.parents.size() < kFew) {
+    if (std::find(commit.parents.begin(), commit.parents.end(), id) != commit.parents.end()) return;
+  } else {
+    if (commit.parents.size() == kFew) commit.many_parents = {commit.parents.begin(), commit.parents.end()};
+    if (!commit.many_parents.insert(id).second) return;
+  }
+  commit.parents.push_back(id);
+}
+
 void ReadHeader(std::string_view line, ParsedCommit& commit, bool& has_author, bool& has_committer) {
   if (StartsWith(line, "tree ")) {
     if (!commit.tree) commit.tree = ObjectId::FromHex(line.substr(5));
   } else if (StartsWith(line, "parent ")) {
     const std::optional<ObjectId> id = ObjectId::FromHex(line.substr(7));
-    if (id && std::find(commit.parents.begin(), commit.parents.end(), *id) == commit.parents.end()) {
-      commit.parents.push_back(*id);
-    }
+    if (id) AddParent(*id, commit);
   } else if (StartsWith(line, "author ") && !has_author) {
     has_author = true;
     commit.author = ParseIdentity(line.substr(7));

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "engine/base/object_id.h"
 
 namespace unsprawl {
@@ -26,6 +27,7 @@ struct ParsedCommit {
   int32_t author_offset = 0;   // minutes east of UTC, within a day
   std::vector<Identity> co_authors;  // at most kMaxCoAuthors
   static constexpr size_t kMaxCoAuthors = 32;
+  absl::flat_hash_set<ObjectId> many_parents;  // the parser's own: all parents, once there are many
 };
 
 // Parses into `commit`, whose vectors' capacity is reused.

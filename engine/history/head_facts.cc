@@ -10,6 +10,7 @@ namespace unsprawl {
 namespace {
 
 constexpr size_t kMaxFolders = 300'000;
+constexpr uint64_t kMaxTreeBytes = 64 << 20;
 constexpr size_t kMaxExtensions = 200;
 constexpr size_t kMaxExtensionBytes = 16;
 constexpr std::string_view kOther = "other";
@@ -60,11 +61,13 @@ HeadFacts ReadHeadFacts(const ObjectStore& store, ObjectNumber root) {
   absl::flat_hash_map<std::string, uint64_t> counts;
   size_t best_rank = kCodeownersFolders.size();
   std::vector<Folder> open = {{root, 1, true}};
-  for (size_t read = 0; !open.empty() && read < kMaxFolders; ++read) {
+  uint64_t bytes = 0;
+  for (size_t read = 0; !open.empty() && read < kMaxFolders && bytes < kMaxTreeBytes; ++read) {
     const Folder folder = open.back();
     open.pop_back();
     const absl::StatusOr<std::string> content = store.Read(folder.tree);
     if (!content.ok()) continue;
+    bytes += content->size();
     ParsedTreeEntry entry;
     for (size_t at = 0; at < content->size() && ParseTreeEntry(*content, at, entry); at = entry.next) {
       if (entry.IsGitlink()) continue;

@@ -68,8 +68,16 @@ void NodeTable::Number(NodeKind kind) {
 }
 
 NodeTable::Place NodeTable::PlaceOf(const ObjectId& id) const {
-  const unsigned __int128 product = static_cast<unsigned __int128>(Prefix(id)) * multiplier_;
-  const uint64_t hash = static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+  // All twenty bytes, each part times a secret number of its own.
+  uint64_t parts[2];
+  uint32_t rest;
+  std::memcpy(parts, id.bytes.data(), sizeof(parts));
+  std::memcpy(&rest, id.bytes.data() + sizeof(parts), sizeof(rest));
+  const auto fold = [](uint64_t a, uint64_t b) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<uint64_t>(product >> 64) ^ static_cast<uint64_t>(product);
+  };
+  const uint64_t hash = fold(fold(parts[0] ^ multipliers_[0], parts[1] ^ multipliers_[1]) ^ rest, multipliers_[0]);
   const uint64_t slot = static_cast<uint64_t>(static_cast<unsigned __int128>(hash) * slots_.size() >> 64);
   return {slot, static_cast<uint32_t>(hash & 7)};
 }
@@ -77,9 +85,9 @@ NodeTable::Place NodeTable::PlaceOf(const ObjectId& id) const {
 void NodeTable::BuildIndex(int threads) {
   // Sixteen random bytes that the kernel gave the process when it began: no system call is needed.
   if (const unsigned long random = getauxval(AT_RANDOM); random != 0) {
-    std::memcpy(&multiplier_, reinterpret_cast<const void*>(random), sizeof(multiplier_));
+    std::memcpy(multipliers_, reinterpret_cast<const void*>(random), sizeof(multipliers_));
   }
-  multiplier_ |= 1;
+  multipliers_[0] |= 1;
   slots_.assign(size_t{store_.size()} + store_.size() / 3 + 16, kNone);  // three quarters full
   // Where two threads want one slot, the one that comes second takes the next: any order will do.
   ParallelFor(threads, store_.size(), kObjectsAtOnce, [&](uint64_t begin, uint64_t end) {

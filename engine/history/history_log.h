@@ -79,7 +79,7 @@ class NodeTable {
   std::vector<ObjectNumber> numbers_;
   uint32_t commits_ = 0, trees_ = 0;
   std::vector<uint32_t> slots_;  // open addressing: tag << 29 | object, or kNone
-  uint64_t multiplier_ = 1;      // random: nobody can choose ids that collide
+  uint64_t multipliers_[2] = {1, 1};  // random: nobody can choose ids that collide
 };
 
 // Equality without a call: twenty bytes are three loads.

@@ -24,16 +24,17 @@ class HistoryVisitor : public WalkVisitor {
         trees_(store, nodes, own_) {}
 
   void Visit(const WalkedObject& object) override {
+    if (!object.wanted) {  // a copy that does not count, or that no index lists
+      trees_.Forget(object.slot);
+      return;
+    }
     const Node node = nodes_.at(object.number);
     if (node.kind == NodeKind::kTree) {
       uint32_t base = kNone;
       const uint32_t words = trees_.Read(object, node.index, base);
-      if (!object.wanted) return;  // another thread notes it
       log_.tree_base[node.index] = base;
       log_.tree_words[node.index] = words;
       log_.tree_thread[node.index] = thread_;
-    } else if (!object.wanted) {
-      return;
     } else if (node.kind == NodeKind::kCommit) {
       ReadCommit(object, log_.commits[node.index]);
     } else {

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/history/commit_diff.h"
@@ -135,7 +136,7 @@ class Locator {
     const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
                                             {.max_places = options_.max_places}, events.paths);
     MakePlaces(lives, events, graph, rows, presence);
-    AddHomelessTargets(presence);
+    AddHomelessTargets(events, presence);
     result_.skips = skips_.List();
     result_.skips_total = skips_.CountDistinct();
     AddTruncations(events, presence);
@@ -289,18 +290,28 @@ class Locator {
     });
   }
 
-  // Targets that no commit's tree holds: dangling, or named by a ref.
-  void AddHomelessTargets(const TipPresence& tips) {
+  // Targets that no commit's tree holds, dangling or named by a ref; and secrets whose places were all
+  // beyond a limit, so that nobody can hide one behind a million others.
+  void AddHomelessTargets(const Events& events, const TipPresence& tips) {
+    const bool cut = places_dropped_ > 0 || !events.truncated.empty();
+    absl::flat_hash_set<uint32_t> placed;
+    if (cut) {
+      for (const Place& place : result_.places) placed.insert(place.secret);
+    }
     bool added = false;
     for (uint32_t target = 0; target < targets_.size(); ++target) {
-      if (tips.in_commit[target]) continue;
+      const bool homeless = !tips.in_commit[target];
+      if (!homeless && !cut) continue;
       const ObjectNumber object = nodes_.Find(targets_[target].blob);
       if (object == kNoObject || nodes_.at(object).kind != NodeKind::kTarget) continue;
       for (const uint32_t secret : targets_[target].secrets) {
+        if (!homeless && !placed.insert(secret).second) continue;
         Place& place = result_.places.emplace_back();
         place.secret = secret;
         place.target = target;
-        place.presence = tips.at_tip[target] ? Presence::kBranch : Presence::kUnreachable;
+        place.presence = tips.at_tip[target] ? Presence::kBranch
+                         : homeless          ? Presence::kUnreachable
+                                             : Presence::kHistory;
         added = true;
       }
     }
@@ -312,7 +323,7 @@ class Locator {
 
   void AddTruncations(const Events& events, const TipPresence& tips) {
     const auto add = [&](const ObjectId& id, ObjectType type, std::string detail) {
-      result_.skips.push_back({.id = id, .type = type, .fault = ObjectFault::kTooLarge,
+      result_.skips.push_back({.id = id, .type = type, .fault = ObjectFault::kTruncated,
                                .object_bytes = 0, .detail = std::move(detail)});
     };
     std::vector<ObjectId> truncated;

@@ -75,7 +75,7 @@ struct LocateResult {
   std::vector<Place> places;           // sorted by (secret, commit's time, commit id, path)
   uint64_t commits_reachable = 0;      // distinct commits reachable from refs and HEAD
   // Trees, blobs, commits, tags that are named but missing or damaged: the 1,000 with the smallest ids,
-  // each once; and commits of which not everything could be listed (kTooLarge).
+  // each once; and commits of which not everything could be listed (kTruncated).
   std::vector<ObjectSkip> skips;
   uint64_t skips_total = 0;            // distinct objects that are missing or damaged, listed or not
   uint64_t submodules = 0;             // distinct gitlink entries, never fetched
@@ -96,9 +96,9 @@ struct LocateOptions {
   WalkOptions walk;
   std::span<const ObjectNumber> avoid;  // as Walk's: sorted; not touched, listed as skips
   // Bounds against trees that name one blob under a million paths; beyond them a skip says so. Paths of
-  // more than 16,384 bytes are not followed, either.
+  // more than 4,096 bytes are not followed, either.
   uint64_t max_events_per_commit = 1 << 18;
-  uint64_t max_places = 1 << 22;                // in the result, and folders at the tips
+  uint64_t max_places = 1 << 22;                // in the result, and at the tips
   uint64_t max_path_text_bytes = 256 << 20;     // of all paths in the result
   LocateTimes* times = nullptr;  // filled if set
 };

@@ -16,7 +16,7 @@ class PathTable {
   static constexpr uint32_t kRoot = 0;
   // Longer paths are not followed: no system could check them out (Linux: 4,096), and folders that a
   // forged pack nests in themselves end somewhere.
-  static constexpr uint32_t kMaxPathBytes = 16 << 10;
+  static constexpr uint32_t kMaxPathBytes = 4096;
 
   PathTable() : steps_{{0, 0}} {}
 

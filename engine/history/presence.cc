@@ -32,7 +32,8 @@ class TipReader {
 
   void ReadEntry(const Place& place, const TreeEntry& entry, Presence presence) {
     const uint64_t bytes = place.bytes + log_.names[entry.key >> 1].size() + 1;
-    if (bytes > PathTable::kMaxPathBytes || seen_.size() >= options_.max_places) {
+    if (bytes > PathTable::kMaxPathBytes ||
+        seen_.size() + found_.locations.size() >= options_.max_places) {
       found_.truncated = true;
       return;
     }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "engine/history/path_table.h"
 
 namespace unsprawl {
 namespace {
@@ -46,7 +47,6 @@ uint32_t TreeReader::Read(const WalkedObject& object, uint32_t tree, uint32_t& b
     from = nullptr;
   }
   live.tree = tree;
-  if (!object.wanted) return kNone;
   base = from != nullptr ? from->tree : kNone;
   if (at_ < object.content.size()) {
     log_.skips.Add(store_.id(object.number), ObjectType::kTree, ObjectFault::kDamaged,
@@ -237,6 +237,11 @@ void TreeReader::KeepNew(Live& live) {
       continue;
     }
     if (node.kind == NodeKind::kOther) continue;
+    if (entry.name.size() > PathTable::kMaxPathBytes) {
+      log_.skips.Add(entry.id, store_.type(entry.object), ObjectFault::kTruncated,
+                     "its name is longer than any path may be");
+      continue;
+    }
     const uint32_t key = log_.names.Add(entry.name) << 1 | (entry.folder ? 1 : 0);
     kept_.push_back({entry.entry, key, node.index});
     added_.push_back({key, node.index});

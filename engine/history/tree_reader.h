@@ -27,9 +27,10 @@ class TreeReader {
   // Notes the change from `object`'s base in the log, and for entries seen for the first time what is
   // missing or a submodule. `tree` is the dense number of the object. Sets `base` to that of the tree
   // which the noted change builds on, or kNone. Returns the handle of its words in the pool.
-  // A malformed tree counts up to its first bad byte and is a skip. Of an object that is not wanted
-  // (another thread notes it) only what deltas upon it need is remembered.
+  // A malformed tree counts up to its first bad byte and is a skip.
   uint32_t Read(const WalkedObject& object, uint32_t tree, uint32_t& base);
+  // Says that the object in `slot` is not read: deltas upon it are read whole.
+  void Forget(uint32_t slot) { At(slot).tree = kNone; }
 
  private:
   // An entry that matters, in a live tree.

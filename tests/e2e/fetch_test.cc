@@ -1,7 +1,10 @@
 // Clone URLs over the network: real git programs behind HTTPS with Basic authentication and behind SSH.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,16 +37,16 @@ class FetchTest : public testing::Test {
     cli_.SetVariable("GIT_SSL_CAINFO", home_.path() / "ca.pem");
   }
   ~FetchTest() override {
-    close(to_server_);
-    int status = 0;
-    waitpid(server_, &status, 0);
     if (agent_ > 0) kill(agent_, SIGTERM);
+    if (server_ <= 0) return;
+    kill(server_, SIGTERM);
+    waitpid(server_, nullptr, 0);
   }
 
   void MakeKeys() {
     const auto run = [&](const std::vector<std::string>& command) { unsprawl::Run(home_.path(), command); };
-    run({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-days", "2", "-keyout", "tls.key", "-out", "ca.pem"});
+    run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2", "-keyout", "tls.key", "-out", "ca.pem"});
     WriteFile(home_.path() / "tls.pem",
               ReadFile(home_.path() / "tls.key") + ReadFile(home_.path() / "ca.pem"));
     for (const char* key : {"host_key", "client_key"}) run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key});
@@ -51,21 +54,18 @@ class FetchTest : public testing::Test {
   }
 
   void StartServer() {
-    int in[2], out[2];
-    ASSERT_EQ(pipe(in) + pipe(out), 0);
+    int out[2];
+    ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
     server_ = fork();
     if (server_ == 0) {
-      dup2(in[0], 0);
+      prctl(PR_SET_PDEATHSIG, SIGTERM);
       dup2(out[1], 1);
-      for (const int fd : {in[0], in[1], out[0], out[1]}) close(fd);
       setenv("GIT_SERVER_PASSWORD", kPassword, 1);
-      execl("/usr/bin/python3", "python3", UNSPRAWL_SOURCE_DIR "/tests/support/git_server.py",
+      execl("/usr/bin/python3", "python3", "-Wignore", UNSPRAWL_SOURCE_DIR "/tests/support/git_server.py",
             served_.path().c_str(), home_.path().c_str(), nullptr);
       _exit(127);
     }
-    close(in[0]);
     close(out[1]);
-    to_server_ = in[1];
     FILE* answer = fdopen(out[0], "r");
     EXPECT_EQ(fscanf(answer, "%d %d", &https_port_, &ssh_port_), 2)
         << "the server did not start: apt-get install python3-asyncssh";
@@ -99,7 +99,6 @@ class FetchTest : public testing::Test {
   TempDir home_, served_;
   Cli cli_{home_.path()};
   pid_t server_ = 0, agent_ = 0;
-  int to_server_ = -1;
   int https_port_ = 0, ssh_port_ = 0;
 };
 
@@ -131,12 +130,28 @@ TEST_F(FetchTest, AWrongPasswordFailsThatRepositoryOnlyAndIsNotRepeated) {
   }
 }
 
+TEST_F(FetchTest, ARedirectToAnotherHostIsNotFollowed) {
+  std::string url = HttpsUrl(kPassword);
+  url.insert(url.rfind('/'), "/moved");
+  for (const char* backend : {"git", "libgit2"}) {
+    const std::string mirrors = home_.path() / "mirrors" / backend;
+    EXPECT_EQ(cli_.Scan({"--fetch-backend", backend, "--mirrors", mirrors, url}).exit_code, 3) << backend;
+  }
+}
+
+TEST_F(FetchTest, WhatIsKnownOfARepositoryStaysWhenItCannotBeFetched) {
+  EXPECT_EQ(cli_.Scan({HttpsUrl(kPassword)}).exit_code, 1);
+  const auto rows = cli_.Rows("occurrences.jsonl");
+  EXPECT_EQ(cli_.Scan({HttpsUrl("expired")}).exit_code, 3);
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl"), rows);
+}
+
 TEST_F(FetchTest, ACertificateThatNobodyVouchesForIsRefused) {
   cli_.SetVariable("GIT_SSL_CAINFO", "/etc/ssl/certs/ca-certificates.crt");
   for (const char* backend : {"git", "libgit2"}) {
     const CliResult scan = cli_.Scan({"--fetch-backend", backend, HttpsUrl(kPassword)});
     EXPECT_EQ(scan.exit_code, 3) << backend << scan.err;
-    EXPECT_THAT(scan.out, HasSubstr("certificate")) << backend << scan.err;
+    EXPECT_THAT(cli_.Json("manifest.json").dump(), HasSubstr("certificate")) << backend << scan.err;
   }
 }
 

@@ -179,7 +179,7 @@ TEST_F(LocateHostileTest, FoldersThatNestInThemselvesEnd) {
   EXPECT_EQ(result.commits_reachable, 3u);
   std::vector<std::string> details;
   for (const ObjectSkip& skip : result.skips) details.push_back(skip.detail);
-  EXPECT_THAT(details, ElementsAre(HasSubstr("longer than 16384 bytes"), HasSubstr("presence is not complete")));
+  EXPECT_THAT(details, ElementsAre(HasSubstr("longer than 4096 bytes"), HasSubstr("presence is not complete")));
 }
 
 TEST_F(LocateHostileTest, TreesThatNameOneBlobUnderTenBillionPathsAreCut) {
@@ -196,7 +196,22 @@ TEST_F(LocateHostileTest, TreesThatNameOneBlobUnderTenBillionPathsAreCut) {
   const LocateResult result = Find(options);
   EXPECT_THAT(PathsOf(result, 0), SizeIs(500));
   EXPECT_THAT(result.skips, SizeIs(3));
-  EXPECT_THAT(result.skips, Each(Field(&ObjectSkip::fault, ObjectFault::kTooLarge)));
+  EXPECT_THAT(result.skips, Each(Field(&ObjectSkip::fault, ObjectFault::kTruncated)));
+}
+
+TEST_F(LocateHostileTest, NoSecretCanBeHiddenBehindAFloodOfPaths) {
+  std::string flood;
+  for (int i = 0; i < 1000; ++i) flood += Entry("100644", absl::StrFormat("f%04d", i), secret_);
+  Branch("flood", CommitOf(Object("tree", flood)));
+  Branch("hidden", CommitOf(Object("tree", flood + Entry("100644", "z", other_))));
+  for (const uint64_t limit : {1, 10, 100, 1500}) {
+    LocateOptions options;
+    options.max_events_per_commit = limit;
+    options.max_places = limit;
+    const LocateResult result = Find(options);
+    EXPECT_THAT(result.places, Contains(Field(&Place::secret, 1u))) << limit;
+    EXPECT_THAT(result.skips, Contains(Field(&ObjectSkip::fault, ObjectFault::kTruncated))) << limit;
+  }
 }
 
 TEST_F(LocateHostileTest, FoldersNestedTenThousandDeepNeitherOverflowNorHideTheRest) {
@@ -214,7 +229,7 @@ TEST_F(LocateHostileTest, FoldersNestedTenThousandDeepNeitherOverflowNorHideTheR
   for (int level = 1; level <= 10'000; ++level) {
     input += "040000 tree " + id + "\td\n\n";
     id = id_of(Entry("40000", "d", id));
-    if (level == 5'000) middle = id;
+    if (level == 2'000) middle = id;
   }
   repo_.Git({"mktree", "--batch", "--missing"}, input);
   Branch("deep", CommitOf(id));
@@ -222,9 +237,9 @@ TEST_F(LocateHostileTest, FoldersNestedTenThousandDeepNeitherOverflowNorHideTheR
   Branch("shallow", CommitOf(Object("tree", Entry("100644", "o", other_))));
   const LocateResult result = Find();
   ASSERT_THAT(PathsOf(result, 0), SizeIs(1));
-  EXPECT_EQ(PathsOf(result, 0)[0].size(), 2u * 5'000 + 1);
+  EXPECT_EQ(PathsOf(result, 0)[0].size(), 2u * 2'000 + 1);
   EXPECT_THAT(PathsOf(result, 1), ElementsAre("o"));
-  EXPECT_THAT(result.skips, Contains(Field(&ObjectSkip::detail, HasSubstr("longer than 16384 bytes"))));
+  EXPECT_THAT(result.skips, Contains(Field(&ObjectSkip::detail, HasSubstr("longer than 4096 bytes"))));
 }
 
 TEST_F(LocateHostileTest, ADamagedTreeIsASkipAndTheOthersAreRead) {

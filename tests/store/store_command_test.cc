@@ -74,7 +74,7 @@ TEST_F(StoreCommandTest, CheckFailsOnADamagedStore) {
 
 TEST_F(StoreCommandTest, BackupAndRestoreGoThereAndBack) {
   Scan(7);
-  ASSERT_THAT(StoreBackup(store_, dir_.path() / "backup"), IsOk());
+  ASSERT_THAT(StoreBackup(store_, dir_.path() / "backup/"), IsOk());
   EXPECT_THAT(StoreRestore(dir_.path() / "backup", store_),
               FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("not empty")));
   fs::remove_all(store_);
@@ -121,10 +121,12 @@ TEST_F(StoreCommandTest, AKeyIsRotatedAndForgottenOnlyWhenAllIsScanned) {
   EXPECT_THAT(*rotated, HasSubstr(before + " is kept"));
   EXPECT_THAT(*KeyFingerprintCommand(key_), HasSubstr(before + "  replaced"));
   EXPECT_THAT(KeyForget(key_, store_), FailsWith(absl::StatusCode::kFailedPrecondition,
-                                                 HasSubstr("1 files and 1 repositories")));
+                                                 HasSubstr("1 repositories")));
   Scan(57);
   EXPECT_EQ(*Open()->ResolveAlias(SecretNumber(7)), SecretNumber(57));
   ASSERT_THAT(KeyForget(key_, store_), IsOk());
+  std::string text;
+  EXPECT_THAT(StoreCheck(store_, &text), IsOk()) << text;
   EXPECT_THAT(LoadKey(key_)->previous, testing::IsEmpty());
   Open();  // the store goes on with the new key
   ASSERT_TRUE(fs::remove(key_));

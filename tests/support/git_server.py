@@ -3,8 +3,7 @@ authentication) and over SSH (git upload-pack, public keys), on loopback ports o
 
     git_server.py FOLDER STATE      STATE holds tls.pem (key and certificate), host_key, authorized_keys
 
-The one password is in the environment, GIT_SERVER_PASSWORD. Prints "HTTPS_PORT SSH_PORT" when ready and
-ends with its standard input.
+The one password is in the environment, GIT_SERVER_PASSWORD. Prints "HTTPS_PORT SSH_PORT" when ready.
 """
 import asyncio
 import base64
@@ -63,6 +62,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.allowed():
             self.answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
             return
+        if self.path.startswith("/moved/"):
+            elsewhere = f"https://127.0.0.1:{self.server.server_address[1]}"
+            self.answer(302, [("Location", elsewhere + self.path.removeprefix("/moved"))], b"")
+            return
         path, _, query = self.path.partition("?")
         environment = ENVIRONMENT | {
             "GIT_PROJECT_ROOT": str(FOLDER),
@@ -112,8 +115,8 @@ async def main():
         "127.0.0.1", 0, server_host_keys=[str(STATE / "host_key")],
         authorized_client_keys=str(STATE / "authorized_keys"),
         process_factory=upload_pack, encoding=None)
-    print(https_port, listener.get_port(), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    print(https_port, listener.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
 
 
 asyncio.run(main())

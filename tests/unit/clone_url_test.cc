@@ -18,6 +18,15 @@ TEST(CloneUrlTest, CredentialsAreTakenOutOfTheUrl) {
   EXPECT_EQ(url->authorization, "Basic dXNlcjpwYXNzd29yZA==");
 }
 
+TEST(CloneUrlTest, UserInformationMeansWhatGitTakesItFor) {
+  const auto alone = ParseCloneUrl("https://tok" "en@forge.example.com/a");
+  ASSERT_THAT(alone, IsOk());
+  EXPECT_EQ(alone->authorization, "Basic dG9rZW46");  // "token:"
+  const auto escaped = ParseCloneUrl("https://me%40x:p%3Aq%zz@forge.example.com/a");
+  ASSERT_THAT(escaped, IsOk());
+  EXPECT_EQ(escaped->authorization, "Basic bWVAeDpwOnEleno=");  // "me@x:p:q%zz"
+}
+
 TEST(CloneUrlTest, AnAtSignInThePathIsNoUser) {
   const auto url = ParseCloneUrl("https://forge.example.com/@team/app");
   ASSERT_THAT(url, IsOk());
@@ -36,7 +45,8 @@ TEST(CloneUrlTest, SshFormsKeepTheirUserAndNameTheSameMirror) {
 }
 
 TEST(CloneUrlTest, WhatCannotBeClonedIsRefusedWithoutRepeatingWhatMayBeASecret) {
-  for (const char* text : {"ftp://user:hunter7@host/x", "https://", "ext::sh -c x", "file:///"}) {
+  for (const char* text : {"ftp://user:hunter7@host/x", "https://", "ext::sh -c x", "file:///",
+                           "ssh://git:hunter7@host/x", "git://me:hunter7@host/x"}) {
     const auto url = ParseCloneUrl(text);
     EXPECT_FALSE(url.ok()) << text;
     EXPECT_THAT(std::string(url.status().message()), Not(HasSubstr("hunter7")));

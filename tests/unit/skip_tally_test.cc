@@ -61,13 +61,15 @@ TEST(SkipTallyTest, WhatIsBeyondTheListIsCountedByReason) {
   EXPECT_EQ(coverage.skips().rbegin()->count(), 2500 - SkipTally::kMaxListed + 1'000'000);
 }
 
-TEST(SkipTallyTest, OnlyRetryableSkipsHoldTheWatermarkBack) {
-  SkipTally tally;
-  tally.Add(SkipOf(1, v1::SKIP_REASON_DAMAGED));
-  tally.Add(SkipOf(2, v1::SKIP_REASON_TOO_LARGE));
-  EXPECT_FALSE(tally.has_retryable());
-  tally.Add(SkipOf(3, v1::SKIP_REASON_IO));
-  EXPECT_TRUE(tally.has_retryable());
+TEST(SkipTallyTest, EverythingButAPolicyHoldsTheWatermarkBack) {
+  for (const v1::SkipReason reason : {v1::SKIP_REASON_IO, v1::SKIP_REASON_DAMAGED, v1::SKIP_REASON_POISON}) {
+    SkipTally tally;
+    tally.Add(SkipOf(1, v1::SKIP_REASON_TOO_LARGE));
+    tally.Add(SkipOf(2, v1::SKIP_REASON_LFS_POINTER));
+    EXPECT_FALSE(tally.has_unread());
+    tally.Add(SkipOf(3, reason));
+    EXPECT_TRUE(tally.has_unread());
+  }
 }
 
 }  // namespace
