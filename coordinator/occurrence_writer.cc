@@ -1,6 +1,7 @@
 #include "coordinator/occurrence_writer.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -14,27 +15,46 @@ constexpr size_t kMaxIdentifiers = 10'000;
 // Hits held at a time: a hostile one is a few megabytes.
 constexpr int kPlacesAtOnce = 64;
 
+// Matches of the blobs of one locate shard, about.
+constexpr uint64_t kMatchesOfShard = 1 << 16;
+
+uint32_t ShardOf(std::string_view secret, uint32_t shards) {
+  uint64_t start = 0;  // of a keyed hash: evenly spread
+  std::memcpy(&start, secret.data(), std::min(secret.size(), sizeof(start)));
+  return static_cast<uint32_t>(start % shards);
+}
+
 bool Overlap(const v1::Match& a, const v1::Match& b) {
   return a.offset() < b.offset() + b.length() && b.offset() < a.offset() + a.length();
 }
 
 }  // namespace
 
-absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, v1::LocateShard* shard,
-                                       std::vector<v1::Skip>* skips) {
+absl::StatusOr<uint32_t> OccurrenceWriter::CountShards(std::span<const ObjectId> hits,
+                                                       std::vector<v1::Skip>* skips) {
+  uint64_t matches = 0;
+  RETURN_IF_ERROR(ledger_.ReadHits(hits, [&](const v1::BlobHit& hit) {
+    matches += static_cast<uint64_t>(hit.matches_size());
+    if (hit.matches_size() <= kMaxMatchesOfBlob) return;
+    v1::Skip& skip = skips->emplace_back();
+    skip.set_reason(v1::SKIP_REASON_TRUNCATED);
+    skip.set_object_id(hit.object_id());
+    skip.set_object_bytes(hit.object_bytes());
+    skip.set_detail(absl::StrFormat(
+        "more than %d matches in one file; some of each type are reported", kMaxMatchesOfBlob));
+  }));
+  return static_cast<uint32_t>(matches / kMatchesOfShard + 1);
+}
+
+absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, uint32_t number,
+                                       uint32_t shards, v1::LocateShard* shard) {
+  targets_.clear();
+  secrets_.clear();
   absl::flat_hash_map<std::string, uint32_t> numbers;
   return ledger_.ReadHits(hits, [&](const v1::BlobHit& hit) {
-    if (hit.matches_size() > kMaxMatchesOfBlob) {
-      v1::Skip& skip = skips->emplace_back();
-      skip.set_reason(v1::SKIP_REASON_TRUNCATED);
-      skip.set_object_id(hit.object_id());
-      skip.set_object_bytes(hit.object_bytes());
-      skip.set_detail(absl::StrFormat("more than %d matches in one file; some of each type are reported",
-                                      kMaxMatchesOfBlob));
-    }
     std::set<uint32_t> secrets;
     for (const v1::Match& match : hit.matches()) {
-      if (ruleset_.FindByKey(match.rule()) == nullptr) continue;
+      if (ShardOf(match.secret(), shards) != number || ruleset_.FindByKey(match.rule()) == nullptr) continue;
       const auto [found, is_new] =
           numbers.try_emplace(match.secret(), static_cast<uint32_t>(secrets_.size()));
       if (is_new) secrets_.push_back(match.secret());

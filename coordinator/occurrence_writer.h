@@ -14,17 +14,22 @@
 
 namespace unsprawl {
 
-// Turns the hits of one repository into a locate shard, and the places that come back into occurrence
+// Turns the hits of one repository into locate shards, and the places that come back into occurrence
 // rows. Only matches of rules in the ruleset count. Not thread-safe; the arguments must outlive it.
+//
+// Secrets are independent of each other, so they are divided into shards by their ids: memory, here and
+// in the scanner, does not grow with their number.
 class OccurrenceWriter {
  public:
   OccurrenceWriter(const Ruleset& ruleset, const Ledger& ledger)
       : ruleset_(ruleset), ledger_(ledger) {}
 
-  // Fills the targets of `shard` from `hits` (sorted, distinct), and `skips` with one for each blob of
-  // which not all matches were recorded.
-  absl::Status Request(std::span<const ObjectId> hits, v1::LocateShard* shard,
-                       std::vector<v1::Skip>* skips);
+  // The number of shards for `hits` (sorted, distinct), at least one. Fills `skips` with one for each blob
+  // of which not all matches were recorded.
+  absl::StatusOr<uint32_t> CountShards(std::span<const ObjectId> hits, std::vector<v1::Skip>* skips);
+  // Fills the targets of shard number `number` of `shards`; what is written from here on are its places.
+  absl::Status Request(std::span<const ObjectId> hits, uint32_t number, uint32_t shards,
+                       v1::LocateShard* shard);
 
   // Adds an occurrence for each match of each place's secret in the place's blob.
   absl::Status Write(const v1::PlaceBatch& places, Ledger::Recording& recording);

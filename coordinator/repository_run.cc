@@ -238,23 +238,41 @@ class RepositoryRun {
     std::sort(hits_.begin(), hits_.end());
     hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
     OccurrenceWriter writer(*run_.ruleset, *run_.ledger);
-    v1::ShardCommand command;
     std::vector<v1::Skip> truncated;
-    RETURN_IF_ERROR(writer.Request(hits_, command.mutable_locate(), &truncated));
+    ASSIGN_OR_RETURN(const uint32_t shards, writer.CountShards(hits_, &truncated));
     for (const v1::Skip& skip : truncated) tally_.Add(skip);
-    AddAvoided(command.mutable_locate());
-    RETURN_IF_ERROR(Send(command));
-    command.Clear();
     ASSIGN_OR_RETURN(const auto recording, run_.ledger->StartRecording(record_.id()));
+    v1::LocateCompleted completed;
+    for (uint32_t number = 0; number < shards; ++number) {
+      v1::ShardCommand command;
+      RETURN_IF_ERROR(writer.Request(hits_, number, shards, command.mutable_locate()));
+      command.mutable_locate()->set_without_commits(number > 0);
+      AddAvoided(command.mutable_locate());
+      RETURN_IF_ERROR(Send(command));
+      command.Clear();
+      RETURN_IF_ERROR(ReceivePlaces(writer, *recording, number == 0, &completed));
+    }
+    return Complete(completed, writer, *recording);
+  }
+
+  // Records what one locate shard finds. What is of the repository as a whole all of them say; the first
+  // is heard.
+  absl::Status ReceivePlaces(OccurrenceWriter& writer, Ledger::Recording& recording, bool first,
+                             v1::LocateCompleted* completed) {
     Event event;
     for (;;) {
       RETURN_IF_ERROR(NextEvent(&event));
       if (event.has_commits()) {
-        RETURN_IF_ERROR(recording->AddCommits(event.commits().commits()));
+        RETURN_IF_ERROR(recording.AddCommits(event.commits().commits()));
       } else if (event.has_places()) {
-        RETURN_IF_ERROR(writer.Write(event.places(), *recording));
+        RETURN_IF_ERROR(writer.Write(event.places(), recording));
       } else if (event.has_locate_completed()) {
-        return Complete(event.locate_completed(), writer, *recording);
+        counters_.locate_seconds += event.locate_completed().locate_seconds();
+        for (const v1::Skip& skip : event.locate_completed().skips()) {
+          if (first || skip.reason() == v1::SKIP_REASON_TRUNCATED) tally_.Add(skip);
+        }
+        if (first) *completed = std::move(*event.mutable_locate_completed());
+        return absl::OkStatus();
       } else {
         return absl::InternalError("a scanner answered out of order");
       }
@@ -263,8 +281,6 @@ class RepositoryRun {
 
   absl::Status Complete(const v1::LocateCompleted& completed, const OccurrenceWriter& writer,
                         Ledger::Recording& recording) {
-    for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
-    counters_.locate_seconds += completed.locate_seconds();
     if (opened_.shallow()) {
       v1::Skip skip;
       skip.set_reason(v1::SKIP_REASON_MISSING);

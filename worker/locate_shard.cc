@@ -104,6 +104,7 @@ absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& st
   v1::ShardEvent commits;
   absl::Status sent;
   const auto on_commits = [&](std::span<const CommitRow> rows) {
+    if (shard.without_commits()) return;
     commits.mutable_commits()->Clear();
     for (const CommitRow& row : rows) SetWholeCommit(row, commits.mutable_commits()->add_commits());
     sent.Update(resources.channel->Send(commits));
