@@ -65,7 +65,7 @@ Cli::Cli(std::filesystem::path home) : home_(std::move(home)) {
                   {"LC_ALL", "C"},
                   {"SOURCE_DATE_EPOCH", "1750000000"},
                   {"GIT_CONFIG_GLOBAL", "/dev/null"}};
-  for (const char* kept : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+  for (const char* kept : {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
     if (const char* value = std::getenv(kept)) environment_[kept] = value;
   }
 }
