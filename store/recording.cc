@@ -10,6 +10,7 @@
 namespace unsprawl {
 
 RecordingRows::~RecordingRows() {
+  (void)WaitForSpill();
   std::error_code ignored;
   for (const std::vector<std::string>& files : files_) {
     for (const std::string& file : files) std::filesystem::remove(file, ignored);
@@ -57,7 +58,7 @@ size_t RecordingRows::rows_in_memory() const {
 }
 
 bool RecordingRows::in_memory() const {
-  return files_[0].empty() && files_[1].empty() && files_[2].empty();
+  return !spill_.valid() && files_[0].empty() && files_[1].empty() && files_[2].empty();
 }
 
 absl::Status RecordingRows::SpillIfFull() {
@@ -66,14 +67,20 @@ absl::Status RecordingRows::SpillIfFull() {
 }
 
 absl::Status RecordingRows::Spill() {
-  for (size_t i = 0; i < 3; ++i) {
-    if (parts_[i].empty()) continue;
-    ASSIGN_OR_RETURN(std::string file, database_.Stage(kParts[i], parts_[i]));
-    files_[i].push_back(std::move(file));
-    parts_[i].Clear();
-  }
+  RETURN_IF_ERROR(WaitForSpill());
+  const auto write = [this](Parts parts) -> absl::Status {
+    for (size_t i = 0; i < 3; ++i) {
+      if (parts[i].empty()) continue;
+      ASSIGN_OR_RETURN(std::string file, database_.Stage(kParts[i], parts[i]));
+      files_[i].push_back(std::move(file));
+    }
+    return absl::OkStatus();
+  };
+  spill_ = std::async(std::launch::async, write, std::exchange(parts_, NewParts()));
   return absl::OkStatus();
 }
+
+absl::Status RecordingRows::WaitForSpill() { return spill_.valid() ? spill_.get() : absl::OkStatus(); }
 
 absl::Status RecordingRows::AppendTo(rocksdb::WriteBatch* batch) const {
   for (size_t i = 0; i < 3; ++i) {
@@ -84,6 +91,7 @@ absl::Status RecordingRows::AppendTo(rocksdb::WriteBatch* batch) const {
 
 absl::StatusOr<std::vector<Database::Staged>> RecordingRows::TakeFiles() {
   RETURN_IF_ERROR(Spill());
+  RETURN_IF_ERROR(WaitForSpill());
   std::vector<Database::Staged> staged;
   for (size_t i = 0; i < 3; ++i) staged.push_back({kParts[i], files_[i]});
   return staged;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ class RecordingRows {
         repository_(repository),
         generation_(generation),
         memory_bytes_(memory_bytes),
-        parts_{SortedRows(), SortedRows(kGenerationBytes), SortedRows(kGenerationBytes)} {}
+        parts_(NewParts()) {}
   ~RecordingRows();  // removes files that were not taken in
 
   absl::Status Add(const v1::Occurrence& occurrence);
@@ -42,15 +43,23 @@ class RecordingRows {
  private:
   static constexpr size_t kGenerationBytes = 16;  // GenerationPrefix
   static constexpr Family kParts[3] = {Family::kOccurrences, Family::kPlaces, Family::kCommits};
+  using Parts = std::array<SortedRows, 3>;  // as kParts
+  static Parts NewParts() {
+    return {SortedRows(), SortedRows(kGenerationBytes), SortedRows(kGenerationBytes)};
+  }
+  // Writes what is in memory into files, on another thread: sorting and packing take as long as what
+  // comes in meanwhile. One such write at a time.
   absl::Status Spill();
   absl::Status SpillIfFull();
+  absl::Status WaitForSpill();
 
   Database& database_;
   const uint64_t repository_, generation_;
   const size_t memory_bytes_;
   uint64_t occurrences_ = 0, commits_ = 0;
-  std::array<SortedRows, 3> parts_;                // as kParts
-  std::array<std::vector<std::string>, 3> files_;  // as kParts
+  Parts parts_;
+  std::array<std::vector<std::string>, 3> files_;  // as kParts; the spill's while one is under way
+  std::future<absl::Status> spill_;
   std::string scratch_;
 };
 

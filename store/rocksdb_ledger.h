@@ -29,7 +29,7 @@ class RocksdbLedger final : public Ledger {
     BlobTableOptions blobs;
     // Rows that a Recording keeps in memory, in bytes, before it writes them to files of sorted
     // rows; from `ingest_rows` on it uses a file even for less.
-    size_t recording_bytes = 8 << 20;
+    size_t recording_bytes = 4 << 20;
     size_t ingest_rows = 5000;
   };
 

@@ -374,7 +374,11 @@ TEST_F(PackTest, ADeltaBombStopsAtTheLimit) {
   const auto& seen = static_cast<const MemoryVisitor&>(*visitors[0]);
   EXPECT_EQ(seen.visits, 11u);  // 64 KB to 64 MB
   EXPECT_EQ(seen.too_large, 14u);
+#if !defined(__SANITIZE_THREAD__)  // which keeps several bytes for each of ours
   EXPECT_LT(seen.peak, before + (uint64_t{3} * 64 << 20));
+#else
+  (void)before;
+#endif
 }
 
 // Sizes claimed in headers are not believed before the stream could hold them.
