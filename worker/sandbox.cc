@@ -93,9 +93,9 @@ std::string RestrictCalls() {
       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
   // Of signals and limits its own only; abort() is a signal to itself.
   const int signals = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                       SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+                                       SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid()), 0));
   const int limits = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-                                      SCMP_A0(SCMP_CMP_EQ, 0));
+                                      SCMP_A0(SCMP_CMP_EQ, 0, 0));
   if (signals != 0 || limits != 0) return "seccomp refused the rules for signals";
   const int no_clone3 = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
   if (threads != 0 || no_clone3 != 0) return "seccomp refused the rules for threads";
