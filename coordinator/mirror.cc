@@ -180,12 +180,16 @@ absl::Status FetchWithGit(const CloneUrl& url, const std::string& dir, const Fet
       .status();
 }
 
+std::string Basic(std::string_view user, std::string_view password) {
+  return "Basic " + std::string(absl::Base64Escape(absl::StrFormat("%s:%s", user, password)));
+}
+
 // The Authorization header for a host whose token the environment holds, or empty.
 std::string TokenFromEnvironment(std::string_view host) {
   const auto basic = [](const char* user, const char* variable) -> std::string {
     const char* token = std::getenv(variable);
     if (token == nullptr || *token == '\0') return "";
-    return "Basic " + std::string(absl::Base64Escape(absl::StrFormat("%s:%s", user, token)));
+    return Basic(user, token);
   };
   if (host == "github.com") return basic("x-access-token", "GITHUB_TOKEN");
   if (host == "gitlab.com") return basic("oauth2", "GITLAB_TOKEN");
@@ -212,10 +216,8 @@ std::string PercentDecoded(std::string_view text) {
 // The Authorization header for "user:password" or "user" of a URL.
 std::string BasicAuthorization(std::string_view user_information) {
   const size_t colon = std::min(user_information.find(':'), user_information.size());
-  const std::string user = PercentDecoded(user_information.substr(0, colon));
-  const std::string password =
-      PercentDecoded(user_information.substr(std::min(colon + 1, user_information.size())));
-  return "Basic " + std::string(absl::Base64Escape(absl::StrFormat("%s:%s", user, password)));
+  return Basic(PercentDecoded(user_information.substr(0, colon)),
+               PercentDecoded(user_information.substr(std::min(colon + 1, user_information.size()))));
 }
 
 }  // namespace
