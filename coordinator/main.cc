@@ -75,7 +75,7 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
   scan->add_option("--store", options->store_dir,
                    "folder of the ledger (default: XDG state folder; \":memory:\" keeps nothing)");
-  scan->add_option("--mirrors", options->mirrors_dir, "folder for what is fetched (default: XDG cache)");
+  scan->add_option("--mirrors", options->pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
   scan->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
   scan->add_option("-c,--config", options->config, "rules to use instead of the built-in ones")
       ->envname("GITLEAKS_CONFIG");
@@ -108,7 +108,7 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
       ->option_text("none|low|medium|high|critical");
   static const std::map<std::string, FetchBackend> kBackends = {
       {"auto", FetchBackend::kGit}, {"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}};
-  scan->add_option("--fetch-backend", options->fetch_backend, "what fetches clone URLs")
+  scan->add_option("--fetch-backend", options->pipeline.fetch.backend, "what fetches clone URLs")
       ->transform(CLI::CheckedTransformer(kBackends))
       ->option_text("auto|git|libgit2");
   scan->add_flag("!--no-sandbox", options->sandbox,

@@ -1,42 +1,77 @@
+// Mirrors: bare repositories below one folder that hold what was ever fetched of a remote one.
 #pragma once
 
 #include <atomic>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/repository_run.h"
+#include "coordinator/clone_url.h"
+#include "coordinator/http_client.h"
 
 namespace unsprawl {
 
 enum class FetchBackend : uint8_t { kGit, kLibgit2 };
 
 struct FetchOptions {
-  std::filesystem::path mirrors_dir;         // one bare mirror per URL below it
   FetchBackend backend = FetchBackend::kGit;
+  NetworkOptions network;
   const std::atomic<bool>* stop = nullptr;
+  int attempts = 3;                                // of what may pass
+  absl::Duration first_pause = absl::Seconds(2);   // before trying again; doubled
+  absl::Duration timeout = absl::Hours(6);         // of one fetch
+  uint64_t max_pack_bytes = 0;                     // a larger pack is refused; 0: any size
+  // Refs of pull and merge requests (refs/pull/*, refs/merge-requests/*, …) are taken from repositories
+  // that have at most this many.
+  uint64_t max_pull_requests = 1'000'000;
 };
 
-// A clone URL without what must not be stored or shown. Credentials in it are moved aside.
-struct CloneUrl {
-  std::string scheme;       // "https", "http", "ssh", "file", "git"
-  std::string url;          // without user information (but an ssh user is kept: "git@")
-  std::string name;         // "host/path", for people and for the mirror's folder
-  std::string authorization;  // value of an HTTP Authorization header, or empty
+// A mirror on disk. Not thread-safe; one process at a time may change it.
+class Mirror {
+ public:
+  // `dir` need not exist.
+  explicit Mirror(std::filesystem::path dir) : dir_(std::move(dir)) {}
+
+  const std::filesystem::path& dir() const { return dir_; }
+  bool exists() const;
+  uint64_t bytes() const;  // on disk, of its objects
+
+  // What a remote says of its refs.
+  struct Refs {
+    std::string head;    // "refs/heads/main"; empty: none
+    std::string digest;  // 32 bytes over the names and ids of all refs that a fetch takes; what a fetch
+                         // need not be made for
+    bool pull_requests = true;          // whether they are taken
+    uint64_t pull_request_refs = 0;
+  };
+  // Asks `url` what it has. Errors as RunGit's, after options.attempts.
+  static absl::StatusOr<Refs> List(const CloneUrl& url, const FetchOptions& options);
+
+  // Fetches all refs of `url`. Objects of refs that vanished or were forced stay, and their tips are noted
+  // as lost; gc never runs, and packs that hold them are marked to be kept. An interrupted fetch is taken
+  // up again by the next. Errors as RunGit's, after options.attempts.
+  absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
+  // Fetches the commits `ids` (hexadecimal) that no ref reaches, one by one, where the server allows it, and
+  // notes them as lost. What the server refuses is left out.
+  absl::Status FetchLost(const CloneUrl& url, const std::vector<std::string>& ids, const FetchOptions& options);
+
+  // The digest of the last completed Fetch; empty if there was none, or one was interrupted since.
+  std::string fetched_digest() const;
+  // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted. While
+  // there are any, the mirror is the only place that is known to have them.
+  std::vector<std::string> lost_tips() const;
+
+ private:
+  absl::Status NoteTips(const FetchOptions& options);
+  absl::Status NoteLost(const FetchOptions& options);
+  absl::Status AddLost(const std::vector<std::string>& ids);
+
+  std::filesystem::path dir_;
 };
 
-// InvalidArgument: not a URL of a supported scheme (https, http, ssh, file, scp-like), or a password in
-// one that cannot be passed on without showing it (ssh, git).
-absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text);
-
-// Identity of the mirror of `url` in the ledger.
-std::string MirrorKey(const CloneUrl& url);
-
-// Fetches all refs of `url` into its mirror, made when new; an interrupted fetch is taken up again by
-// the next call. Objects of refs that vanished stay. With git: a sanitised environment, no prompt, no
-// hooks, no submodules; credentials travel in the environment, never in argv. Redirects to other hosts
-// are refused (by git, all redirects): credentials would be taken along.
-// Unavailable: the fetch failed, with git's own last words. Cancelled: `stop`.
-absl::StatusOr<RepositoryTarget> FetchMirror(const CloneUrl& url, const FetchOptions& options);
+// "host/path" made into a relative folder that cannot leave the mirrors' folder.
+std::string MirrorFolder(std::string_view name);
 
 }  // namespace unsprawl

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
@@ -21,8 +22,16 @@ using RemoteHandle = std::unique_ptr<git_remote, Freer<git_remote, git_remote_fr
 
 absl::Status LastError(const char* doing, const std::string& url) {
   const git_error* error = git_error_last();
-  return absl::UnavailableError(absl::StrFormat("%s %s: %s", doing, url,
-                                                error != nullptr ? error->message : "no reason given"));
+  const std::string_view words = error != nullptr ? error->message : "no reason given";
+  const std::string message = absl::StrFormat("%s %s: %s", doing, url, words);
+  const auto says = [&](std::string_view text) { return words.find(text) != std::string_view::npos; };
+  if (says("404") || says("not found")) return absl::NotFoundError(message);
+  if (says("401") || says("403") || says("authentication") || says("credential")) {
+    return absl::PermissionDeniedError(message);
+  }
+  if (says("451")) return absl::AbortedError(message);
+  if (says("certificate") || says("redirect")) return absl::FailedPreconditionError(message);
+  return absl::UnavailableError(message);
 }
 
 // Anything but zero ends the transfer.
@@ -49,24 +58,71 @@ absl::StatusOr<RepositoryHandle> OpenOrInit(const std::string& dir) {
   return RepositoryHandle(repository);
 }
 
-absl::Status Fetch(git_repository* repository, const CloneUrl& url, const std::atomic<bool>* stop) {
-  git_remote* created = nullptr;
-  if (git_remote_create_anonymous(&created, repository, url.url.c_str()) != 0) {
-    return LastError("naming", url.url);
+// What git_remote_connect and git_remote_fetch have in common. Borrows from what it is made of.
+struct Connection {
+  Connection(const CloneUrl& url, const FetchOptions& options)
+      : header("Authorization: " + url.authorization), headers{header.data()} {
+    git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
+    callbacks.transfer_progress = StopTransfer;
+    callbacks.credentials = SshCredential;
+    callbacks.payload = const_cast<std::atomic<bool>*>(options.stop);
+    git_proxy_options_init(&proxy, GIT_PROXY_OPTIONS_VERSION);
+    proxy.type = GIT_PROXY_AUTO;  // HTTPS_PROXY and NO_PROXY, as git and libcurl take them.
+    if (!url.authorization.empty()) custom_headers = {headers, 1};
   }
-  const RemoteHandle remote(created);
+  std::string header;
+  char* headers[1];
+  git_strarray custom_headers = {nullptr, 0};
+  git_remote_callbacks callbacks;
+  git_proxy_options proxy;
+};
+
+absl::StatusOr<RemoteHandle> NameRemote(git_repository* repository, const CloneUrl& url) {
+  git_remote* created = nullptr;
+  const int made = repository == nullptr ? git_remote_create_detached(&created, url.url.c_str())
+                                         : git_remote_create_anonymous(&created, repository, url.url.c_str());
+  if (made != 0) return LastError("naming", url.url);
+  return RemoteHandle(created);
+}
+
+absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& options) {
+  ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(nullptr, url));
+  Connection connection(url, options);
+  git_remote_connect_options connect;
+  git_remote_connect_options_init(&connect, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+  connect.callbacks = connection.callbacks;
+  connect.proxy_opts = connection.proxy;
+  connect.custom_headers = connection.custom_headers;
+  connect.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+  if (git_remote_connect_ext(remote.get(), GIT_DIRECTION_FETCH, &connect) != 0) {
+    return LastError("connecting to", url.url);
+  }
+  const git_remote_head** heads = nullptr;
+  size_t count = 0;
+  if (git_remote_ls(&heads, &count, remote.get()) != 0) return LastError("listing", url.url);
+  std::string text;
+  for (size_t i = 0; i < count; ++i) {
+    if (heads[i]->symref_target != nullptr) {
+      text += absl::StrFormat("ref: %s\t%s\n", heads[i]->symref_target, heads[i]->name);
+    }
+    char id[GIT_OID_HEXSZ + 1];
+    text += absl::StrFormat("%s\t%s\n", git_oid_tostr(id, sizeof(id), &heads[i]->oid), heads[i]->name);
+  }
+  return text;
+}
+
+absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchOptions& fetch) {
+  ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(repository, url));
+  Connection connection(url, fetch);
   git_fetch_options options;
   git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
   options.prune = GIT_FETCH_PRUNE;
   options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
   options.update_fetchhead = 0;
   options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
-  options.callbacks.transfer_progress = StopTransfer;
-  options.callbacks.credentials = SshCredential;
-  options.callbacks.payload = const_cast<std::atomic<bool>*>(stop);
-  std::string header = "Authorization: " + url.authorization;
-  char* headers[] = {header.data()};
-  if (!url.authorization.empty()) options.custom_headers = {headers, 1};
+  options.callbacks = connection.callbacks;
+  options.proxy_opts = connection.proxy;
+  options.custom_headers = connection.custom_headers;
   char all_refs[] = "+refs/*:refs/*";
   char* specs[] = {all_refs};
   const git_strarray refspecs = {specs, 1};
@@ -81,23 +137,38 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const std::a
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir,
-                              const std::atomic<bool>* stop) {
+// Runs `work` with the library set up as the options say.
+template <typename Work>
+auto WithLibrary(const FetchOptions& options, const Work& work) -> decltype(work()) {
+  const NetworkOptions& network = options.network;
+  if (!network.client_cert.empty()) {
+    return absl::FailedPreconditionError("libgit2 cannot use a client certificate: use --fetch-backend git");
+  }
   git_libgit2_init();
   // As git takes it; libgit2 looks at no variable of its own.
-  if (const char* file = std::getenv("GIT_SSL_CAINFO")) {
-    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, file, nullptr);
+  const char* variable = std::getenv("GIT_SSL_CAINFO");
+  if (!network.ca_file.empty()) {
+    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, network.ca_file.c_str(), nullptr);
+  } else if (variable != nullptr) {
+    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, variable, nullptr);
   }
-  absl::Status done;
-  {
-    absl::StatusOr<RepositoryHandle> repository = OpenOrInit(dir);
-    done = repository.ok() ? Fetch(repository->get(), url, stop) : repository.status();
-  }
+  auto done = work();
   git_libgit2_shutdown();
-  if (stop != nullptr && *stop) return absl::CancelledError("stopped");
+  if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
   return done;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOptions& options) {
+  return WithLibrary(options, [&] { return List(url, options); });
+}
+
+absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options) {
+  return WithLibrary(options, [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const RepositoryHandle repository, OpenOrInit(dir));
+    return Fetch(repository.get(), url, options);
+  });
 }
 
 }  // namespace unsprawl

@@ -3,14 +3,18 @@
 #include <atomic>
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "coordinator/mirror.h"
 
 namespace unsprawl {
 
-// FetchMirror's libgit2 form: for machines without git. Without protocol v2, and an interrupted fetch
-// starts again. `dir` is made as a bare repository when new.
-absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir,
-                              const std::atomic<bool>* stop);
+// The libgit2 forms of a mirror's work: for machines without git. Without protocol v2, an interrupted fetch
+// starts again, and a client certificate cannot be used (FailedPrecondition).
+
+// What `git ls-remote --symref` prints.
+absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOptions& options);
+
+// `dir` is made as a bare repository when new.
+absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options);
 
 }  // namespace unsprawl

@@ -31,10 +31,11 @@ constexpr char kNoAnswer = static_cast<char>(0xff);
 // Changes whenever equal rules could find something else: every repository is then looked at again.
 constexpr std::string_view kEngineVersion = "1";
 
-// The refs and the limits under which they were scanned; equal means nothing is left to do.
-std::string Watermark(std::string_view tips_digest, uint64_t max_object_bytes) {
-  const std::string text =
-      absl::StrFormat("%s %d %s", kEngineVersion, max_object_bytes, tips_digest);
+// The tips and how they were scanned; equal means nothing is left to do.
+std::string Watermark(const ScanSettings& settings, std::string_view tips_digest,
+                      std::string_view unreferenced) {
+  std::string text = absl::StrFormat("%s %s", ScanSettingsText(settings), tips_digest);
+  if (!unreferenced.empty()) text += absl::StrFormat(" %s", unreferenced);
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
          reinterpret_cast<uint8_t*>(digest.data()));
@@ -113,17 +114,17 @@ class RepositoryRun {
     if (!event.has_opened()) return absl::InternalError("a scanner answered out of order");
     opened_ = std::move(*event.mutable_opened());
     for (const v1::Skip& skip : opened_.skips()) tally_.Add(skip);
+    for (const v1::Skip& skip : target_.skips) tally_.Add(skip);
     outcome_.coverage.set_sandboxed(scanner_->ready().sandboxed());
     counters_.sandbox_note = scanner_->ready().note();
     return absl::OkStatus();
   }
 
+  std::string NewWatermark() const {
+    return Watermark(run_.settings, opened_.tips_digest(), target_.unreferenced);
+  }
   bool Unchanged() const {
-    const std::vector<uint64_t> wanted = run_.ruleset->keys();
-    return record_.tips_digest() ==
-               Watermark(opened_.tips_digest(), run_.settings.max_object_bytes) &&
-           std::includes(record_.rule_keys().begin(), record_.rule_keys().end(), wanted.begin(),
-                         wanted.end());
+    return record_.tips_digest() == NewWatermark() && IsCurrent(record_, *run_.ruleset);
   }
 
   // ---- scanning
@@ -296,9 +297,7 @@ class RepositoryRun {
 
     const std::vector<uint64_t> keys = run_.ruleset->keys();
     record_.set_name(target_.name);
-    record_.set_tips_digest(tally_.has_unread()
-                                ? ""
-                                : Watermark(opened_.tips_digest(), run_.settings.max_object_bytes));
+    record_.set_tips_digest(tally_.has_unread() ? "" : NewWatermark());
     record_.mutable_rule_keys()->Assign(keys.begin(), keys.end());
     record_.set_head_ref(opened_.head_ref());
     *record_.mutable_coverage() = coverage;
@@ -420,6 +419,26 @@ class RepositoryRun {
 };
 
 }  // namespace
+
+std::string ScanSettingsText(const ScanSettings& settings) {
+  return absl::StrFormat("%s %d", kEngineVersion, settings.max_object_bytes);
+}
+
+bool IsCurrent(const v1::RepositoryRecord& record, const Ruleset& ruleset) {
+  const std::vector<uint64_t> wanted = ruleset.keys();
+  return !record.tips_digest().empty() &&
+         std::includes(record.rule_keys().begin(), record.rule_keys().end(), wanted.begin(), wanted.end());
+}
+
+RepositoryOutcome OutcomeOf(const v1::RepositoryRecord& record, const std::set<v1::SkipReason>& accepted) {
+  RepositoryOutcome outcome;
+  outcome.id = record.id();
+  outcome.name = record.name();
+  outcome.coverage = record.coverage();
+  SetStatus(accepted, &outcome);
+  ShrinkSkips(&outcome.coverage);
+  return outcome;
+}
 
 absl::StatusOr<RepositoryOutcome> RunRepository(const RepositoryTarget& target, int threads,
                                                 const RunResources& resources,

@@ -3,7 +3,9 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -22,6 +24,9 @@ struct RepositoryTarget {
   std::filesystem::path path;
   bool linked_worktree = false;  // its HEAD is not the repository's own
   uint64_t pack_bytes = 0;       // size of its packs: what is large goes first
+  // Commits that no ref names and that are to be scanned with the rest: a text that changes with them.
+  std::string unreferenced;
+  std::vector<v1::Skip> skips;   // what was left out before scanning
 };
 
 struct ScanSettings {
@@ -56,6 +61,15 @@ struct RunResources {
   ScanSettings settings;
   std::set<v1::SkipReason> accepted;
 };
+
+// What besides refs and rules decides what a scan finds: equal texts, equal scans.
+std::string ScanSettingsText(const ScanSettings& settings);
+
+// Whether `record` is of a whole scan under (at least) these rules.
+bool IsCurrent(const v1::RepositoryRecord& record, const Ruleset& ruleset);
+
+// The outcome of a repository of which nothing has changed since its record was made.
+RepositoryOutcome OutcomeOf(const v1::RepositoryRecord& record, const std::set<v1::SkipReason>& accepted);
 
 // Brings the ledger up to date with one repository: compares its tips with the watermark; if anything
 // moved (or the rules grew) scans what is not known, locates every hit, and moves the watermark. When

@@ -9,18 +9,25 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
+#include <set>
 #include <thread>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "coordinator/places.h"
 #include "coordinator/policy.h"
+#include "coordinator/organization.h"
+#include "coordinator/pipeline.h"
 #include "coordinator/progress.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/state_history.h"
 #include "coordinator/repository_run.h"
+#include "coordinator/run_totals.h"
 #include "coordinator/targets.h"
 #include "engine/base/status.h"
 #include "store/key_file.h"
@@ -29,9 +36,6 @@
 
 namespace unsprawl {
 namespace {
-
-// Repositories with more pack bytes get all threads; smaller ones share them, one thread each.
-constexpr uint64_t kLargePackBytes = 32 << 20;
 
 std::atomic<bool> g_stop{false};
 
@@ -95,137 +99,42 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, c
   return ledger;
 }
 
-// What the repositories' passes add up to. Thread-safe.
-class RunTotals {
- public:
-  void Add(RepositoryOutcome outcome, const PassCounters& counters) {
-    MutexLock lock(mutex_);
-    outcomes_.push_back(std::move(outcome));
-    facts_.repositories_unchanged += counters.unchanged ? 1 : 0;
-    facts_.blobs_scanned += counters.blobs_scanned;
-    facts_.blobs_known += counters.blobs_known;
-    facts_.bytes_resolved += counters.bytes_resolved;
-    facts_.bytes_scanned += counters.bytes_scanned;
-    facts_.scanner_deaths += counters.scanner_deaths;
-    open_ += counters.open_seconds;
-    scan_ += counters.scan_seconds;
-    locate_ += counters.locate_seconds;
-    record_ += counters.record_seconds;
-    if (sandbox_note_.empty()) sandbox_note_ = counters.sandbox_note;
-    internal_error_ |= counters.internal_error;
-  }
-  // `record`: what an earlier run left; its occurrences stay in the report.
-  void AddFailure(const std::string& name, const absl::Status& status,
-                  const v1::RepositoryRecord& record = {}) {
-    RepositoryOutcome outcome;
-    outcome.id = record.id();
-    outcome.name = name;
-    outcome.status = RepositoryOutcome::Status::kFailed;
-    outcome.reason = std::string(status.message());
-    Add(std::move(outcome), {});
-  }
-
-  // What kept a scanner from being confined; empty when all were.
-  std::string sandbox_note() {
-    MutexLock lock(mutex_);
-    return sandbox_note_;
-  }
-
-  bool internal_error() {
-    MutexLock lock(mutex_);
-    return internal_error_;
-  }
-
-  // Call when all threads are done.
-  std::vector<RepositoryOutcome> TakeOutcomes() {
-    MutexLock lock(mutex_);
-    std::sort(outcomes_.begin(), outcomes_.end(),
-              [](const RepositoryOutcome& a, const RepositoryOutcome& b) { return a.name < b.name; });
-    return std::move(outcomes_);
-  }
-  RunFacts Facts() {
-    MutexLock lock(mutex_);
-    facts_.seconds = {
-        {"open", open_}, {"scan", scan_}, {"locate", locate_}, {"wait_for_store", record_}};
-    return facts_;
-  }
-
- private:
-  Mutex mutex_;
-  std::vector<RepositoryOutcome> outcomes_ ABSL_GUARDED_BY(mutex_);
-  std::string sandbox_note_ ABSL_GUARDED_BY(mutex_);
-  bool internal_error_ ABSL_GUARDED_BY(mutex_) = false;
-  RunFacts facts_ ABSL_GUARDED_BY(mutex_);
-  double open_ ABSL_GUARDED_BY(mutex_) = 0, scan_ ABSL_GUARDED_BY(mutex_) = 0,
-         locate_ ABSL_GUARDED_BY(mutex_) = 0, record_ ABSL_GUARDED_BY(mutex_) = 0;
-};
-
-// Fetches each URL into its mirror and adds it to *targets; failures go to *totals.
-absl::Status FetchAll(const std::vector<std::string>& urls, const ScanOptions& options, Ledger& ledger,
-                      Progress& progress, std::vector<RepositoryTarget>* targets, RunTotals* totals) {
-  FetchOptions fetch;
-  fetch.mirrors_dir = options.mirrors_dir.empty() ? CacheDir() / "mirrors"
-                                                  : std::filesystem::path(options.mirrors_dir);
-  fetch.backend = options.fetch_backend;
-  fetch.stop = &g_stop;
-  for (size_t i = 0; i < urls.size() && !g_stop; ++i) {
+// URLs of the command line, as targets to be fetched. What is wrong with one is an outcome.
+std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, RunTotals* totals) {
+  std::vector<RemoteTarget> targets;
+  for (size_t i = 0; i < urls.size(); ++i) {
     const absl::StatusOr<CloneUrl> url = ParseCloneUrl(urls[i]);
     if (!url.ok()) {  // Not shown: what is wrong in it may be a password.
       totals->AddFailure(absl::StrFormat("(URL %d of %d)", i + 1, urls.size()), url.status());
       continue;
     }
-    progress.StartRepository(url->name);
-    progress.Update(url->name, "fetching", 0, 0, 0, 0);
-    absl::StatusOr<RepositoryTarget> target = FetchMirror(*url, fetch);
-    if (target.ok()) {
-      progress.Update(url->name, "waiting to be scanned", 0, 0, 0, 0);
-      targets->push_back(*std::move(target));
-    } else if (!g_stop) {
-      progress.FinishRepository(url->name);
-      progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(url->name),
-                                   std::string(target.status().message())));
-      ASSIGN_OR_RETURN(const v1::RepositoryRecord record,
-                       ledger.OpenRepository(MirrorKey(*url), url->name));
-      totals->AddFailure(url->name, target.status(), record);
-    }
+    RemoteTarget target;
+    target.key = "url:" + url->name;
+    target.name = url->name;
+    target.folder = MirrorFolder(url->name);
+    target.url = *url;
+    targets.push_back(std::move(target));
   }
+  return targets;
+}
+
+// Each key once; the first stays.
+void RemoveTwins(std::vector<RemoteTarget>* targets) {
+  std::set<std::string> keys;
+  std::erase_if(*targets, [&](const RemoteTarget& target) { return !keys.insert(target.key).second; });
+}
+
+// Numbered in the order of names, whichever is scanned first.
+absl::Status NumberAll(const std::vector<RepositoryTarget>& local, const std::vector<RemoteTarget>& remote,
+                       Ledger& ledger) {
+  std::vector<std::pair<const std::string*, const std::string*>> all;  // name, key
+  for (const RepositoryTarget& target : local) all.emplace_back(&target.name, &target.key);
+  for (const RemoteTarget& target : remote) all.emplace_back(&target.name, &target.key);
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return std::tie(*a.first, *a.second) < std::tie(*b.first, *b.second);
+  });
+  for (const auto& [name, key] : all) RETURN_IF_ERROR(ledger.OpenRepository(*key, *name).status());
   return absl::OkStatus();
-}
-
-void RunOne(const RepositoryTarget& target, int threads, const RunResources& run,
-            RunTotals* totals) {
-  PassCounters counters;
-  absl::StatusOr<RepositoryOutcome> outcome = RunRepository(target, threads, run, &counters);
-  if (!outcome.ok()) return;  // Stopped: the run ends without a report.
-  if (outcome->status == RepositoryOutcome::Status::kFailed ||
-      outcome->status == RepositoryOutcome::Status::kNotCovered) {
-    run.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
-                                      EscapeForTerminal(outcome->reason)));
-  }
-  totals->Add(*std::move(outcome), counters);
-}
-
-// Large repositories one after another on all threads, then small ones side by side.
-void RunAll(std::vector<RepositoryTarget> targets, const RunResources& run, RunTotals* totals) {
-  std::stable_sort(targets.begin(), targets.end(),
-                   [](const RepositoryTarget& a, const RepositoryTarget& b) {
-                     return a.pack_bytes > b.pack_bytes;
-                   });
-  const int threads = run.settings.threads;
-  std::atomic<size_t> next{0};
-  while (next < targets.size() && (targets[next].pack_bytes > kLargePackBytes || threads == 1)) {
-    if (g_stop) return;
-    RunOne(targets[next++], threads, run, totals);
-  }
-  std::vector<std::thread> lanes;
-  for (int lane = 0; lane < threads && next + static_cast<size_t>(lane) < targets.size(); ++lane) {
-    lanes.emplace_back([&] {
-      for (size_t i = next++; i < targets.size() && !g_stop; i = next++) {
-        RunOne(targets[i], 1, run, totals);
-      }
-    });
-  }
-  for (std::thread& lane : lanes) lane.join();
 }
 
 Progress::Style ProgressStyle(const ScanOptions& options) {
@@ -296,12 +205,18 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
     progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
     totals.AddFailure(unusable.name, unusable.reason);
   }
-  RETURN_IF_ERROR(FetchAll(targets.urls, options, *ledger, progress, &targets.local, &totals));
+  ForgeOptions forge = options.forge;
+  forge.api.network = options.network;
+  forge.api.stop = &g_stop;
+  ASSIGN_OR_RETURN(Organization organization,
+                   ListOrganization(targets.scopes, forge, *ledger,
+                                    [&](const std::string& what) { progress.StartLastStep(what.c_str()); }));
+  for (RepositoryOutcome& outcome : organization.outcomes) totals.Add(std::move(outcome), {});
+  std::vector<RemoteTarget> remote = RemoteTargets(targets.urls, &totals);
+  std::move(organization.targets.begin(), organization.targets.end(), std::back_inserter(remote));
+  RemoveTwins(&remote);
   NameAndSort(&targets.local);
-  // Numbered in the order of names, whichever is scanned first: reports are in the order of numbers.
-  for (const RepositoryTarget& target : targets.local) {
-    RETURN_IF_ERROR(ledger->OpenRepository(target.key, target.name).status());
-  }
+  RETURN_IF_ERROR(NumberAll(targets.local, remote, *ledger));
   const RunResources resources = {
       .ruleset = &ruleset,
       .ledger = ledger.get(),
@@ -314,7 +229,11 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                    .key = keys.current,
                    .now = Now()},
       .accepted = policy.accepted};
-  RunAll(targets.local, resources, &totals);
+  PipelineOptions pipeline = options.pipeline;
+  pipeline.fetch.network = options.network;
+  pipeline.fetch.stop = &g_stop;
+  if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
+  RunPipeline(std::move(targets.local), std::move(remote), pipeline, resources, &totals);
   if (g_stop) {
     progress.Stop();
     RETURN_IF_ERROR(ledger->Flush());

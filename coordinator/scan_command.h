@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/mirror.h"
+#include "coordinator/organization.h"
+#include "coordinator/pipeline.h"
 #include "engine/match/ruleset.h"
 
 namespace unsprawl {
@@ -26,7 +27,6 @@ struct ScanOptions {
   std::string targets_from;          // file of targets; "-": stdin
   std::string output_dir = "unsprawl-report";
   std::string store_dir;             // default: $XDG_STATE_HOME/unsprawl/store; ":memory:": none kept
-  std::string mirrors_dir;           // default: $XDG_CACHE_HOME/unsprawl/mirrors
   std::string key_file;              // default: see store/key_file.h
   std::string config;                // rules; default: the built-in ones
   std::string policy;                // accepted skips
@@ -38,7 +38,9 @@ struct ScanOptions {
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
   double min_confidence = 0.5;
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
-  FetchBackend fetch_backend = FetchBackend::kGit;
+  NetworkOptions network;            // for APIs and for fetching
+  ForgeOptions forge;
+  PipelineOptions pipeline;          // mirrors_dir default: $XDG_CACHE_HOME/unsprawl/mirrors
   std::string version;
   std::string command_line;          // for run.json; without credentials
 };

@@ -88,26 +88,19 @@ absl::Status SearchFolder(const fs::path& root, const std::atomic<bool>& stop, T
   return absl::OkStatus();
 }
 
-uint64_t PackBytes(const fs::path& path) {
-  const absl::StatusOr<RepositoryPaths> paths = FindRepository(path);
-  if (!paths.ok()) return 0;
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (fs::directory_iterator entries(paths->common_dir / "objects" / "pack", error);
-       !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    std::error_code unreadable;
-    const uint64_t size = entries->file_size(unreadable);
-    if (!unreadable) bytes += size;
-  }
-  return bytes;
-}
-
 }  // namespace
 
 absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments,
                                     const std::atomic<bool>& stop) {
   Targets targets;
   for (const std::string& argument : arguments) {
+    if (std::optional<ForgeScope> scope = ParseForgeScope(argument)) {
+      if (scope->name.empty() && scope->kind != ForgeScope::Kind::kApp) {
+        return absl::InvalidArgumentError(absl::StrFormat("%s: name an organization after the colon", argument));
+      }
+      targets.scopes.push_back(*std::move(scope));
+      continue;
+    }
     if (IsUrl(argument)) {
       targets.urls.push_back(argument);
       continue;
@@ -137,6 +130,20 @@ absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments,
     }
   }
   return targets;
+}
+
+uint64_t PackBytes(const fs::path& path) {
+  const absl::StatusOr<RepositoryPaths> paths = FindRepository(path);
+  if (!paths.ok()) return 0;
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::directory_iterator entries(paths->common_dir / "objects" / "pack", error);
+       !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    std::error_code unreadable;
+    const uint64_t size = entries->file_size(unreadable);
+    if (!unreadable) bytes += size;
+  }
+  return bytes;
 }
 
 absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file) {

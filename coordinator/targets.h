@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/forges/forge.h"
 #include "coordinator/repository_run.h"
 
 namespace unsprawl {
 
-// What the command line asked for: repositories on disk, and URLs that are fetched first.
+// What the command line asked for: repositories on disk, URLs, and whole organizations at their forges.
 struct Targets {
   // What may be a repository, or hold some, and cannot be opened: never left out in silence.
   struct Unusable {
@@ -19,12 +20,13 @@ struct Targets {
   };
   std::vector<RepositoryTarget> local;
   std::vector<std::string> urls;
+  std::vector<ForgeScope> scopes;
   std::vector<Unusable> unusable;
 };
 
 // Sorts out each argument: a repository (bare, worktree, linked worktree), a folder of repositories
 // (searched to the bottom, without following links and without looking inside repositories), or a URL
-// (https, ssh, file, or scp-like "host:path"). `stop` is polled.
+// (https, ssh, file, or scp-like "host:path"), or a forge's scope ("github:ORG"). `stop` is polled.
 // NotFound: no such path, or a folder without any repository; the message says what to do.
 // Cancelled: `stop` was set.
 absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments,
@@ -36,5 +38,8 @@ absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file
 // Sorted by name; a repository named twice (also through a linked worktree, which then gives way) is kept
 // once; equal names are told apart by their full key. Fills pack_bytes.
 void NameAndSort(std::vector<RepositoryTarget>* targets);
+
+// On disk, of the packs of the repository at `path`; 0 if there are none.
+uint64_t PackBytes(const std::filesystem::path& path);
 
 }  // namespace unsprawl

@@ -78,6 +78,8 @@ class Checker {
         ++found_.runs;
         if (!Parses<v1::RunRecord>(value)) Problem("a run is unreadable");
         break;
+      case kNotePrefix:
+        break;  // Bytes of the coordinator's.
       case kAliasPrefix:
         ++found_.aliases;
         if (key.size() != 17 || !SecretIdFromRaw(value)) Problem("an alias is unreadable");

@@ -43,6 +43,7 @@ SecretId ReadSecret(const char* bytes) {
 
 std::string SchemaKey() { return "mschema"; }
 std::string CreatedKey() { return "mcreated"; }
+std::string NoteKey(std::string_view name) { return std::string(1, kNotePrefix).append(name); }
 std::string NextRepositoryKey() { return "mnext_repository"; }
 std::string KeyEpochKey(uint32_t epoch) { return Prefixed32(kKeyEpochPrefix, epoch); }
 std::string RuleListKey(RuleListId id) { return Prefixed32(kRuleListPrefix, id); }

@@ -43,6 +43,7 @@ std::string DoomedKey(uint64_t repository, uint64_t generation);  // → nothing
 std::string RunKey(uint64_t id);                                  // → RunRecord
 std::string AliasKey(const SecretId& replaced);  // → 16 bytes, the id that replaces it
 std::string NextRepositoryKey();                 // → varint, the id that comes next
+std::string NoteKey(std::string_view name);      // → bytes, the coordinator's
 
 // First byte of those that are many.
 enum MetaPrefix : char {
@@ -53,6 +54,7 @@ enum MetaPrefix : char {
   kDoomedPrefix = 'd',
   kRunPrefix = 'u',
   kAliasPrefix = 'a',
+  kNotePrefix = 'o',
   kSinglePrefix = 'm',
 };
 

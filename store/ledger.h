@@ -77,7 +77,7 @@ class Ledger {
 
   // ---- repositories
   // The record of the repository `key`, made (with a new id and no watermark) when new; `name` is
-  // kept, and replaces an older name.
+  // kept, and replaces an older name; an empty one replaces none.
   virtual absl::StatusOr<v1::RepositoryRecord> OpenRepository(std::string_view key,
                                                               std::string_view name) = 0;
   virtual absl::StatusOr<std::optional<v1::RepositoryRecord>> ReadRepository(uint64_t id) const = 0;
@@ -129,6 +129,10 @@ class Ledger {
   virtual absl::Status VisitRunCoverage(
       uint64_t repository,
       absl::FunctionRef<void(uint64_t run, const v1::Coverage&)> visit) const = 0;
+
+  // ---- notes: small facts that the coordinator keeps between runs (pages of listings, what was fetched)
+  virtual absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const = 0;
+  virtual absl::Status WriteNote(std::string_view name, std::string_view value) = 0;  // replaces
 
   // Makes everything recorded so far survive a power cut.
   virtual absl::Status Flush() = 0;

@@ -65,6 +65,18 @@ class MemoryLedger final : public Ledger {
       uint64_t repository,
       absl::FunctionRef<void(uint64_t, const v1::Coverage&)> visit) const override;
 
+  absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const override {
+    const MutexLock lock(mutex_);
+    const auto found = notes_.find(std::string(name));
+    if (found == notes_.end()) return std::nullopt;
+    return found->second;
+  }
+  absl::Status WriteNote(std::string_view name, std::string_view value) override {
+    const MutexLock lock(mutex_);
+    notes_[std::string(name)] = value;
+    return absl::OkStatus();
+  }
+
   absl::Status Flush() override { return absl::OkStatus(); }
 
  private:
@@ -89,6 +101,7 @@ class MemoryLedger final : public Ledger {
   absl::flat_hash_map<ObjectId, Blob> blobs_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t, std::less<>> repository_ids_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Repository> repositories_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> notes_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::RunRecord> runs_ ABSL_GUARDED_BY(mutex_);
   std::map<SecretId, std::map<uint64_t, IncidentState>> incidents_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::map<uint64_t, v1::Coverage>> coverage_ ABSL_GUARDED_BY(mutex_);
@@ -257,7 +270,7 @@ absl::StatusOr<v1::RepositoryRecord> MemoryLedger::OpenRepository(std::string_vi
   const auto known = repository_ids_.find(key);
   const uint64_t id = known == repository_ids_.end() ? repository_ids_.size() + 1 : known->second;
   v1::RepositoryRecord& record = repositories_[id].row.record;
-  record.set_name(std::string(name));
+  if (!name.empty()) record.set_name(std::string(name));
   if (known == repository_ids_.end()) {
     repository_ids_.emplace(key, id);
     record.set_id(id);

@@ -180,7 +180,7 @@ absl::StatusOr<v1::RepositoryRecord> RocksdbLedger::OpenRepository(std::string_v
     const std::optional<uint64_t> id = TakeVarint(&rest);
     if (!id) return Unreadable("repository names");
     ASSIGN_OR_RETURN(row, ReadRecord(*id));
-    if (row.record.name() == name) return Current(row);
+    if (row.record.name() == name || name.empty()) return Current(row);
   } else {
     ASSIGN_OR_RETURN(const std::optional<std::string> next,
                      database_->Get(Family::kMeta, NextRepositoryKey()));
@@ -304,6 +304,17 @@ absl::Status RocksdbLedger::FinishRun(const v1::RunRecord& run) {
   RETURN_IF_ERROR(blobs_.Flush());
   rocksdb::WriteBatch batch;
   batch.Put(database_->family(Family::kMeta), RunKey(run.id()), run.SerializeAsString());
+  return database_->Write(&batch);
+}
+
+absl::StatusOr<std::optional<std::string>> RocksdbLedger::ReadNote(std::string_view name) const {
+  return database_->Get(Family::kMeta, NoteKey(name));
+}
+
+absl::Status RocksdbLedger::WriteNote(std::string_view name, std::string_view value) {
+  RETURN_IF_ERROR(database_->Writable());
+  rocksdb::WriteBatch batch;
+  batch.Put(database_->family(Family::kMeta), NoteKey(name), rocksdb::Slice(value.data(), value.size()));
   return database_->Write(&batch);
 }
 

@@ -85,6 +85,9 @@ class RocksdbLedger final : public Ledger {
       uint64_t repository,
       absl::FunctionRef<void(uint64_t, const v1::Coverage&)> visit) const override;
 
+  absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const override;
+  absl::Status WriteNote(std::string_view name, std::string_view value) override;
+
   absl::Status Flush() override;
 
   // The files below, for `unsprawl store` (store/maintenance.h).

@@ -70,7 +70,7 @@ constexpr int kAllowedCalls[] = {
     SCMP_SYS(sysinfo),        SCMP_SYS(uname),
     SCMP_SYS(membarrier),     SCMP_SYS(prctl),         SCMP_SYS(sched_getparam),
     SCMP_SYS(sched_getscheduler), SCMP_SYS(mincore),   SCMP_SYS(getppid),
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(UNSPRAWL_ASAN)
     SCMP_SYS(pipe),           SCMP_SYS(pipe2),  // how UBSan finds out what is readable
 #endif
 };
@@ -111,7 +111,7 @@ SandboxResult EnterSandbox(std::span<const std::filesystem::path> readable, uint
   const rlimit no_core = {.rlim_cur = 0, .rlim_max = 0};
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(UNSPRAWL_ASAN) && !defined(UNSPRAWL_TSAN)
   const rlimit memory = {.rlim_cur = memory_bytes, .rlim_max = memory_bytes};
   setrlimit(RLIMIT_DATA, &memory);
 #else

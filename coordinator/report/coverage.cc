@@ -43,6 +43,7 @@ std::string_view Name(v1::SkipReason reason) {
     case v1::SKIP_REASON_TOO_LARGE: return "too-large";
     case v1::SKIP_REASON_SUBMODULE: return "submodule";
     case v1::SKIP_REASON_LFS_POINTER: return "lfs-pointer";
+    case v1::SKIP_REASON_NOT_FETCHED: return "not-fetched";
     default: return "unspecified";
   }
 }
@@ -59,6 +60,7 @@ std::string_view Explain(v1::SkipReason reason) {
     case v1::SKIP_REASON_TOO_LARGE: return "above the size limit";
     case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
     case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";
+    case v1::SKIP_REASON_NOT_FETCHED: return "refs beyond what was asked for";
     default: return "left out for no stated reason";
   }
 }
@@ -70,12 +72,15 @@ std::string_view Name(RepositoryOutcome::Status status) {
     case RepositoryOutcome::Status::kFailed: return "failed";
     case RepositoryOutcome::Status::kEmpty: return "empty";
     case RepositoryOutcome::Status::kNotCovered: return "not-covered";
+    case RepositoryOutcome::Status::kGone: return "gone";
+    case RepositoryOutcome::Status::kRefused: return "refused";
   }
   return "failed";
 }
 
 bool IsWhole(RepositoryOutcome::Status status) {
-  return status == RepositoryOutcome::Status::kOk || status == RepositoryOutcome::Status::kEmpty;
+  using Status = RepositoryOutcome::Status;
+  return status == Status::kOk || status == Status::kEmpty || status == Status::kGone;
 }
 
 SkipSums SumSkips(const v1::Coverage& coverage) {

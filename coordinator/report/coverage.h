@@ -21,7 +21,7 @@ std::string_view Name(v1::SkipReason reason);
 std::string_view Explain(v1::SkipReason reason);
 
 std::string_view Name(RepositoryOutcome::Status status);  // "ok", "partial", "failed", …
-// kOk and kEmpty.
+// kOk, kEmpty and kGone.
 bool IsWhole(RepositoryOutcome::Status status);
 
 // Skips of one reason.
@@ -39,10 +39,10 @@ void ShrinkSkips(v1::Coverage* coverage);
 
 struct CoverageSum {
   uint64_t repositories = 0;
-  uint64_t by_status[5] = {};  // index: RepositoryOutcome::Status
+  uint64_t by_status[7] = {};  // index: RepositoryOutcome::Status
   uint64_t refs = 0, commits = 0, blobs = 0, blobs_scanned = 0, bytes = 0, submodules = 0;
   SkipSums skips;
-  bool complete = true;        // every repository IsWhole
+  bool complete = true;        // every repository IsWhole, and no listing lacks any
 
   uint64_t Count(RepositoryOutcome::Status status) const {
     return by_status[static_cast<size_t>(status)];

@@ -40,7 +40,8 @@ void WriteTotals(const CoverageSum& sum, const std::set<v1::SkipReason>& accepte
   using Status = RepositoryOutcome::Status;
   json->BeginObject("coverage");
   json->Unsigned("repositories", sum.repositories);
-  for (Status status : {Status::kOk, Status::kPartial, Status::kFailed, Status::kEmpty}) {
+  for (Status status : {Status::kOk, Status::kPartial, Status::kFailed, Status::kEmpty, Status::kGone,
+                        Status::kRefused}) {
     json->Unsigned(Name(status), sum.Count(status));
   }
   json->Unsigned("not_covered", sum.Count(Status::kNotCovered));

@@ -19,8 +19,10 @@ class IncidentSink;  // coordinator/report/incident_pass.h
 // How one repository of the run ended.
 struct RepositoryOutcome {
   // kPartial: scanned, with retryable or damaged skips that are not accepted. kNotCovered: of a kind
-  // unsprawl cannot read (SHA-256). kEmpty: no objects; complete.
-  enum class Status : uint8_t { kOk, kPartial, kFailed, kEmpty, kNotCovered };
+  // unsprawl cannot read (SHA-256). kEmpty: no objects; complete. kGone: its forge has it no longer;
+  // what is known of it stays, and nothing is missing. kRefused: the forge does not let us read it
+  // (permissions, disabled, legal reasons).
+  enum class Status : uint8_t { kOk, kPartial, kFailed, kEmpty, kNotCovered, kGone, kRefused };
   uint64_t id = 0;        // ledger's; 0 when it never got one
   std::string name;       // raw bytes; as shown to people
   Status status = Status::kOk;

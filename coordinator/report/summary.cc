@@ -81,7 +81,8 @@ void Coverage(const ReportInput& input, const CoverageSum& sum, std::string* out
     Line(absl::StrFormat("Coverage: complete. %s", counts), out);
   } else {
     uint64_t whole = sum.Count(RepositoryOutcome::Status::kOk) +
-                     sum.Count(RepositoryOutcome::Status::kEmpty);
+                     sum.Count(RepositoryOutcome::Status::kEmpty) +
+                     sum.Count(RepositoryOutcome::Status::kGone);
     Line(absl::StrFormat("INCOMPLETE COVERAGE: %s of %s could not be scanned whole.",
                          WithThousands(sum.repositories - whole),
                          Counted(sum.repositories, "repository", "repositories")), out);

@@ -272,7 +272,7 @@ TEST_F(HostileTest, NamesThatDifferInCaseOnlyAreTwoFiles) {
 }
 
 TEST_F(HostileTest, AnObjectThatKillsTheScannerIsSkippedAndTheRestIsScanned) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNSPRAWL_ASAN) || defined(UNSPRAWL_TSAN)
   GTEST_SKIP() << "sanitizers reserve more memory than the limit that kills here";
 #endif
   GitRepo repo(repos_.path() / "deadly");

@@ -374,7 +374,7 @@ TEST_F(PackTest, ADeltaBombStopsAtTheLimit) {
   const auto& seen = static_cast<const MemoryVisitor&>(*visitors[0]);
   EXPECT_EQ(seen.visits, 11u);  // 64 KB to 64 MB
   EXPECT_EQ(seen.too_large, 14u);
-#if !defined(__SANITIZE_THREAD__)  // which keeps several bytes for each of ours
+#if !defined(UNSPRAWL_TSAN)  // which keeps several bytes for each of ours
   EXPECT_LT(seen.peak, before + (uint64_t{3} * 64 << 20));
 #else
   (void)before;
@@ -416,7 +416,7 @@ uint64_t MemoryOf(int objects) {
 }
 
 TEST(MemoryTest, BytesPerObjectAreFewAndDoNotGrow) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNSPRAWL_ASAN) || defined(UNSPRAWL_TSAN)
   GTEST_SKIP() << "sanitizers use memory of their own";
 #endif
   const double small = static_cast<double>(MemoryOf(500000)) / 500000;

@@ -330,6 +330,16 @@ TEST_P(LedgerTest, StatesAndCoverageAreKeptWhenTheyChange) {
   EXPECT_THAT(rows, ElementsAre("1: 10 blobs, 3 skips", "3: 11 blobs, 3 skips"));
 }
 
+TEST_P(LedgerTest, NotesAreKeptByName) {
+  EXPECT_EQ(*ledger_->ReadNote("page /a"), std::nullopt);
+  EXPECT_THAT(ledger_->WriteNote("page /a", std::string("\0one", 4)), IsOk());
+  EXPECT_THAT(ledger_->WriteNote("page /ab", ""), IsOk());
+  EXPECT_EQ(*ledger_->ReadNote("page /a"), std::string("\0one", 4));
+  EXPECT_EQ(*ledger_->ReadNote("page /ab"), "");
+  EXPECT_THAT(ledger_->WriteNote("page /a", "two"), IsOk());
+  EXPECT_EQ(*ledger_->ReadNote("page /a"), "two");
+}
+
 TEST_P(LedgerTest, AForeignKeyIsRefused) {
   ASSERT_THAT(ledger_->UseKey(SecretNumber(100), {}), IsOk());
   ASSERT_THAT(ledger_->UseKey(SecretNumber(100), {}), IsOk());

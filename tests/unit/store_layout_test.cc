@@ -22,6 +22,7 @@ TEST(StoreLayout, KeysAreTheseBytes) {
   EXPECT_EQ(SchemaKey(), "mschema");
   EXPECT_EQ(CreatedKey(), "mcreated");
   EXPECT_EQ(NextRepositoryKey(), "mnext_repository");
+  EXPECT_EQ(NoteKey("page /a"), "opage /a");
   EXPECT_EQ(ToHex(KeyEpochKey(1)), "6b00000001");
   EXPECT_EQ(ToHex(RuleListKey(258)), "6c00000102");
   EXPECT_EQ(RepositoryNameKey("local:/a"), "nlocal:/a");

@@ -1,0 +1,201 @@
+#include "coordinator/forges/api_client.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr absl::Duration kStopPoll = absl::Milliseconds(100);
+
+// Origin and path: a query may hold what a forge calls a token.
+std::string Shown(std::string_view url) { return std::string(url.substr(0, url.find('?'))); }
+
+absl::Status Error(ApiAnswer answer, const HttpResponse& response) {
+  const std::string message = MessageOf(response);
+  const std::string text = absl::StrFormat("%s answered %d%s%s", Shown(response.url), response.status,
+                                           message.empty() ? "" : ": ", message);
+  switch (answer) {
+    case ApiAnswer::kGone: return absl::NotFoundError(text);
+    case ApiAnswer::kConflict: return absl::AlreadyExistsError(text);
+    case ApiAnswer::kLegal: return absl::AbortedError(text);
+    case ApiAnswer::kTokenRefused: return absl::PermissionDeniedError(text);
+    case ApiAnswer::kRetry: return absl::UnavailableError(text);
+    default: return absl::FailedPreconditionError(text);
+  }
+}
+
+}  // namespace
+
+ApiClient::ApiClient(std::string base_url, std::vector<std::unique_ptr<TokenSource>> tokens,
+                     Authorize authorize, ApiOptions options)
+    : base_url_(std::move(base_url)),
+      authorize_(authorize),
+      options_(std::move(options)),
+      http_(options_.network, options_.stop),
+      random_(std::random_device()()) {
+  anonymous_ = tokens.empty();
+  if (anonymous_) tokens.push_back(nullptr);
+  for (auto& token : tokens) {
+    if (token != nullptr) git_tokens_.push_back(token.get());
+    tokens_.push_back({std::move(token), TokenBudget(options_.budget), false, {}});
+  }
+}
+
+absl::StatusOr<HttpResponse> ApiClient::Get(const std::string& url, const HttpHeaders& headers) {
+  HttpRequest request;
+  request.url = url;
+  request.headers = headers;
+  return Send(std::move(request));
+}
+
+absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::string& json) {
+  HttpRequest request;
+  request.method = "POST";
+  request.url = url;
+  request.headers = {{"Content-Type", "application/json"}};
+  request.body = json;
+  return Send(std::move(request));
+}
+
+absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
+  if (request.url.rfind("/", 0) == 0) request.url = base_url_ + request.url;
+  if (OriginOf(request.url) != OriginOf(base_url_)) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s names a page on another host, which is not asked: the token would go along",
+        OriginOf(base_url_)));
+  }
+  request.headers.emplace_back("User-Agent", "unsprawl");
+  const HttpHeaders plain = request.headers;
+
+  MutexLock lock(mutex_);
+  absl::Status last;
+  bool renew = false;
+  int limits = 0;
+  for (int attempt = 0; attempt < options_.max_attempts;) {
+    ASSIGN_OR_RETURN(Token* const token, WaitForToken());
+    request.headers = plain;
+    if (!anonymous_) {
+      absl::StatusOr<std::string> value = token->source->Value(absl::Now(), std::exchange(renew, false));
+      if (absl::IsPermissionDenied(value.status())) {
+        token->refused = true;
+        token->why = std::string(value.status().message());
+        continue;
+      }
+      RETURN_IF_ERROR(value.status());
+      for (auto& header : authorize_(*value)) request.headers.push_back(std::move(header));
+    }
+    token->budget.Sent(absl::Now());
+    ++requests_;
+    absl::StatusOr<HttpResponse> response = http_.Send(request);
+    if (response.ok()) {
+      token->budget.Received(*response, absl::Now());
+      const ApiAnswer answer = Classify(*response);
+      if (response->status == 304) ++not_modified_;
+      if (answer == ApiAnswer::kUse) return response;
+      last = Error(answer, *response);
+      if (answer == ApiAnswer::kLimited) {  // WaitForToken waits, or takes another token.
+        if (++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
+        continue;
+      }
+      if (answer == ApiAnswer::kTokenRefused) {
+        // One that expires on the way is renewed once; what is still refused is parked.
+        if (response->status == 401 && !anonymous_ && token->source->expires() != absl::InfiniteFuture() &&
+            attempt++ == 0) {
+          renew = true;
+          continue;
+        }
+        token->refused = true;
+        token->why = std::string(last.message());
+        continue;
+      }
+      if (answer != ApiAnswer::kRetry) return last;
+    } else {
+      last = response.status();
+      if (!absl::IsUnavailable(last)) return last;
+    }
+    if (++attempt == options_.max_attempts) break;
+    const absl::Duration pause =
+        std::min(options_.max_pause, options_.first_pause * (1 << std::min(attempt - 1, 10)));
+    // Full jitter: many scopes that failed together do not come back together.
+    RETURN_IF_ERROR(Sleep(pause * std::uniform_real_distribution<>(0.5, 1)(random_)));
+  }
+  return last;
+}
+
+absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken() {
+  for (;;) {
+    const absl::Time now = absl::Now();
+    Token* first = nullptr;
+    absl::Time ready = absl::InfiniteFuture();
+    for (Token& token : tokens_) {
+      if (token.refused) continue;
+      const absl::Time at = token.budget.ReadyAt(now);
+      if (first == nullptr || at < ready ||
+          (at == ready && token.budget.remaining() > first->budget.remaining())) {
+        first = &token;
+        ready = at;
+      }
+    }
+    if (first == nullptr) return Refused();
+    if (ready <= now) return first;
+    if (ready - now > options_.max_limit_wait) {
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "%s: its rate limit ends only in %s", OriginOf(base_url_),
+          absl::FormatDuration(absl::Trunc(ready - now, absl::Seconds(1)))));
+    }
+    if (ready - now > absl::Seconds(1) && options_.on_wait) {
+      options_.on_wait(absl::StrFormat("waiting %s for the rate limit of %s",
+                                       absl::FormatDuration(absl::Ceil(ready - now, absl::Seconds(1))),
+                                       OriginOf(base_url_)));
+    }
+    RETURN_IF_ERROR(Sleep(ready - now));
+  }
+}
+
+absl::Status ApiClient::Refused() const {
+  std::string all;
+  for (const Token& token : tokens_) {
+    const std::string name = token.source == nullptr ? "without a token" : token.source->name();
+    all += absl::StrFormat("%s%s (%s)", all.empty() ? "" : "; ", token.why, name);
+  }
+  return absl::PermissionDeniedError(all);
+}
+
+absl::Status ApiClient::Sleep(absl::Duration duration) const {
+  const absl::Time end = absl::Now() + duration;
+  for (absl::Duration left = duration; left > absl::ZeroDuration(); left = end - absl::Now()) {
+    if (options_.stop != nullptr && *options_.stop) return absl::CancelledError("stopped");
+    absl::SleepFor(std::min(left, kStopPoll));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ApiClient::GitToken() {
+  if (git_tokens_.empty()) return std::string();
+  MutexLock lock(git_mutex_);
+  absl::Status last;
+  for (size_t i = 0; i < git_tokens_.size(); ++i) {
+    TokenSource& source = *git_tokens_[next_git_token_++ % git_tokens_.size()];
+    absl::StatusOr<std::string> value = source.Value(absl::Now(), false);
+    if (value.ok()) return value;
+    last = value.status();
+  }
+  return last;
+}
+
+std::vector<std::string> ApiClient::refusals() const {
+  MutexLock lock(mutex_);
+  std::vector<std::string> all;
+  for (const Token& token : tokens_) {
+    if (token.refused) all.push_back(token.why);
+  }
+  return all;
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,90 @@
+// Asks a forge's API: spreads tokens, obeys limits, tries again, and says in one word what went wrong.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/forges/rate_limit.h"
+#include "coordinator/forges/token_source.h"
+#include "coordinator/http_client.h"
+#include "engine/base/mutex.h"
+
+namespace unsprawl {
+
+struct ApiOptions {
+  NetworkOptions network;
+  TokenBudget::Options budget;
+  int max_attempts = 6;                             // of one request, limits not counted
+  int max_limits = 30;                              // that one request may run into, one after another
+  absl::Duration first_pause = absl::Seconds(1);    // before trying again; doubled, with jitter
+  absl::Duration max_pause = absl::Minutes(1);
+  absl::Duration max_limit_wait = absl::Hours(2);   // a longer one ends the request
+  const std::atomic<bool>* stop = nullptr;          // polled while waiting
+  // Called before a wait for a limit of more than a second: a sentence for a person.
+  std::function<void(const std::string&)> on_wait;
+};
+
+// A forge's API behind one base URL. Thread-safe: requests are one at a time.
+class ApiClient {
+ public:
+  // Adds to a request what a forge wants to see of a token.
+  using Authorize = HttpHeaders (*)(const std::string& token);
+
+  // `tokens` may be empty: anonymous. Requests go to the origin of `base_url` only.
+  ApiClient(std::string base_url, std::vector<std::unique_ptr<TokenSource>> tokens, Authorize authorize,
+            ApiOptions options);
+
+  const std::string& base_url() const { return base_url_; }
+
+  // Sends a GET (or, with `body`, a POST of JSON) for an absolute URL below the origin, or a path below the
+  // base URL. The response is 2xx or 304.
+  // PermissionDenied: every token was refused (401, 403). NotFound: 404, 410. AlreadyExists: 409.
+  // Aborted: 451, withheld for legal reasons. ResourceExhausted: a limit that would take longer than
+  // max_limit_wait, or max_limits of them. Unavailable: still failing after max_attempts. FailedPrecondition: anything else;
+  // trying again will not help. Cancelled: `stop`.
+  absl::StatusOr<HttpResponse> Get(const std::string& url, const HttpHeaders& headers = {});
+  absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json);
+
+  // A token for git, the tokens by turns; empty if there is none (anonymous).
+  absl::StatusOr<std::string> GitToken();
+
+  uint64_t requests() const { return requests_; }         // sent so far
+  uint64_t not_modified() const { return not_modified_; }  // of them answered by 304
+  // Tokens that were refused, with the forge's words. For reports.
+  std::vector<std::string> refusals() const;
+
+ private:
+  struct Token {
+    std::unique_ptr<TokenSource> source;
+    TokenBudget budget;
+    bool refused = false;
+    std::string why;
+  };
+
+  absl::StatusOr<HttpResponse> Send(HttpRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The token that may send first; waits for it. Null: anonymous.
+  absl::StatusOr<Token*> WaitForToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Sleep(absl::Duration duration) const;
+  absl::Status Refused() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::string base_url_;
+  const Authorize authorize_;
+  const ApiOptions options_;
+  mutable Mutex mutex_;
+  HttpClient http_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Token> tokens_ ABSL_GUARDED_BY(mutex_);
+  bool anonymous_ = false;
+  std::minstd_rand random_ ABSL_GUARDED_BY(mutex_);
+  Mutex git_mutex_;
+  std::vector<TokenSource*> git_tokens_;
+  size_t next_git_token_ ABSL_GUARDED_BY(git_mutex_) = 0;
+  std::atomic<uint64_t> requests_ = 0, not_modified_ = 0;
+};
+
+}  // namespace unsprawl

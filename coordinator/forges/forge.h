@@ -1,0 +1,73 @@
+// A forge: what tells GitHub from GitLab from the others. One file a forge; coordinator/forges/listing.h
+// does what is common to all.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/forges/api_client.h"
+#include "coordinator/http_client.h"
+#include "unsprawl/v1/forge.pb.h"
+
+namespace unsprawl {
+
+// What a person names: "github:ORG", "github:user/NAME", "github:installation/ID", "gitlab:GROUP/SUB",
+// "gitlab:user/NAME", "bitbucket:WORKSPACE", "gitea:ORG", "gitea:user/NAME", "azure:ORG", "azure:ORG/PROJECT".
+struct ForgeScope {
+  std::string forge;  // "github"
+  enum class Kind : uint8_t { kOrganization, kUser, kInstallation, kApp } kind = Kind::kOrganization;
+  std::string name;   // "ORG", "GROUP/SUB", "77"; empty for kApp
+  std::string text;   // as it was written
+};
+
+// nullopt: not of this form (no known forge before a colon).
+std::optional<ForgeScope> ParseForgeScope(std::string_view text);
+
+// What distinguishes one kind of forge. Stateless and thread-safe.
+class Forge {
+ public:
+  virtual ~Forge() = default;
+
+  // The web address that clone URLs are built on, for an API's base URL: "https://github.com" for
+  // "https://api.github.com". Clone URLs of an API's answers are never used.
+  virtual std::string WebUrl(std::string_view api_url) const = 0;
+  virtual HttpHeaders Headers() const { return {{"Accept", "application/json"}}; }
+  // Adds a token to an API request.
+  virtual ApiClient::Authorize Authorize() const = 0;
+  // The user name that goes with a token when git fetches over HTTPS.
+  virtual std::string_view GitUser() const = 0;
+  virtual TokenBudget::Options Budget() const { return {}; }
+
+  // The listing to begin with, a path below the API's base URL.
+  virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;
+  // The repositories of one answer and where it goes on. FailedPrecondition: not an answer of this forge.
+  virtual absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const = 0;
+
+  // Of one repository, below the API's base URL: to ask whether it is gone, or only withheld from git.
+  virtual std::string RepositoryPath(const v1::ForgeRepository& repository) const = 0;
+  // Where the forge lists force pushes to a repository (objects with "before", a commit that no ref may reach
+  // any more), given its RepositoryPath; empty: nowhere.
+  virtual std::string ForcePushesPath(const std::string&) const { return ""; }
+};
+
+// The forge for a name in ForgeScope::forge. `api_url` decides between Bitbucket's two kinds.
+const Forge& ForgeNamed(std::string_view name, std::string_view api_url);
+
+// Where its API is when nobody says: "https://api.github.com"; empty when one must say (gitea).
+std::string DefaultApiUrl(std::string_view forge);
+// The environment variable that its token is taken from when nobody says: "GITHUB_TOKEN".
+const char* TokenVariable(std::string_view forge);
+
+// One of each kind, made once (each in its own file).
+const Forge& GitHub();
+const Forge& GitLab();
+const Forge& BitbucketCloud();
+const Forge& BitbucketDataCenter();
+const Forge& Gitea();
+const Forge& AzureDevOps();
+
+}  // namespace unsprawl

@@ -1,0 +1,65 @@
+// Gitea and Forgejo (https://HOST/api/v1). https://docs.gitea.com/api (organization, user)
+#include "absl/strings/str_format.h"
+#include "coordinator/forges/forge.h"
+#include "coordinator/forges/json_fields.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+class GiteaForge final : public Forge {
+ public:
+  std::string WebUrl(std::string_view api_url) const override {
+    return std::string(api_url.substr(0, api_url.rfind("/api/")));
+  }
+  ApiClient::Authorize Authorize() const override {
+    return [](const std::string& token) { return HttpHeaders{{"Authorization", "token " + token}}; };
+  }
+  std::string_view GitUser() const override { return "x-access-token"; }
+
+  absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
+    return absl::StrFormat("/%s/%s/repos?limit=50&page=1",
+                           scope.kind == ForgeScope::Kind::kUser ? "users" : "orgs", PercentEncoded(scope.name));
+  }
+
+  std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
+    return "/repositories/" + repository.id();
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
+    if (!body.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
+    v1::ForgePage page;
+    for (const Json& json : body) {
+      v1::ForgeRepository repository;
+      repository.set_id(IdField(json, "id"));
+      repository.set_full_name(TextField(json, "full_name"));
+      repository.set_clone_path(repository.full_name() + ".git");
+      repository.set_default_branch(TextField(json, "default_branch"));
+      repository.set_visibility(FlagField(json, "internal") ? "internal"
+                                : FlagField(json, "private") ? "private" : "public");
+      repository.set_fork(FlagField(json, "fork"));
+      repository.set_parent(IdField(Child(json, "parent"), "id"));
+      repository.set_archived(FlagField(json, "archived"));
+      repository.set_empty(FlagField(json, "empty"));
+      repository.set_is_template(FlagField(json, "template"));
+      repository.set_has_wiki(FlagField(json, "has_wiki"));
+      repository.set_size_kb(NumberField(json, "size"));
+      for (const Json& topic : Child(json, "topics")) {
+        if (topic.is_string()) repository.add_topics(topic.get<std::string>());
+      }
+      *page.add_repositories() = std::move(repository);
+    }
+    page.set_next(NextLink(response));
+    return page;
+  }
+};
+
+}  // namespace
+
+const Forge& Gitea() {
+  static const GiteaForge forge;
+  return forge;
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,95 @@
+// GitHub: github.com, GitHub Enterprise Server (https://HOST/api/v3), ghe.com (https://api.SUB.ghe.com).
+// https://docs.github.com/en/rest/repos/repos, /en/rest/apps/installations
+#include "absl/strings/str_format.h"
+#include "coordinator/forges/forge.h"
+#include "coordinator/forges/json_fields.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+v1::ForgeRepository ParseRepository(const Json& json) {
+  v1::ForgeRepository repository;
+  repository.set_id(IdField(json, "id"));
+  repository.set_full_name(TextField(json, "full_name"));
+  repository.set_clone_path(repository.full_name() + ".git");
+  repository.set_default_branch(TextField(json, "default_branch"));
+  repository.set_visibility(TextField(json, "visibility"));
+  if (repository.visibility().empty()) repository.set_visibility(FlagField(json, "private") ? "private" : "public");
+  repository.set_fork(FlagField(json, "fork"));
+  repository.set_parent(IdField(Child(json, "parent"), "id"));
+  repository.set_archived(FlagField(json, "archived"));
+  repository.set_disabled(FlagField(json, "disabled"));
+  repository.set_is_template(FlagField(json, "is_template"));
+  repository.set_has_wiki(FlagField(json, "has_wiki"));
+  repository.set_size_kb(NumberField(json, "size"));
+  repository.set_pushed_at(TimeField(json, "pushed_at"));
+  for (const Json& topic : Child(json, "topics")) {
+    if (topic.is_string()) repository.add_topics(topic.get<std::string>());
+  }
+  return repository;
+}
+
+class GitHubForge final : public Forge {
+ public:
+  std::string WebUrl(std::string_view api_url) const override {
+    std::string origin = OriginOf(api_url);
+    if (const size_t api = origin.find("://api."); api != std::string::npos) origin.erase(api + 3, 4);
+    return origin;
+  }
+  HttpHeaders Headers() const override {
+    return {{"Accept", "application/vnd.github+json"}, {"X-GitHub-Api-Version", "2022-11-28"}};
+  }
+  ApiClient::Authorize Authorize() const override {
+    return [](const std::string& token) { return HttpHeaders{{"Authorization", "Bearer " + token}}; };
+  }
+  std::string_view GitUser() const override { return "x-access-token"; }
+  // Secondary limits: 900 points a minute, a GET is one.
+  TokenBudget::Options Budget() const override { return {.per_minute = 900}; }
+
+  absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
+    constexpr char kOrder[] = "sort=created&direction=asc&per_page=100";
+    switch (scope.kind) {
+      case ForgeScope::Kind::kUser:
+        return absl::StrFormat("/users/%s/repos?type=owner&%s", PercentEncoded(scope.name), kOrder);
+      case ForgeScope::Kind::kInstallation: return std::string("/installation/repositories?per_page=100");
+      case ForgeScope::Kind::kApp: break;
+      case ForgeScope::Kind::kOrganization:
+        return absl::StrFormat("/orgs/%s/repos?type=all&%s", PercentEncoded(scope.name), kOrder);
+    }
+    return absl::InvalidArgumentError("an App is scanned installation by installation");
+  }
+
+  std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
+    return "/repositories/" + repository.id();
+  }
+
+  std::string ForcePushesPath(const std::string& repository) const override {
+    return repository + "/activity?activity_type=force_push&per_page=100";
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
+    const Json& list = body.is_array() ? body : Child(body, "repositories");
+    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
+    v1::ForgePage page;
+    for (const Json& json : list) *page.add_repositories() = ParseRepository(json);
+    page.set_next(NextLink(response));
+    // Organizations behind single sign-on that this token was not authorised for are left out in silence.
+    if (const std::string_view sso = response.header("x-github-sso"); !sso.empty()) {
+      page.set_incomplete(absl::StrFormat(
+          "single sign-on hides repositories from this token: authorise it for the organization (X-GitHub-SSO: %s)",
+          sso.substr(0, 200)));
+    }
+    return page;
+  }
+};
+
+}  // namespace
+
+const Forge& GitHub() {
+  static const GitHubForge forge;
+  return forge;
+}
+
+}  // namespace unsprawl

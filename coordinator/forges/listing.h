@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "coordinator/forges/forge.h"
+#include "store/ledger.h"
+
+namespace unsprawl {
+
+// What a forge says that a scope holds.
+struct Listing {
+  std::vector<v1::ForgeRepository> repositories;  // distinct by id, ascending by full_name
+  // Why repositories may be missing; empty: none is.
+  std::vector<std::string> incomplete;
+};
+
+// Lists `scope`: page by page, and again until a pass finds nothing new, because pages shift while they
+// are read. Pages are kept in the ledger with their ETags and asked for conditionally: when every one is
+// as it was, one pass is enough. Memory: the listing and one page. Repositories whose names cannot be
+// made into a clone URL are left out and said in `incomplete`.
+// `on_page` hears how many are known after each page.
+// Whatever goes wrong on the way ends in `incomplete`, with what was listed until then.
+// Cancelled: the client's `stop`. An error of the ledger.
+absl::StatusOr<Listing> ListScope(const Forge& forge, const ForgeScope& scope, ApiClient& client,
+                                  Ledger& ledger, absl::FunctionRef<void(size_t repositories)> on_page);
+
+}  // namespace unsprawl

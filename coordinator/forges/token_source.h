@@ -1,0 +1,51 @@
+// Where the tokens for a forge come from.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/http_client.h"
+
+namespace unsprawl {
+
+// One identity towards a forge. Thread-safe. The values stay in memory: never in argv, a URL, a log, the
+// store or a message.
+class TokenSource {
+ public:
+  virtual ~TokenSource() = default;
+  // For messages: "GITHUB_TOKEN", "installation 77". Never the value.
+  virtual const std::string& name() const = 0;
+  // The token to use now. `renew`: the last one was refused.
+  virtual absl::StatusOr<std::string> Value(absl::Time now, bool renew) = 0;
+  // When the value given out last stops working; InfiniteFuture if that is not known.
+  virtual absl::Time expires() const = 0;
+};
+
+// A token from the environment, a file or a configuration: it stays what it is.
+std::unique_ptr<TokenSource> StaticToken(std::string name, std::string value);
+
+// The first line of a token file, without blanks at the ends.
+// NotFound: no such file. PermissionDenied: others can read it. InvalidArgument: empty or binary.
+absl::StatusOr<std::string> ReadTokenFile(const std::string& file);
+
+// ---- GitHub Apps
+
+struct AppKey {
+  std::string app_id;       // number, or client id
+  std::string private_key;  // PEM, RSA
+};
+
+// The App's own token, valid for less than 10 minutes: a JWT signed with RS256.
+// InvalidArgument: not an RSA private key in PEM.
+absl::StatusOr<std::string> AppJwt(const AppKey& key, absl::Time now);
+
+// Tokens of one installation of an App, asked for at `api_url`, renewed before they expire: a run
+// outlives their hour.
+std::unique_ptr<TokenSource> InstallationToken(AppKey key, std::string installation, std::string api_url,
+                                               const NetworkOptions& network,
+                                               const std::atomic<bool>* stop);
+
+}  // namespace unsprawl

@@ -1,0 +1,35 @@
+// Runs git for us: a sanitised environment, credentials out of sight, and its failures in one word.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/clone_url.h"
+#include "coordinator/http_client.h"
+
+namespace unsprawl {
+
+struct GitCommand {
+  std::vector<std::string> arguments;  // after "git"; no credentials
+  std::string input;                   // for its stdin
+  const CloneUrl* remote = nullptr;    // what it talks to; its authorization travels in the environment
+  const NetworkOptions* network = nullptr;
+  const std::atomic<bool>* stop = nullptr;
+  absl::Duration timeout = absl::InfiniteDuration();
+  uint64_t max_file_bytes = 0;         // no file of it may grow larger (a pack without end); 0: any
+  size_t max_output_bytes = 256 << 20;
+};
+
+// What it printed on stdout. No system or global configuration, no prompt, no hooks, no submodules, no
+// redirects, one transport; of our environment only what reaches proxies, certificates, keys and agents.
+// Failures of the remote end: NotFound (gone), PermissionDenied (401, 403, a key), Aborted (451),
+// Unavailable (everything else that may pass), with git's last words, object ids blotted out.
+// DeadlineExceeded: `timeout`. ResourceExhausted: max_file_bytes, max_output_bytes, a full disk.
+// FailedPrecondition: git is not installed; a certificate that is not trusted. Cancelled: `stop`.
+absl::StatusOr<std::string> RunGit(const GitCommand& command);
+
+}  // namespace unsprawl

@@ -1,0 +1,206 @@
+#include "coordinator/http_client.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <cctype>
+#include <memory>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr int kMaxRedirects = 5;
+constexpr size_t kMaxHeaderBytes = 256 << 10;
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+std::string_view Trimmed(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return text;
+}
+
+// What a transfer collects.
+struct Transfer {
+  HttpResponse response;
+  size_t header_bytes = 0;
+  bool too_large = false;
+};
+
+size_t OnBody(char* data, size_t size, size_t count, void* sink) {
+  auto* transfer = static_cast<Transfer*>(sink);
+  if (transfer->response.body.size() + size * count > HttpClient::kMaxBodyBytes) {
+    transfer->too_large = true;
+    return 0;
+  }
+  transfer->response.body.append(data, size * count);
+  return size * count;
+}
+
+size_t OnHeader(char* data, size_t size, size_t count, void* sink) {
+  auto* transfer = static_cast<Transfer*>(sink);
+  const std::string_view line(data, size * count);
+  if (line.rfind("HTTP/", 0) == 0) transfer->response.headers.clear();  // After an interim answer.
+  transfer->header_bytes += line.size();
+  if (transfer->header_bytes > kMaxHeaderBytes) {
+    transfer->too_large = true;
+    return 0;
+  }
+  if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
+    transfer->response.headers.emplace_back(Lower(line.substr(0, colon)),
+                                            Trimmed(line.substr(colon + 1)));
+  }
+  return line.size();
+}
+
+int OnProgress(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  const auto* flag = static_cast<const std::atomic<bool>*>(stop);
+  return flag != nullptr && *flag ? 1 : 0;
+}
+
+bool IsRedirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// A Location made absolute: it may be a path on the same host.
+std::string Resolve(std::string_view location, const std::string& base) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), curl_url_cleanup);
+  char* text = nullptr;
+  if (curl_url_set(url.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
+      curl_url_set(url.get(), CURLUPART_URL, std::string(location).c_str(), 0) != CURLUE_OK ||
+      curl_url_get(url.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
+    return "";
+  }
+  std::string resolved = text;
+  curl_free(text);
+  return resolved;
+}
+
+absl::Status TransferError(CURLcode code, const std::string& url) {
+  const std::string message =
+      absl::StrFormat("%s: %s", OriginOf(url), curl_easy_strerror(code));
+  switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK: return absl::CancelledError("stopped");
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return absl::FailedPreconditionError(
+          message + ". If the server has a certificate of your own authority, name that with --ca-file.");
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT: return absl::FailedPreconditionError(message);
+    default: return absl::UnavailableError(message);
+  }
+}
+
+// libcurl wants to be set up once, before threads use it.
+void InitCurl() {
+  static const CURLcode done = curl_global_init(CURL_GLOBAL_DEFAULT);
+  CHECK(done == CURLE_OK);
+}
+
+}  // namespace
+
+std::string_view HttpResponse::header(std::string_view name) const {
+  for (auto it = headers.rbegin(); it != headers.rend(); ++it) {
+    if (it->first == name) return it->second;
+  }
+  return {};
+}
+
+std::string OriginOf(std::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return "";
+  const std::string name = Lower(url.substr(0, scheme));
+  if (name != "https" && name != "http") return "";
+  const size_t end = url.find_first_of("/?#", scheme + 3);
+  std::string_view authority = url.substr(scheme + 3, end == std::string_view::npos ? end : end - scheme - 3);
+  if (const size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
+  std::string origin = name + "://" + Lower(authority);
+  const std::string standard = name == "https" ? ":443" : ":80";
+  if (origin.ends_with(standard)) origin.resize(origin.size() - standard.size());
+  return origin;
+}
+
+HttpClient::HttpClient(const NetworkOptions& options, const std::atomic<bool>* stop)
+    : options_(options), stop_(stop), curl_((InitCurl(), curl_easy_init())) {
+  CHECK(curl_ != nullptr);
+}
+
+HttpClient::~HttpClient() { curl_easy_cleanup(curl_); }
+
+absl::StatusOr<HttpResponse> HttpClient::Send(const HttpRequest& request) {
+  std::string url = request.url;
+  for (int redirects = 0;; ++redirects) {
+    ASSIGN_OR_RETURN(HttpResponse response, SendOnce(request, url));
+    if (request.method != "GET" || !IsRedirect(response.status)) return response;
+    const std::string next = Resolve(response.header("location"), url);
+    if (next.empty() || OriginOf(next) != OriginOf(url)) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "%s redirects to %s, which is not followed: credentials would go along",
+          OriginOf(url), next.empty() ? "no place" : OriginOf(next)));
+    }
+    if (redirects == kMaxRedirects) {
+      return absl::FailedPreconditionError(absl::StrFormat("%s redirects in circles", OriginOf(url)));
+    }
+    url = next;
+  }
+}
+
+absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, const std::string& url) {
+  CURL* curl = curl_;
+  curl_easy_reset(curl);  // Options; connections and caches stay.
+  Transfer transfer;
+  transfer.response.url = url;
+  const auto set = [curl](CURLoption option, auto value) {
+    CHECK(curl_easy_setopt(curl, option, value) == CURLE_OK);
+  };
+  set(CURLOPT_URL, url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "https,http");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_ACCEPT_ENCODING, "");  // Whatever it can decode.
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(options_.connect_timeout)));
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(absl::ToInt64Seconds(options_.stall_timeout)));
+  set(CURLOPT_NOPROGRESS, 0L);
+  set(CURLOPT_XFERINFOFUNCTION, OnProgress);
+  set(CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(stop_));
+  set(CURLOPT_WRITEFUNCTION, OnBody);
+  set(CURLOPT_WRITEDATA, &transfer);
+  set(CURLOPT_HEADERFUNCTION, OnHeader);
+  set(CURLOPT_HEADERDATA, &transfer);
+  if (!options_.ca_file.empty()) set(CURLOPT_CAINFO, options_.ca_file.c_str());
+  if (!options_.client_cert.empty()) set(CURLOPT_SSLCERT, options_.client_cert.c_str());
+  if (!options_.client_key.empty()) set(CURLOPT_SSLKEY, options_.client_key.c_str());
+  if (request.method != "GET") {
+    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    set(CURLOPT_POSTFIELDS, request.body.data());
+  }
+  std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(nullptr, curl_slist_free_all);
+  for (const auto& [name, value] : request.headers) {
+    curl_slist* longer = curl_slist_append(headers.get(), (name + ": " + value).c_str());
+    CHECK(longer != nullptr);
+    (void)headers.release();
+    headers.reset(longer);
+  }
+  set(CURLOPT_HTTPHEADER, headers.get());
+  const CURLcode code = curl_easy_perform(curl);
+  if (transfer.too_large) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: an answer above %d bytes", OriginOf(url), kMaxBodyBytes));
+  }
+  if (code != CURLE_OK) return TransferError(code, url);
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  transfer.response.status = static_cast<int>(status);
+  return std::move(transfer.response);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,117 @@
+#include "coordinator/mirror_budget.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/mirror.h"
+
+namespace unsprawl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kReserveBytes = 256 << 20;  // left free on the disk for the store and the report
+constexpr char kUsedFile[] = "unsprawl-used";  // its time of change is when the mirror was last used
+
+absl::Time UsedAt(const fs::path& mirror) {
+  std::error_code error;
+  const fs::file_time_type time = fs::last_write_time(mirror / kUsedFile, error);
+  if (error) return absl::InfinitePast();
+  const auto system = std::chrono::file_clock::to_sys(time);
+  return absl::FromUnixNanos(std::chrono::duration_cast<std::chrono::nanoseconds>(system.time_since_epoch()).count());
+}
+
+}  // namespace
+
+MirrorBudget::MirrorBudget(fs::path dir, uint64_t bytes, const std::atomic<bool>* stop)
+    : dir_(std::move(dir)), budget_(bytes), stop_(stop) {}
+
+void MirrorBudget::LookAround() {
+  looked_ = true;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entries(dir_, error);
+       !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    if (entries->path().extension() != ".git") continue;
+    entries.disable_recursion_pending();
+    const Mirror mirror(entries->path());
+    const std::string folder = entries->path().lexically_relative(dir_);
+    const Kept kept = {.bytes = mirror.bytes(), .used = UsedAt(mirror.dir()), .users = 0,
+                       .pinned = !mirror.lost_tips().empty()};
+    total_ += kept.bytes;
+    mirrors_[folder] = kept;
+  }
+}
+
+bool MirrorBudget::Evict() {
+  auto oldest = mirrors_.end();
+  for (auto it = mirrors_.begin(); it != mirrors_.end(); ++it) {
+    if (it->second.users > 0 || it->second.pinned || it->second.bytes == 0) continue;
+    if (oldest == mirrors_.end() || it->second.used < oldest->second.used) oldest = it;
+  }
+  if (oldest == mirrors_.end()) return false;
+  // Out of the way first: half a mirror must not look like one.
+  const fs::path mirror = dir_ / oldest->first;
+  const fs::path doomed = mirror.native() + ".evicted";
+  std::error_code error;
+  fs::rename(mirror, doomed, error);
+  fs::remove_all(error ? mirror : doomed, error);
+  total_ -= oldest->second.bytes;
+  mirrors_.erase(oldest);
+  ++evicted_;
+  return true;
+}
+
+bool MirrorBudget::AnyInUseBut(const std::string& folder) const {
+  return std::any_of(mirrors_.begin(), mirrors_.end(), [&](const auto& mirror) {
+    return mirror.second.users > 0 && mirror.first != folder;
+  });
+}
+
+absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_bytes) {
+  MutexLock lock(mutex_);
+  if (budget_ > 0 && !looked_) LookAround();
+  ++mirrors_[folder].users;
+  while (budget_ > 0 && total_ + expected_bytes > budget_) {
+    if (Evict()) continue;
+    if (!AnyInUseBut(folder)) break;
+    if (stop_ != nullptr && *stop_) return absl::CancelledError("stopped");
+    released_.wait_for(mutex_, std::chrono::milliseconds(200));
+  }
+  std::error_code error;
+  fs::create_directories(dir_, error);
+  const fs::space_info space = fs::space(dir_, error);
+  if (!error && space.available < expected_bytes + kReserveBytes) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "%s: the disk has %d MB left, and this repository needs about %d: make room, or bound the mirrors "
+        "with --mirrors-budget",
+        dir_.native(), space.available >> 20, (expected_bytes + kReserveBytes) >> 20));
+  }
+  Kept& kept = mirrors_[folder];
+  kept.bytes += expected_bytes;
+  total_ += expected_bytes;
+  return absl::OkStatus();
+}
+
+void MirrorBudget::Release(const std::string& folder) {
+  const Mirror mirror(dir_ / folder);
+  const uint64_t bytes = budget_ > 0 ? mirror.bytes() : 0;
+  if (mirror.exists()) std::ofstream(mirror.dir() / kUsedFile, std::ios::trunc) << "\n";
+  MutexLock lock(mutex_);
+  Kept& kept = mirrors_[folder];
+  total_ = total_ - kept.bytes + bytes;
+  kept.bytes = bytes;
+  kept.used = absl::Now();
+  kept.pinned = !mirror.lost_tips().empty();
+  --kept.users;
+  // A finished run of many large repositories ends below its budget, too.
+  while (budget_ > 0 && total_ > budget_ && Evict()) {
+  }
+  released_.notify_all();
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,291 @@
+#include "coordinator/organization.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/forges/json_fields.h"
+#include "coordinator/forges/listing.h"
+#include "coordinator/mirror.h"
+#include "coordinator/repository_run.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+// A push within this time before the listing may have been followed by one in the same second that the
+// listing does not show.
+constexpr int64_t kSettledSeconds = 60;
+
+// The App's own identity, for what no installation may ask.
+class AppToken final : public TokenSource {
+ public:
+  explicit AppToken(AppKey key) : name_("App " + key.app_id), key_(std::move(key)) {}
+  const std::string& name() const override { return name_; }
+  absl::StatusOr<std::string> Value(absl::Time now, bool) override { return AppJwt(key_, now); }
+  absl::Time expires() const override { return absl::InfiniteFuture(); }
+
+ private:
+  const std::string name_;
+  const AppKey key_;
+};
+
+std::string HostOf(std::string_view url) {
+  const std::string origin = OriginOf(url);
+  return origin.substr(origin.find("://") + 3);
+}
+
+// Lists scopes one after the other into an Organization.
+class Organizer {
+ public:
+  Organizer(const ForgeOptions& options, Ledger& ledger, const std::function<void(const std::string&)>& say)
+      : options_(options), ledger_(ledger), say_(say) {}
+
+  absl::StatusOr<Organization> Run(std::vector<ForgeScope> scopes) {
+    if (!options_.app_id.empty()) RETURN_IF_ERROR(ReadAppKey());
+    for (size_t i = 0; i < scopes.size(); ++i) {
+      if (scopes[i].kind == ForgeScope::Kind::kApp) {
+        ASSIGN_OR_RETURN(std::vector<ForgeScope> installations, Installations(scopes[i]));
+        scopes.insert(scopes.begin() + static_cast<ptrdiff_t>(i) + 1, installations.begin(), installations.end());
+        continue;
+      }
+      RETURN_IF_ERROR(AddScope(scopes[i]));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status ReadAppKey() {
+    // The same care as for a token, though it has many lines.
+    RETURN_IF_ERROR(ReadTokenFile(options_.app_key_file).status().code() == absl::StatusCode::kInvalidArgument
+                        ? absl::OkStatus()
+                        : ReadTokenFile(options_.app_key_file).status());
+    std::ifstream file(options_.app_key_file);
+    app_key_ = {options_.app_id, {std::istreambuf_iterator<char>(file), {}}};
+    return AppJwt(app_key_, absl::Now()).status();
+  }
+
+  absl::StatusOr<std::string> ApiUrl(const ForgeScope& scope) const {
+    std::string url = options_.api_url.empty() ? DefaultApiUrl(scope.forge) : options_.api_url;
+    while (!url.empty() && url.back() == '/') url.pop_back();
+    if (OriginOf(url).empty()) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          url.empty() ? "%s: say where its API is with --api-url (https://HOST/api/v1)%s"
+                      : "%s: the API's address must begin with https://, not %s",
+          scope.text, url));
+    }
+    return url;
+  }
+
+  ApiOptions ClientOptions(const Forge& forge) const {
+    ApiOptions api = options_.api;
+    const TokenBudget::Options budget = forge.Budget();
+    api.budget.per_minute = budget.per_minute;
+    api.on_wait = say_;
+    return api;
+  }
+
+  absl::StatusOr<std::vector<std::unique_ptr<TokenSource>>> Tokens(const ForgeScope& scope,
+                                                                   const std::string& api_url) {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    if (!options_.app_id.empty()) {
+      ASSIGN_OR_RETURN(const std::string installation, InstallationOf(scope, api_url));
+      tokens.push_back(InstallationToken(app_key_, installation, api_url, options_.api.network, options_.api.stop));
+      return tokens;
+    }
+    for (const std::string& file : options_.token_files) {
+      ASSIGN_OR_RETURN(std::string token, ReadTokenFile(file));
+      tokens.push_back(StaticToken("token file " + file, std::move(token)));
+    }
+    const char* variable = TokenVariable(scope.forge);
+    const char* token = std::getenv(variable);
+    if (tokens.empty() && token != nullptr && *token != '\0') tokens.push_back(StaticToken(variable, token));
+    return tokens;
+  }
+
+  std::unique_ptr<ApiClient> AppClient(const Forge& forge, const std::string& api_url) {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    tokens.push_back(std::make_unique<AppToken>(app_key_));
+    return std::make_unique<ApiClient>(api_url, std::move(tokens), forge.Authorize(), ClientOptions(forge));
+  }
+
+  absl::StatusOr<std::string> InstallationOf(const ForgeScope& scope, const std::string& api_url) {
+    if (scope.kind == ForgeScope::Kind::kInstallation) return scope.name;
+    const char* place = scope.kind == ForgeScope::Kind::kUser ? "users" : "orgs";
+    const std::unique_ptr<ApiClient> app = AppClient(GitHub(), api_url);
+    ASSIGN_OR_RETURN(const HttpResponse response,
+                     app->Get(absl::StrFormat("/%s/%s/installation", place, PercentEncoded(scope.name)),
+                              GitHub().Headers()));
+    ASSIGN_OR_RETURN(const Json json, ParseBody(response));
+    const std::string id = IdField(json, "id");
+    if (id.empty()) return absl::NotFoundError(absl::StrFormat("the App is not installed on %s", scope.name));
+    return id;
+  }
+
+  // All installations of the App, as scopes.
+  absl::StatusOr<std::vector<ForgeScope>> Installations(const ForgeScope& scope) {
+    if (options_.app_id.empty()) {
+      return absl::InvalidArgumentError("github:app wants an App: --app-id and --app-key-file");
+    }
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope));
+    const std::unique_ptr<ApiClient> app = AppClient(GitHub(), api_url);
+    std::vector<ForgeScope> scopes;
+    for (std::string url = "/app/installations?per_page=100"; !url.empty();) {
+      ASSIGN_OR_RETURN(const HttpResponse response, app->Get(url, GitHub().Headers()));
+      ASSIGN_OR_RETURN(const Json list, ParseBody(response));
+      for (const Json& json : list) {
+        ForgeScope installation = scope;
+        installation.kind = ForgeScope::Kind::kInstallation;
+        installation.name = IdField(json, "id");
+        installation.text = "github:installation/" + installation.name;
+        if (json.is_object() && json.contains("suspended_at") && !json["suspended_at"].is_null()) {
+          AddOutcome(installation.text, RepositoryOutcome::Status::kRefused, "the installation is suspended");
+          continue;
+        }
+        if (!installation.name.empty()) scopes.push_back(std::move(installation));
+      }
+      url = NextLink(response);
+    }
+    return scopes;
+  }
+
+  absl::Status AddScope(const ForgeScope& scope) {
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope));
+    const Forge& forge = ForgeNamed(scope.forge, api_url);
+    absl::StatusOr<std::vector<std::unique_ptr<TokenSource>>> tokens = Tokens(scope, api_url);
+    if (!tokens.ok() && options_.app_id.empty()) return tokens.status();
+    if (!tokens.ok()) {
+      if (absl::IsCancelled(tokens.status())) return tokens.status();
+      AddOutcome(scope.text, StatusFor(tokens.status()), std::string(tokens.status().message()));
+      return absl::OkStatus();
+    }
+    result_.clients.push_back(std::make_unique<ApiClient>(api_url, *std::move(tokens), forge.Authorize(),
+                                                          ClientOptions(forge)));
+    ApiClient& client = *result_.clients.back();
+    ASSIGN_OR_RETURN(Listing listing, ListScope(forge, scope, client, ledger_, [&](size_t repositories) {
+                       say_(absl::StrFormat("listing %s: %d repositories", scope.text, repositories));
+                     }));
+    for (const std::string& why : listing.incomplete) {
+      AddOutcome(scope.text, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
+    }
+    result_.listed += listing.repositories.size();
+    std::set<std::string> listed, selected;
+    for (const v1::ForgeRepository& repository : listing.repositories) {
+      RemoteTarget target = TargetOf(repository, forge, api_url, client);
+      listed.insert(target.key);
+      if (WhyNot(options_.selection, repository) != nullptr) {
+        ++result_.not_selected;
+        continue;
+      }
+      selected.insert(target.key);
+      RETURN_IF_ERROR(AddRepository(repository, std::move(target)));
+    }
+    return AccountForMissing(scope, api_url, listing.incomplete.empty(), listed, std::move(selected));
+  }
+
+  RemoteTarget TargetOf(const v1::ForgeRepository& repository, const Forge& forge, const std::string& api_url,
+                        ApiClient& client) {
+    RemoteTarget target;
+    const std::string web_url = forge.WebUrl(api_url);
+    const std::string host = HostOf(web_url);
+    target.key = host + "/" + repository.id();
+    target.name = host + "/" + repository.full_name();
+    // No URL's folder begins with "by-id": the first part of theirs is a host.
+    target.folder = MirrorFolder("by-id/" + target.key);
+    target.url.scheme = web_url.substr(0, web_url.find(':'));
+    target.url.url = web_url + "/" + repository.clone_path();
+    target.url.name = target.name;
+    target.size_kb = repository.size_kb();
+    if (repository.listed_at() - repository.pushed_at() >= kSettledSeconds) target.pushed_at = repository.pushed_at();
+    target.client = &client;
+    target.forge = &forge;
+    target.api_path = forge.RepositoryPath(repository);
+    target.full_name = repository.full_name();
+    target.id = repository.id();
+    target.parent = repository.parent();
+    return target;
+  }
+
+  absl::Status AddRepository(const v1::ForgeRepository& repository, RemoteTarget target) {
+    if (!keys_.insert(target.key).second) return absl::OkStatus();  // Another scope lists it as well.
+    if (repository.disabled()) {
+      ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger_.OpenRepository(target.key, target.name));
+      AddOutcome(target.name, RepositoryOutcome::Status::kRefused, "its forge has disabled it", record);
+      return absl::OkStatus();
+    }
+    if (repository.has_wiki() && wikis_ < options_.max_wikis) {
+      ++wikis_;
+      RemoteTarget wiki = target;
+      wiki.key += ".wiki";
+      wiki.name += ".wiki";
+      wiki.folder = MirrorFolder("by-id/" + wiki.key);
+      wiki.url.url = wiki.url.url.substr(0, wiki.url.url.size() - 4) + ".wiki.git";
+      wiki.url.name = wiki.name;
+      wiki.pushed_at = 0;  // Of the repository, not of its wiki.
+      wiki.size_kb = 0;
+      wiki.optional = true;
+      result_.targets.push_back(std::move(wiki));
+    }
+    result_.targets.push_back(std::move(target));
+    return absl::OkStatus();
+  }
+
+  // What this scope had when it was last listed whole, and has no longer.
+  absl::Status AccountForMissing(const ForgeScope& scope, const std::string& api_url, bool complete,
+                                 const std::set<std::string>& listed, std::set<std::string> selected) {
+    const std::string note_name = "scope " + api_url + " " + scope.text;
+    ASSIGN_OR_RETURN(const auto stored, ledger_.ReadNote(note_name));
+    v1::ScopeNote note;
+    if (stored && !note.ParseFromString(*stored)) note.Clear();
+    for (const std::string& key : note.keys()) {
+      if (listed.count(key) > 0) continue;
+      selected.insert(key);  // It is said every time, until it is purged.
+      if (keys_.count(key) > 0) continue;
+      ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger_.OpenRepository(key, ""));
+      AddOutcome(record.name(), complete ? RepositoryOutcome::Status::kGone : RepositoryOutcome::Status::kFailed,
+                 complete ? "its forge lists it no longer: deleted, moved away, or hidden from this token"
+                          : "missing from a listing that is incomplete",
+                 record);
+    }
+    note.mutable_keys()->Assign(selected.begin(), selected.end());
+    return ledger_.WriteNote(note_name, note.SerializeAsString());
+  }
+
+  static RepositoryOutcome::Status StatusFor(const absl::Status& status) {
+    return absl::IsPermissionDenied(status) ? RepositoryOutcome::Status::kRefused
+                                            : RepositoryOutcome::Status::kFailed;
+  }
+
+  void AddOutcome(std::string_view name, RepositoryOutcome::Status status, std::string_view reason,
+                  const v1::RepositoryRecord& record = {}) {
+    RepositoryOutcome outcome = OutcomeOf(record, {});
+    outcome.name = name;
+    outcome.status = status;
+    outcome.reason = reason;
+    result_.outcomes.push_back(std::move(outcome));
+  }
+
+  const ForgeOptions& options_;
+  Ledger& ledger_;
+  const std::function<void(const std::string&)>& say_;
+  AppKey app_key_;
+  Organization result_;
+  absl::flat_hash_set<std::string> keys_;  // of all scopes
+  uint64_t wikis_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,
+                                              Ledger& ledger,
+                                              const std::function<void(const std::string&)>& say) {
+  return Organizer(options, ledger, say).Run(scopes);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,249 @@
+#include "coordinator/pipeline.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/forges/json_fields.h"
+#include "coordinator/mirror_budget.h"
+#include "coordinator/scan_queue.h"
+#include "coordinator/targets.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+using Status = RepositoryOutcome::Status;
+
+constexpr size_t kMaxLostTips = 200;  // of one repository's force pushes that are asked for
+
+std::string NoteName(const RemoteTarget& target) { return "mirror " + target.key; }
+
+class Pipeline {
+ public:
+  Pipeline(const PipelineOptions& options, const RunResources& run, RunTotals* totals)
+      : options_(options),
+        run_(run),
+        totals_(*totals),
+        budget_(options.mirrors_dir, options.mirrors_budget_bytes, run.stop),
+        queue_(run.settings.threads, run.stop) {}
+
+  void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
+    for (RepositoryTarget& target : local) queue_.Add({std::move(target), "", {}});
+    // The largest first: what is fetched last is then scanned in no time.
+    std::stable_sort(remote.begin(), remote.end(), [](const RemoteTarget& a, const RemoteTarget& b) {
+      return a.size_kb > b.size_kb;
+    });
+    std::atomic<size_t> next{0};
+    std::vector<std::thread> fetchers, lanes;
+    const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
+    for (size_t i = 0; i < jobs; ++i) {
+      fetchers.emplace_back([&] {
+        for (size_t at = next++; at < remote.size() && !*run_.stop; at = next++) Obtain(remote[at]);
+      });
+    }
+    for (int i = 0; i < run_.settings.threads; ++i) {
+      lanes.emplace_back([&] {
+        while (std::optional<ScanQueue::Lent> lent = queue_.Take()) {
+          Scan(lent->ready, lent->threads);
+          queue_.Return(lent->threads);
+        }
+      });
+    }
+    for (std::thread& fetcher : fetchers) fetcher.join();
+    queue_.Close();
+    for (std::thread& lane : lanes) lane.join();
+  }
+
+ private:
+  // ---- fetching
+
+  // Ends with an outcome, or with the target in the queue.
+  void Obtain(const RemoteTarget& target) {
+    run_.progress->StartRepository(target.name);
+    v1::RepositoryRecord record;
+    const absl::Status obtained = TryToObtain(target, &record);
+    if (obtained.ok() || *run_.stop) return;
+    run_.progress->FinishRepository(target.name);
+    if (target.optional && absl::IsNotFound(obtained)) return;
+    const Status how = StatusFor(target, obtained);
+    if (how != Status::kGone) {
+      run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
+                                         EscapeForTerminal(std::string(obtained.message()))));
+    }
+    totals_.AddFailure(target.name, obtained, record, how);
+  }
+
+  absl::Status TryToObtain(const RemoteTarget& target, v1::RepositoryRecord* record) {
+    ASSIGN_OR_RETURN(*record, run_.ledger->OpenRepository(target.key, target.name));
+    ASSIGN_OR_RETURN(v1::MirrorNote note, ReadNote(target));
+    const bool current = IsCurrent(*record, *run_.ruleset) && note.watermark() == record->tips_digest() &&
+                         note.settings() == ScanSettingsText(run_.settings);
+    const int64_t now = absl::ToUnixSeconds(absl::Now());
+    const bool checked = now - note.checked_at() < absl::ToInt64Seconds(options_.audit_every);
+    const bool unmoved = target.pushed_at != 0 && target.pushed_at == note.pushed_at();
+    if (current && checked && unmoved) {
+      AddUnchanged(target, *record);
+      return absl::OkStatus();
+    }
+    const Mirror mirror(options_.mirrors_dir / target.folder);
+    // The rules have changed, the repository has not: its mirror is as good as the forge.
+    if (checked && unmoved && !current && mirror.fetched_digest() == note.refs_digest() &&
+        !note.refs_digest().empty()) {
+      RETURN_IF_ERROR(budget_.Use(target.folder, 0));
+      return Enqueue(target, mirror, std::move(note), {});
+    }
+    run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
+    ASSIGN_OR_RETURN(const CloneUrl url, WithToken(target));
+    ASSIGN_OR_RETURN(const Mirror::Refs refs, Mirror::List(url, options_.fetch));
+    const bool same_refs = !note.refs_digest().empty() && refs.digest == note.refs_digest();
+    note.set_refs_digest(refs.digest);
+    note.set_pushed_at(target.pushed_at);
+    note.set_checked_at(now);
+    if (current && same_refs) {
+      RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target), note.SerializeAsString()));
+      AddUnchanged(target, *record);
+      return absl::OkStatus();
+    }
+    return Fetch(target, url, refs, std::move(note));
+  }
+
+  absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
+                     v1::MirrorNote note) {
+    Mirror mirror(options_.mirrors_dir / target.folder);
+    const bool fetched = mirror.exists() && mirror.fetched_digest() == refs.digest;
+    // What a forge calls a size is about that of the packs; of an update it says nothing.
+    RETURN_IF_ERROR(budget_.Use(target.folder, mirror.exists() ? 0 : target.size_kb * 1024));
+    const bool was_there = mirror.exists();
+    absl::Status done;
+    if (!fetched) done = mirror.Fetch(url, refs, options_.fetch);
+    if (done.ok() && !fetched && was_there) done = FetchForcePushed(target, url, &mirror);
+    if (done.ok()) done = Enqueue(target, mirror, std::move(note), refs);
+    if (!done.ok()) budget_.Release(target.folder);
+    return done;
+  }
+
+  absl::Status Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note,
+                       const Mirror::Refs& refs) {
+    ReadyTarget ready;
+    ready.target.key = target.key;
+    ready.target.name = target.name;
+    ready.target.path = mirror.dir();
+    ready.target.pack_bytes = PackBytes(mirror.dir());
+    for (const std::string& tip : mirror.lost_tips()) ready.target.unreferenced += tip + " ";
+    if (!refs.pull_requests) {
+      v1::Skip skip;
+      skip.set_reason(v1::SKIP_REASON_NOT_FETCHED);
+      skip.set_count(refs.pull_request_refs);
+      skip.set_detail("pull requests beyond --max-pull-requests");
+      ready.target.skips.push_back(std::move(skip));
+    }
+    ready.folder = target.folder;
+    ready.note = std::move(note);
+    run_.progress->Update(target.name, "waiting to be scanned", 0, 0, 0, 0);
+    queue_.Add(std::move(ready));
+    return absl::OkStatus();
+  }
+
+  // What a force push left without a ref between two fetches, where the forge names it.
+  absl::Status FetchForcePushed(const RemoteTarget& target, const CloneUrl& url, Mirror* mirror) {
+    if (target.client == nullptr || target.forge == nullptr) return absl::OkStatus();
+    const std::string path = target.forge->ForcePushesPath(target.api_path);
+    if (path.empty()) return absl::OkStatus();
+    const absl::StatusOr<HttpResponse> response = target.client->Get(path, target.forge->Headers());
+    if (absl::IsCancelled(response.status())) return response.status();
+    if (!response.ok()) return absl::OkStatus();  // Not every token may ask; the refs are covered anyway.
+    const absl::StatusOr<Json> list = ParseBody(*response);
+    std::vector<std::string> ids;
+    if (list.ok() && list->is_array()) {
+      for (const Json& push : *list) {
+        if (ids.size() < kMaxLostTips) ids.push_back(TextField(push, "before"));
+      }
+    }
+    return mirror->FetchLost(url, ids, options_.fetch);
+  }
+
+  absl::StatusOr<v1::MirrorNote> ReadNote(const RemoteTarget& target) const {
+    ASSIGN_OR_RETURN(const auto stored, run_.ledger->ReadNote(NoteName(target)));
+    v1::MirrorNote note;
+    if (stored && !note.ParseFromString(*stored)) note.Clear();
+    return note;
+  }
+
+  static absl::StatusOr<CloneUrl> WithToken(const RemoteTarget& target) {
+    CloneUrl url = target.url;
+    if (target.client != nullptr) {
+      ASSIGN_OR_RETURN(const std::string token, target.client->GitToken());
+      if (!token.empty()) url.authorization = BasicAuthorization(target.forge->GitUser(), token);
+    }
+    return url;
+  }
+
+  // Git cannot tell what is gone from what is withheld; the API can.
+  Status StatusFor(const RemoteTarget& target, const absl::Status& obtained) {
+    if (absl::IsPermissionDenied(obtained) || absl::IsAborted(obtained)) return Status::kRefused;
+    if (!absl::IsNotFound(obtained) || target.client == nullptr) return Status::kFailed;
+    const absl::StatusOr<HttpResponse> asked = target.client->Get(target.api_path, target.forge->Headers());
+    if (absl::IsNotFound(asked.status())) return Status::kGone;
+    return asked.ok() || absl::IsPermissionDenied(asked.status()) || absl::IsAborted(asked.status())
+               ? Status::kRefused
+               : Status::kFailed;
+  }
+
+  void AddUnchanged(const RemoteTarget& target, const v1::RepositoryRecord& record) {
+    PassCounters counters;
+    counters.unchanged = true;
+    totals_.Add(OutcomeOf(record, run_.accepted), counters);
+    run_.progress->FinishRepository(target.name);
+  }
+
+  // ---- scanning
+
+  void Scan(ReadyTarget& ready, int threads) {
+    PassCounters counters;
+    absl::StatusOr<RepositoryOutcome> outcome = RunRepository(ready.target, threads, run_, &counters);
+    if (!ready.folder.empty()) budget_.Release(ready.folder);
+    if (!outcome.ok()) return;  // Stopped: the run ends without a report.
+    const bool scanned = outcome->status != Status::kFailed && outcome->status != Status::kNotCovered;
+    if (!scanned) {
+      run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(ready.target.name),
+                                         EscapeForTerminal(outcome->reason)));
+    }
+    if (scanned && !ready.folder.empty()) {
+      // Last, after what it says: a crash before costs a comparison of refs.
+      const absl::Status noted = NoteScanned(&ready, outcome->id);
+      if (!noted.ok()) {
+        outcome->status = Status::kFailed;
+        outcome->reason = std::string(noted.message());
+      }
+    }
+    totals_.Add(*std::move(outcome), counters);
+  }
+
+  absl::Status NoteScanned(ReadyTarget* ready, uint64_t id) {
+    ASSIGN_OR_RETURN(const auto record, run_.ledger->ReadRepository(id));
+    if (!record) return absl::OkStatus();
+    ready->note.set_watermark(record->tips_digest());
+    ready->note.set_settings(ScanSettingsText(run_.settings));
+    return run_.ledger->WriteNote("mirror " + ready->target.key, ready->note.SerializeAsString());
+  }
+
+  const PipelineOptions& options_;
+  const RunResources& run_;
+  RunTotals& totals_;
+  MirrorBudget budget_;
+  ScanQueue queue_;
+};
+
+}  // namespace
+
+void RunPipeline(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote,
+                 const PipelineOptions& options, const RunResources& run, RunTotals* totals) {
+  Pipeline(options, run, totals).Run(std::move(local), std::move(remote));
+}
+
+}  // namespace unsprawl

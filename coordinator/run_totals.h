@@ -1,0 +1,81 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/report/report.h"
+#include "coordinator/repository_run.h"
+#include "engine/base/mutex.h"
+#include "store/ledger.h"
+
+namespace unsprawl {
+
+// What the repositories' passes add up to. Thread-safe.
+class RunTotals {
+ public:
+  void Add(RepositoryOutcome outcome, const PassCounters& counters) {
+    MutexLock lock(mutex_);
+    outcomes_.push_back(std::move(outcome));
+    facts_.repositories_unchanged += counters.unchanged ? 1 : 0;
+    facts_.blobs_scanned += counters.blobs_scanned;
+    facts_.blobs_known += counters.blobs_known;
+    facts_.bytes_resolved += counters.bytes_resolved;
+    facts_.bytes_scanned += counters.bytes_scanned;
+    facts_.scanner_deaths += counters.scanner_deaths;
+    open_ += counters.open_seconds;
+    scan_ += counters.scan_seconds;
+    locate_ += counters.locate_seconds;
+    record_ += counters.record_seconds;
+    if (sandbox_note_.empty()) sandbox_note_ = counters.sandbox_note;
+    internal_error_ |= counters.internal_error;
+  }
+  // `record`: what an earlier run left; its occurrences stay in the report.
+  void AddFailure(const std::string& name, const absl::Status& status,
+                  const v1::RepositoryRecord& record = {},
+                  RepositoryOutcome::Status how = RepositoryOutcome::Status::kFailed) {
+    RepositoryOutcome outcome = OutcomeOf(record, {});
+    outcome.name = name;
+    outcome.status = how;
+    outcome.reason = std::string(status.message());
+    Add(std::move(outcome), {});
+  }
+
+  // What kept a scanner from being confined; empty when all were.
+  std::string sandbox_note() {
+    MutexLock lock(mutex_);
+    return sandbox_note_;
+  }
+
+  bool internal_error() {
+    MutexLock lock(mutex_);
+    return internal_error_;
+  }
+
+  // Call when all threads are done.
+  std::vector<RepositoryOutcome> TakeOutcomes() {
+    MutexLock lock(mutex_);
+    std::sort(outcomes_.begin(), outcomes_.end(),
+              [](const RepositoryOutcome& a, const RepositoryOutcome& b) { return a.name < b.name; });
+    return std::move(outcomes_);
+  }
+  RunFacts Facts() {
+    MutexLock lock(mutex_);
+    facts_.seconds = {
+        {"open", open_}, {"scan", scan_}, {"locate", locate_}, {"wait_for_store", record_}};
+    return facts_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<RepositoryOutcome> outcomes_ ABSL_GUARDED_BY(mutex_);
+  std::string sandbox_note_ ABSL_GUARDED_BY(mutex_);
+  bool internal_error_ ABSL_GUARDED_BY(mutex_) = false;
+  RunFacts facts_ ABSL_GUARDED_BY(mutex_);
+  double open_ ABSL_GUARDED_BY(mutex_) = 0, scan_ ABSL_GUARDED_BY(mutex_) = 0,
+         locate_ ABSL_GUARDED_BY(mutex_) = 0, record_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace unsprawl
