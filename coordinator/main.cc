@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -66,11 +67,84 @@ CLI::App* AddCommand(CLI::App& parent, const char* name, const char* description
   return added;
 }
 
+// How forges and remote repositories are reached.
+void AddNetwork(CLI::App& scan, ScanOptions* options) {
+  ForgeOptions& forge = options->forge;
+  scan.add_option("--api-url", forge.api_url, "API of a forge of your own (https://HOST/api/v3)");
+  scan.add_option("--token-file", forge.token_files,
+                  "file with a token (default: GITHUB_TOKEN, GITLAB_TOKEN, …); several are used by turns")
+      ->expected(1)
+      ->take_all();
+  scan.add_option("--app-id", forge.app_id, "scan as a GitHub App");
+  scan.add_option("--app-key-file", forge.app_key_file, "the App's private key (PEM)")->needs("--app-id");
+  scan.add_option("--ca-file", options->network.ca_file, "certificate authorities to trust (PEM)")
+      ->check(CLI::ExistingFile);
+  scan.add_option("--client-cert", options->network.client_cert, "client certificate (PEM)")
+      ->check(CLI::ExistingFile);
+  scan.add_option("--client-key", options->network.client_key, "its private key (PEM)")
+      ->check(CLI::ExistingFile);
+  PipelineOptions& pipeline = options->pipeline;
+  scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  scan.add_option("--mirrors-budget", pipeline.mirrors_budget_bytes,
+                  "bytes that mirrors may take (500GB); the longest unused go first")
+      ->transform(CLI::AsSizeValue(true));
+  scan.add_option("--max-pull-requests", pipeline.fetch.max_pull_requests,
+                  "leave out pull requests where there are more refs of them (0: always)");
+  scan.add_option_function<int>(
+          "--audit-days", [&pipeline](const int& days) { pipeline.audit_every = absl::Hours(24 * days); },
+          "compare all refs of what a forge calls unchanged after this many days (default 7; 0: always)")
+      ->check(CLI::Range(0, 10000));
+}
+
+// Which repositories of a forge are wanted.
+void AddSelection(CLI::App& scan, ScanOptions* options) {
+  Selection& selection = options->forge.selection;
+  scan.add_option("--include-repos", selection.include, "only repositories like this (web-*, acme/legacy-*)")
+      ->expected(1)
+      ->take_all();
+  scan.add_option("--exclude-repos", selection.exclude, "no repositories like this")->expected(1)->take_all();
+  scan.add_flag("!--exclude-forks", selection.forks, "no forks");
+  scan.add_flag("!--exclude-archived", selection.archived, "no archived repositories");
+  scan.add_option_function<std::vector<std::string>>(
+          "--visibility",
+          [&selection](const std::vector<std::string>& names) {
+            selection.visibilities.insert(names.begin(), names.end());
+          },
+          "only those")
+      ->check(CLI::IsMember({"public", "private", "internal"}))
+      ->delimiter(',')
+      ->option_text("public,private,internal");
+  scan.add_option_function<std::vector<std::string>>(
+          "--topics",
+          [&selection](const std::vector<std::string>& names) { selection.topics.insert(names.begin(), names.end()); },
+          "only repositories with one of these topics")
+      ->delimiter(',');
+  scan.add_option_function<uint64_t>(
+          "--max-repo-size", [&selection](const uint64_t& bytes) { selection.max_size_kb = bytes / 1024; },
+          "no repositories that their forge calls larger (10GB)")
+      ->transform(CLI::AsSizeValue(false));
+  scan.add_option_function<std::string>(
+          "--pushed-since",
+          [&selection](const std::string& day) {
+            absl::Time time;
+            std::string error;
+            if (!absl::ParseTime("%Y-%m-%d", day, &time, &error)) throw CLI::ValidationError("--pushed-since", error);
+            selection.pushed_since = absl::ToUnixSeconds(time);
+          },
+          "only repositories that were pushed to since (2025-01-31)");
+  scan.add_option("--wikis", options->forge.max_wikis, "scan wikis as well, at most this many");
+  scan.add_option("--gists", options->forge.max_gists, "scan gists as well, at most this many");
+  scan.add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
+}
+
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   CLI::App* scan = AddCommand(app, "scan", "Scan repositories and write the sprawl report", options,
                               RunScan, exit_code);
   scan->add_option("TARGET", options->targets,
-                   "repositories, folders of repositories, or clone URLs (https, ssh, file)");
+                   "repositories, folders of repositories, clone URLs, or organizations: github:ORG, gitlab:GROUP, "
+                   "bitbucket:WORKSPACE, gitea:ORG, azure:ORG/PROJECT");
   scan->add_option("--targets-from", options->targets_from, "a file of targets, one a line (-: stdin)");
   scan->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
   scan->add_option("--store", options->store_dir,
@@ -111,6 +185,8 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("--fetch-backend", options->pipeline.fetch.backend, "what fetches clone URLs")
       ->transform(CLI::CheckedTransformer(kBackends))
       ->option_text("auto|git|libgit2");
+  AddNetwork(*scan, options);
+  AddSelection(*scan, options);
   scan->add_flag("!--no-sandbox", options->sandbox,
                  "do not confine the process that parses repositories");
   scan->add_flag("-q,--quiet", options->quiet, "no progress");

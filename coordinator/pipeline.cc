@@ -21,7 +21,7 @@ using Status = RepositoryOutcome::Status;
 
 constexpr size_t kMaxLostTips = 200;  // of one repository's force pushes that are asked for
 
-std::string NoteName(const RemoteTarget& target) { return "mirror " + target.key; }
+std::string NoteName(const std::string& key) { return "mirror " + key; }
 
 class Pipeline {
  public:
@@ -79,20 +79,18 @@ class Pipeline {
   }
 
   absl::Status TryToObtain(const RemoteTarget& target, v1::RepositoryRecord* record) {
-    ASSIGN_OR_RETURN(*record, run_.ledger->OpenRepository(target.key, target.name));
-    ASSIGN_OR_RETURN(v1::MirrorNote note, ReadNote(target));
-    const bool current = IsCurrent(*record, *run_.ruleset) && note.watermark() == record->tips_digest() &&
-                         note.settings() == ScanSettingsText(run_.settings);
     const int64_t now = absl::ToUnixSeconds(absl::Now());
-    const bool checked = now - note.checked_at() < absl::ToInt64Seconds(options_.audit_every);
-    const bool unmoved = target.pushed_at != 0 && target.pushed_at == note.pushed_at();
-    if (current && checked && unmoved) {
+    ASSIGN_OR_RETURN(Known known, LookUp(target, *run_.ruleset, run_.settings, options_.audit_every, now,
+                                         *run_.ledger));
+    *record = known.record;
+    v1::MirrorNote& note = known.note;
+    if (known.current && known.unmoved) {
       AddUnchanged(target, *record);
       return absl::OkStatus();
     }
     const Mirror mirror(options_.mirrors_dir / target.folder);
     // The rules have changed, the repository has not: its mirror is as good as the forge.
-    if (checked && unmoved && !current && mirror.fetched_digest() == note.refs_digest() &&
+    if (known.unmoved && mirror.fetched_digest() == note.refs_digest() &&
         !note.refs_digest().empty()) {
       RETURN_IF_ERROR(budget_.Use(target.folder, 0));
       return Enqueue(target, mirror, std::move(note), {});
@@ -104,8 +102,8 @@ class Pipeline {
     note.set_refs_digest(refs.digest);
     note.set_pushed_at(target.pushed_at);
     note.set_checked_at(now);
-    if (current && same_refs) {
-      RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target), note.SerializeAsString()));
+    if (known.current && same_refs) {
+      RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target.key), note.SerializeAsString()));
       AddUnchanged(target, *record);
       return absl::OkStatus();
     }
@@ -167,13 +165,6 @@ class Pipeline {
     return mirror->FetchLost(url, ids, options_.fetch);
   }
 
-  absl::StatusOr<v1::MirrorNote> ReadNote(const RemoteTarget& target) const {
-    ASSIGN_OR_RETURN(const auto stored, run_.ledger->ReadNote(NoteName(target)));
-    v1::MirrorNote note;
-    if (stored && !note.ParseFromString(*stored)) note.Clear();
-    return note;
-  }
-
   static absl::StatusOr<CloneUrl> WithToken(const RemoteTarget& target) {
     CloneUrl url = target.url;
     if (target.client != nullptr) {
@@ -229,7 +220,7 @@ class Pipeline {
     if (!record) return absl::OkStatus();
     ready->note.set_watermark(record->tips_digest());
     ready->note.set_settings(ScanSettingsText(run_.settings));
-    return run_.ledger->WriteNote("mirror " + ready->target.key, ready->note.SerializeAsString());
+    return run_.ledger->WriteNote(NoteName(ready->target.key), ready->note.SerializeAsString());
   }
 
   const PipelineOptions& options_;
@@ -240,6 +231,19 @@ class Pipeline {
 };
 
 }  // namespace
+
+absl::StatusOr<Known> LookUp(const RemoteTarget& target, const Ruleset& ruleset, const ScanSettings& settings,
+                             absl::Duration audit_every, int64_t now, Ledger& ledger) {
+  Known known;
+  ASSIGN_OR_RETURN(known.record, ledger.OpenRepository(target.key, target.name));
+  ASSIGN_OR_RETURN(const auto stored, ledger.ReadNote(NoteName(target.key)));
+  if (stored && !known.note.ParseFromString(*stored)) known.note.Clear();
+  known.current = IsCurrent(known.record, ruleset) && known.note.watermark() == known.record.tips_digest() &&
+                  known.note.settings() == ScanSettingsText(settings);
+  known.unmoved = target.pushed_at != 0 && target.pushed_at == known.note.pushed_at() &&
+                  now - known.note.checked_at() < absl::ToInt64Seconds(audit_every);
+  return known;
+}
 
 void RunPipeline(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote,
                  const PipelineOptions& options, const RunResources& run, RunTotals* totals) {

@@ -9,6 +9,7 @@
 #include "coordinator/organization.h"
 #include "coordinator/repository_run.h"
 #include "coordinator/run_totals.h"
+#include "unsprawl/v1/forge.pb.h"
 
 namespace unsprawl {
 
@@ -21,6 +22,17 @@ struct PipelineOptions {
   // longer ago: what the forge says covers neither wikis nor pull requests. 0: every time.
   absl::Duration audit_every = absl::Hours(24 * 7);
 };
+
+// What is known of a remote repository before anybody is asked about it.
+struct Known {
+  v1::RepositoryRecord record;
+  v1::MirrorNote note;
+  bool current = false;    // scanned whole, under these rules and settings, as of `note`
+  bool unmoved = false;    // its forge says that nothing was pushed since, and it was audited lately
+};
+// Makes the repository's record when there is none. `now`: seconds since the epoch.
+absl::StatusOr<Known> LookUp(const RemoteTarget& target, const Ruleset& ruleset, const ScanSettings& settings,
+                             absl::Duration audit_every, int64_t now, Ledger& ledger);
 
 // Brings the ledger up to date with all of them; how each ended goes to *totals. Nothing is fetched or
 // scanned of a remote repository that its forge, or its refs, say is as it was when it was last scanned

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -35,8 +36,8 @@ std::string TimeLeft(double done_share, absl::Duration elapsed) {
 
 }  // namespace
 
-Progress::Progress(Style style, uint64_t repositories)
-    : style_(style), repositories_(repositories), start_(absl::Now()), thread_([this] { Run(); }) {}
+Progress::Progress(Style style)
+    : style_(style), start_(absl::Now()), thread_([this] { Run(); }) {}
 
 Progress::~Progress() { Stop(); }
 
@@ -61,9 +62,14 @@ void Progress::FinishRepository(const std::string& name) {
   active_.erase(found);
 }
 
-void Progress::StartLastStep(const char* step) {
+void Progress::ExpectRepositories(uint64_t repositories) {
   MutexLock lock(mutex_);
-  last_step_ = step;
+  repositories_ = repositories;
+}
+
+void Progress::StartStep(std::string step) {
+  MutexLock lock(mutex_);
+  step_ = std::move(step);
 }
 
 void Progress::Say(const std::string& line) {
@@ -83,11 +89,12 @@ void Progress::Stop() {
 }
 
 std::string Progress::Line() {
-  if (last_step_ != nullptr) return last_step_;
+  if (active_.empty()) return step_;
   const absl::Duration elapsed = absl::Now() - start_;
   uint64_t bytes = bytes_finished_, matches = matches_finished_;
   double share = static_cast<double>(finished_);
   std::string current;
+  bool scanning = false;  // whether `current` is of one that is being scanned
   for (const auto& [name, figures] : active_) {
     bytes += figures.bytes_done;
     matches += figures.matches;
@@ -95,7 +102,9 @@ std::string Progress::Line() {
                                                    : static_cast<double>(figures.objects_done) /
                                                          static_cast<double>(figures.objects_total);
     share += part;
-    if (!current.empty()) continue;  // One name is enough for one line.
+    // One name is enough for one line: of one at work rather than of one that waits.
+    if (!current.empty() && (scanning || figures.objects_total == 0)) continue;
+    scanning = figures.objects_total > 0;
     current = absl::StrFormat("%s: %s", ShortenMiddle(EscapeForTerminal(name), kNameColumns),
                               figures.phase);
     if (figures.objects_total > 0) {
@@ -113,7 +122,7 @@ void Progress::Run() {
   MutexLock lock(mutex_);
   while (!stop_) {
     stopped_.wait_for(mutex_, style_ == Style::kTerminal ? kTerminalInterval : kLineInterval);
-    if (stop_ || style_ == Style::kQuiet || (active_.empty() && last_step_ == nullptr)) continue;
+    if (stop_ || style_ == Style::kQuiet || (active_.empty() && step_.empty())) continue;
     if (style_ == Style::kTerminal) {
       // A line that wraps could not be overwritten.
       std::fprintf(stderr, "\r\033[K%s", ShortenEnd(Line(), TerminalColumns() - 1).c_str());

@@ -17,7 +17,7 @@ class Progress {
  public:
   enum class Style : uint8_t { kTerminal, kLines, kQuiet };
 
-  Progress(Style style, uint64_t repositories);
+  explicit Progress(Style style);
   ~Progress();
 
   void StartRepository(const std::string& name);   // raw bytes; escaped when printed. Idempotent
@@ -25,8 +25,9 @@ class Progress {
   void Update(const std::string& name, const char* phase, uint64_t objects_done,
               uint64_t objects_total, uint64_t bytes_done, uint64_t matches);
   void FinishRepository(const std::string& name);
-  // What is shown once all repositories are finished.
-  void StartLastStep(const char* step);
+  void ExpectRepositories(uint64_t repositories);
+  // What is shown while no repository is under way, before them and after; empty: nothing.
+  void StartStep(std::string step);
   // A line of its own that stays: warnings, failures.
   void Say(const std::string& line);
   void Stop();
@@ -41,14 +42,14 @@ class Progress {
   std::string Line() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Style style_;
-  const uint64_t repositories_;
   const absl::Time start_;
   Mutex mutex_;
+  uint64_t repositories_ ABSL_GUARDED_BY(mutex_) = 0;
   std::condition_variable_any stopped_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool line_shown_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, Figures> active_ ABSL_GUARDED_BY(mutex_);
-  const char* last_step_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::string step_ ABSL_GUARDED_BY(mutex_);
   uint64_t finished_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t bytes_finished_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t matches_finished_ ABSL_GUARDED_BY(mutex_) = 0;

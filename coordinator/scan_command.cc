@@ -23,7 +23,9 @@
 #include "coordinator/policy.h"
 #include "coordinator/organization.h"
 #include "coordinator/pipeline.h"
+#include "coordinator/plan.h"
 #include "coordinator/progress.h"
+#include "coordinator/report/coverage.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/state_history.h"
 #include "coordinator/repository_run.h"
@@ -193,13 +195,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                    ScannerSource::Start(*detector, {.sandbox = options.sandbox,
                                                     .memory_bytes = options.memory_bytes}));
   ASSIGN_OR_RETURN(const std::unique_ptr<Ledger> ledger, OpenLedger(options, keys));
-  v1::RunRecord run;
-  run.set_started(absl::ToUnixMicros(started));
-  run.set_ruleset(ruleset.id());
-  ASSIGN_OR_RETURN(run, ledger->StartRun(run));
-
-  Progress progress(ProgressStyle(options),
-                    targets.local.size() + targets.urls.size() + targets.unusable.size());
+  Progress progress(ProgressStyle(options));
   RunTotals totals;
   for (const Targets::Unusable& unusable : targets.unusable) {
     progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
@@ -210,29 +206,47 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   forge.api.stop = &g_stop;
   ASSIGN_OR_RETURN(Organization organization,
                    ListOrganization(targets.scopes, forge, *ledger,
-                                    [&](const std::string& what) { progress.StartLastStep(what.c_str()); }));
-  for (RepositoryOutcome& outcome : organization.outcomes) totals.Add(std::move(outcome), {});
+                                    [&](const std::string& what) { progress.StartStep(what); }));
+  progress.StartStep("");
+  for (RepositoryOutcome& outcome : organization.outcomes) {
+    if (!IsWhole(outcome.status)) {
+      progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(outcome.name), EscapeForTerminal(outcome.reason)));
+    }
+    totals.Add(std::move(outcome), {});
+  }
   std::vector<RemoteTarget> remote = RemoteTargets(targets.urls, &totals);
   std::move(organization.targets.begin(), organization.targets.end(), std::back_inserter(remote));
   RemoveTwins(&remote);
   NameAndSort(&targets.local);
+  const ScanSettings settings = {.threads = ThreadsFor(options),
+                                 .full_mode = options.full_mode,
+                                 .max_object_bytes = options.max_object_bytes,
+                                 .key = keys.current,
+                                 .now = Now()};
+  PipelineOptions pipeline = options.pipeline;
+  pipeline.fetch.network = options.network;
+  pipeline.fetch.stop = &g_stop;
+  if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
+  if (options.list_only) {
+    progress.Stop();
+    return PrintPlan({.local = targets.local, .remote = remote, .organization = organization,
+                      .mirrors_dir = pipeline.mirrors_dir, .audit_every = pipeline.audit_every},
+                     ruleset, settings, *ledger, totals.TakeOutcomes());
+  }
   RETURN_IF_ERROR(NumberAll(targets.local, remote, *ledger));
+  progress.ExpectRepositories(targets.local.size() + remote.size());
+  v1::RunRecord run;
+  run.set_started(absl::ToUnixMicros(started));
+  run.set_ruleset(ruleset.id());
+  ASSIGN_OR_RETURN(run, ledger->StartRun(run));
   const RunResources resources = {
       .ruleset = &ruleset,
       .ledger = ledger.get(),
       .scanners = scanners.get(),
       .progress = &progress,
       .stop = &g_stop,
-      .settings = {.threads = ThreadsFor(options),
-                   .full_mode = options.full_mode,
-                   .max_object_bytes = options.max_object_bytes,
-                   .key = keys.current,
-                   .now = Now()},
+      .settings = settings,
       .accepted = policy.accepted};
-  PipelineOptions pipeline = options.pipeline;
-  pipeline.fetch.network = options.network;
-  pipeline.fetch.stop = &g_stop;
-  if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
   RunPipeline(std::move(targets.local), std::move(remote), pipeline, resources, &totals);
   if (g_stop) {
     progress.Stop();
@@ -255,7 +269,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   input.run.command = options.command_line;
   input.run.started_us = run.started();
   input.run.finished_us = absl::ToUnixMicros(absl::Now());
-  progress.StartLastStep("writing the report");
+  progress.StartStep("writing the report");
   StateHistory history(run.id(), *ledger);
   ASSIGN_OR_RETURN(const ReportTotals report,
                    WriteReport(input, *ledger, options.output_dir, &history));

@@ -33,6 +33,7 @@ struct ScanOptions {
   bool full_mode = false;
   bool sandbox = true;
   bool quiet = false;
+  bool list_only = false;            // list, estimate, and end
   int threads = 0;                   // 0: one for each processor
   uint64_t max_object_bytes = 64 << 20;
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner

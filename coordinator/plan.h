@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/organization.h"
+#include "coordinator/repository_run.h"
+
+namespace unsprawl {
+
+// What a run would do. Borrowed.
+struct Plan {
+  const std::vector<RepositoryTarget>& local;
+  const std::vector<RemoteTarget>& remote;
+  const Organization& organization;
+  std::filesystem::path mirrors_dir;
+  absl::Duration audit_every;
+};
+
+// `scan --list-only`: prints a line for each repository (name, size, what would happen to it), what could not
+// be listed, and what the run would cost: disk, transfer, API calls, hours of one core. The exit code:
+// incomplete if a listing was.
+absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const ScanSettings& settings,
+                              Ledger& ledger, const std::vector<RepositoryOutcome>& outcomes);
+
+}  // namespace unsprawl
