@@ -70,6 +70,8 @@ class ForgeProcess:
         self.kept = None
 
     def stop(self):
+        if self.kept is not None:
+            self.kept.close()
         self.child.kill()
         self.child.wait()
         self.child.stdout.close()

@@ -91,7 +91,7 @@ def select(kind, thing, fields):
         if field not in thing:
             raise Wrong(f"Field '{field}' doesn't exist on type '{kind}'")
         value = thing[field](arguments) if callable(thing[field]) else thing[field]
-        if (inner is None) == isinstance(value, (dict, list)):
+        if value is not None and (inner is None) == isinstance(value, (dict, list)):
             raise Wrong(f"Field '{field}' {'must' if inner is None else 'must not'} have selections")
         chosen[key] = select(field, value, inner) if inner is not None else value
     return chosen
