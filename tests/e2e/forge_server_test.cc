@@ -1,4 +1,5 @@
-// The stand-in forge as the other tests see it: through its fixture, with the real git as the client.
+// The stand-in forge as the other tests see it: through its fixture, with the real git as the
+// client.
 #include "tests/support/forge_server.h"
 
 #include <gmock/gmock.h>
@@ -34,18 +35,25 @@ class ForgeServerTest : public testing::Test {
   }
 
   json Settings() const {
-    return {{"repositories",
-             {{{"id", 7}, {"owner", "acme"}, {"name", "app"}, {"private", true}, {"path", folder_.path() / "app.git"}},
-              {{"id", 8}, {"owner", "acme"}, {"name", "open"}, {"path", folder_.path() / "app.git"}}}},
-            {"tokens", {{"reader", {{"value", kToken}}}}}};
+    return {
+        {"repositories",
+         {{{"id", 7},
+           {"owner", "acme"},
+           {"name", "app"},
+           {"private", true},
+           {"path", folder_.path() / "app.git"}},
+          {{"id", 8}, {"owner", "acme"}, {"name", "open"}, {"path", folder_.path() / "app.git"}}}},
+        {"tokens", {{"reader", {{"value", kToken}}}}}};
   }
 
-  // Runs git with the token (or without, for "") against the server, its output in a file; returns its exit code.
+  // Runs git with the token (or without, for "") against the server, its output in a file; returns
+  // its exit code.
   int Git(const ForgeServer& forge, const std::string& arguments, std::string_view token = kToken,
           std::string_view output = "git.out") const {
     std::string helper = "-c credential.helper= ";
     if (!token.empty()) {
-      helper += absl::StrFormat("-c credential.helper='!f() { echo username=x; echo password=%s; }; f'", token);
+      helper += absl::StrFormat(
+          "-c credential.helper='!f() { echo username=x; echo password=%s; }; f'", token);
     }
     const std::string command = absl::StrFormat("GIT_SSL_CAINFO=%s git %s %s >%s 2>&1; echo $?",
                                                 forge.CaFile().native(), helper, arguments, output);
@@ -60,19 +68,25 @@ class ForgeServerTest : public testing::Test {
 
 TEST_F(ForgeServerTest, GitClonesFromEveryForgesAddressWhatTheBareRepositoryHolds) {
   const ForgeServer forge(Settings());
-  const std::string want = unsprawl::Run(folder_.path(), {"git", "-C", "app.git", "rev-parse", "HEAD"});
+  const std::string want =
+      unsprawl::Run(folder_.path(), {"git", "-C", "app.git", "rev-parse", "HEAD"});
   int clones = 0;
-  for (const char* address : {"/acme/app.git", "/acme/app", "/gitlab/acme/app.git", "/bitbucket/acme/app.git",
-                              "/bbdc/scm/ACME/app.git", "/gitea/acme/app.git", "/azure/acme/main/_git/app"}) {
+  for (const char* address :
+       {"/acme/app.git", "/acme/app", "/gitlab/acme/app.git", "/bitbucket/acme/app.git",
+        "/bbdc/scm/ACME/app.git", "/gitea/acme/app.git", "/azure/acme/main/_git/app"}) {
     const std::string clone = absl::StrFormat("clone%d", ++clones);
-    EXPECT_EQ(Git(forge, "clone -q " + forge.Url() + address + " " + clone), 0) << address << GitOutput();
-    EXPECT_EQ(unsprawl::Run(folder_.path(), {"git", "-C", clone, "rev-parse", "HEAD"}), want) << address;
+    EXPECT_EQ(Git(forge, "clone -q " + forge.Url() + address + " " + clone), 0)
+        << address << GitOutput();
+    EXPECT_EQ(unsprawl::Run(folder_.path(), {"git", "-C", clone, "rev-parse", "HEAD"}), want)
+        << address;
     EXPECT_EQ(unsprawl::Run(folder_.path(), {"git", "-C", clone, "fsck", "--full"}), "") << address;
   }
   const json counters = forge.Counters();
   EXPECT_EQ(counters["git_repositories"]["git-info-refs acme/app"], clones);
-  EXPECT_GT(counters["git_bytes"], clones * std::filesystem::file_size(folder_.path() / "clone1/noise") / 2);
-  EXPECT_EQ(counters["tokens"]["git-upload-pack"]["reader"], counters["requests"]["git-upload-pack"]);
+  EXPECT_GT(counters["git_bytes"],
+            clones * std::filesystem::file_size(folder_.path() / "clone1/noise") / 2);
+  EXPECT_EQ(counters["tokens"]["git-upload-pack"]["reader"],
+            counters["requests"]["git-upload-pack"]);
   EXPECT_THAT(counters.dump(), Not(HasSubstr(kToken)));
 }
 
@@ -95,7 +109,8 @@ TEST_F(ForgeServerTest, AnObjectThatNoRefReachesIsFetchedByItsId) {
   unsprawl::Run(folder_.path(), {"git", "init", "-q", "mirror"});
   const std::string fetch = "-C mirror fetch -q " + forge.Url() + "/acme/app.git " + tip_;
   EXPECT_EQ(Git(forge, fetch), 0) << GitOutput();
-  EXPECT_EQ(unsprawl::Run(folder_.path(), {"git", "-C", "mirror", "cat-file", "-t", tip_}), "commit\n");
+  EXPECT_EQ(unsprawl::Run(folder_.path(), {"git", "-C", "mirror", "cat-file", "-t", tip_}),
+            "commit\n");
 }
 
 TEST_F(ForgeServerTest, ARenamedRepositoryIsFollowedAndARemovedOneIsGone) {
@@ -112,7 +127,8 @@ TEST_F(ForgeServerTest, AGitAnswerIsCutSlowedAndShared) {
   const ForgeServer forge(Settings());
   const std::string clone = "clone -q --bare " + forge.Url() + "/acme/open.git ";
   // The first POST asks for the refs, the second for the objects.
-  forge.Fault({{"match", "POST .*/git-upload-pack"}, {"after", 1}, {"kind", "cut"}, {"bytes", 50000}});
+  forge.Fault(
+      {{"match", "POST .*/git-upload-pack"}, {"after", 1}, {"kind", "cut"}, {"bytes", 50000}});
   EXPECT_NE(Git(forge, clone + "cut"), 0);
   EXPECT_EQ(forge.Counters()["faults"], 1);
 

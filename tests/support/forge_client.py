@@ -19,11 +19,12 @@ def run(folder, *command, **options):
 
 
 def make_certificate(folder):
-    run(folder, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2", "-keyout", "tls.key",
-        "-out", "ca.pem")
+    run(folder, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-days", "2", "-keyout", "tls.key", "-out", "ca.pem")
     folder = pathlib.Path(folder)
-    (folder / "tls.pem").write_text((folder / "tls.key").read_text() + (folder / "ca.pem").read_text())
+    (folder / "tls.pem").write_text((folder / "tls.key").read_text() +
+                                    (folder / "ca.pem").read_text())
 
 
 def make_app_key(folder):
@@ -33,16 +34,20 @@ def make_app_key(folder):
 
 
 def app_jwt(folder, app_id, begin=JWT_BEGIN, end=JWT_END, algorithm="RS256"):
+
     def packed(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
     now = int(time.time())
     claims = {"iat": now + begin, "exp": now + end, "iss": str(app_id)}
-    text = ".".join(packed(json.dumps(part).encode()) for part in ({"alg": algorithm, "typ": "JWT"}, claims))
+    text = ".".join(
+        packed(json.dumps(part).encode()) for part in ({"alg": algorithm, "typ": "JWT"}, claims))
     signature = run(folder, "openssl", "dgst", "-sha256", "-sign", "app.pem", input=text.encode())
     return f"{text}.{packed(signature)}"
 
 
 class Reply:
+
     def __init__(self, response, body):
         self.status, self.headers, self.body = response.status, response.headers, body
 
@@ -59,11 +64,14 @@ class Reply:
 
 
 class ForgeProcess:
+
     def __init__(self, folder, config):
         """`folder` has tls.pem and ca.pem (make_certificate)."""
         folder = pathlib.Path(folder)
-        (folder / "forge.json").write_text(json.dumps(config | {"tls_pem": str(folder / "tls.pem")}))
-        self.child = subprocess.Popen([sys.executable, SERVER, folder / "forge.json"], stdout=subprocess.PIPE)
+        (folder / "forge.json").write_text(json.dumps(config |
+                                                      {"tls_pem": str(folder / "tls.pem")}))
+        self.child = subprocess.Popen([sys.executable, SERVER, folder / "forge.json"],
+                                      stdout=subprocess.PIPE)
         ports = json.loads(self.child.stdout.readline())
         self.port, self.control_port = ports["https_port"], ports["control_port"]
         self.tls = ssl.create_default_context(cafile=folder / "ca.pem")
@@ -77,7 +85,8 @@ class ForgeProcess:
         self.child.stdout.close()
 
     def connect(self, timeout=30):
-        return http.client.HTTPSConnection("localhost", self.port, context=self.tls, timeout=timeout)
+        return http.client.HTTPSConnection("localhost", self.port, context=self.tls,
+                                           timeout=timeout)
 
     def request(self, path, token=None, method="GET", body=None, headers=None, connection=None):
         """One request over a connection that is kept."""
@@ -95,7 +104,8 @@ class ForgeProcess:
 
     def control(self, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30)
-        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
+        connection.request("GET" if body is None else "POST", path,
+                           None if body is None else json.dumps(body))
         response = connection.getresponse()
         answer = json.loads(response.read())
         connection.close()

@@ -41,7 +41,8 @@ std::string Exchange(int port, std::string_view request) {
 }
 
 // The first line that the program prints.
-std::string StartPython(const std::filesystem::path& script, const std::filesystem::path& argument, pid_t& child) {
+std::string StartPython(const std::filesystem::path& script, const std::filesystem::path& argument,
+                        pid_t& child) {
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) return "";
   child = fork();
@@ -81,12 +82,15 @@ ForgeServer::~ForgeServer() {
   waitpid(child_, nullptr, 0);
 }
 
-std::string ForgeServer::Url() const { return absl::StrFormat("https://localhost:%d", https_port_); }
+std::string ForgeServer::Url() const {
+  return absl::StrFormat("https://localhost:%d", https_port_);
+}
 
 nlohmann::json ForgeServer::Control(std::string_view request, const nlohmann::json& content) const {
   const std::string body = content.is_null() ? "" : content.dump();
   const std::string answer = Exchange(
-      control_port_, absl::StrFormat("%s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", request, body.size(), body));
+      control_port_,
+      absl::StrFormat("%s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", request, body.size(), body));
   const size_t head = answer.find("\r\n\r\n");
   EXPECT_NE(head, std::string::npos) << request << ": no answer";
   if (head == std::string::npos) return nlohmann::json::object();
@@ -97,9 +101,10 @@ nlohmann::json ForgeServer::Control(std::string_view request, const nlohmann::js
 }
 
 void MakeTlsCertificate(const std::filesystem::path& folder) {
-  Run(folder, {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-               "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2", "-keyout",
-               "tls.key", "-out", "ca.pem"});
+  Run(folder,
+      {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+       "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days",
+       "2", "-keyout", "tls.key", "-out", "ca.pem"});
   WriteFile(folder / "tls.pem", ReadFile(folder / "tls.key") + ReadFile(folder / "ca.pem"));
 }
 

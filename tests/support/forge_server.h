@@ -12,9 +12,9 @@
 
 namespace unsprawl {
 
-// Speaks for GitHub (below ApiUrl), GitLab (/gitlab), Bitbucket (/bitbucket, /bbdc), Gitea (/gitea) and Azure
-// DevOps (/azure), with git for all of them, over HTTPS on a loopback port. The settings are described in
-// forge/state.py, forge/tokens.py and forge/faults.py. The child ends with this.
+// Speaks for GitHub (below ApiUrl), GitLab (/gitlab), Bitbucket (/bitbucket, /bbdc), Gitea (/gitea)
+// and Azure DevOps (/azure), with git for all of them, over HTTPS on a loopback port. The settings
+// are described in forge/state.py, forge/tokens.py and forge/faults.py. The child ends with this.
 class ForgeServer {
  public:
   // Fails the test (and leaves URLs that nobody answers) where the server does not start.
@@ -49,11 +49,12 @@ class ForgeServer {
   int https_port_ = 0, control_port_ = 0;
 };
 
-// Makes `folder`/tls.key, ca.pem (a certificate for localhost and 127.0.0.1 that vouches for itself) and tls.pem
-// (both).
+// Makes `folder`/tls.key, ca.pem (a certificate for localhost and 127.0.0.1 that vouches for
+// itself) and tls.pem (both).
 void MakeTlsCertificate(const std::filesystem::path& folder);
 
-// A GitHub App's key: writes the private one to `file`; returns the public one, as the setting app.public_pem.
+// A GitHub App's key: writes the private one to `file`; returns the public one, as the setting
+// app.public_pem.
 std::string MakeAppKey(const std::filesystem::path& file);
 
 }  // namespace unsprawl

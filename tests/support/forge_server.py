@@ -21,6 +21,7 @@ from git_http import TlsServer
 
 
 class Control(http.server.BaseHTTPRequestHandler):
+
     def log_message(self, *_):
         pass
 
@@ -57,7 +58,10 @@ def main():
     control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
     https.forge = control.forge = forge
     threading.Thread(target=control.serve_forever, daemon=True).start()
-    print(json.dumps({"https_port": https.server_address[1], "control_port": control.server_address[1]}), flush=True)
+    print(
+        json.dumps(
+            {"https_port": https.server_address[1], "control_port": control.server_address[1]}),
+        flush=True)
     https.serve_forever()
 
 

@@ -84,9 +84,14 @@ class GitHttpHandler(http.server.BaseHTTPRequestHandler):
         """Every byte of an answer's content passes here."""
         self.wfile.write(content)
 
+    def before_end(self):
+        """Called when an answer is about to be complete: the client does not know yet that it is."""
+
     def answer(self, status, headers, content):
         self.write_head(status, [*headers, ("Content-Length", str(len(content)))])
-        self.write_content(content)
+        self.write_content(content[:-1])
+        self.before_end()
+        self.write_content(content[-1:])
         self.wfile.flush()
 
     def serve_git(self, repository, path, query, body, git_config=()):
@@ -139,6 +144,7 @@ class GitHttpHandler(http.server.BaseHTTPRequestHandler):
             self.write_content(part)
             self.wfile.write(b"\r\n")
             self.wfile.flush()
+        self.before_end()
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
         return status

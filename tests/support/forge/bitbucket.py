@@ -15,8 +15,10 @@ class Cloud:
 
     def __init__(self, state, tokens):
         self.state, self.tokens = state, tokens
-        self.routes = [Route("GET", "/bitbucket/2.0/repositories/{workspace}", self.repositories),
-                       Route("GET", "/bitbucket/2.0/repositories/{workspace}/{slug}", self.repository)]
+        self.routes = [
+            Route("GET", "/bitbucket/2.0/repositories/{workspace}", self.repositories),
+            Route("GET", "/bitbucket/2.0/repositories/{workspace}/{slug}", self.repository)
+        ]
 
     def charge(self, request, route, not_modified):
         window = self.tokens.window(request.token, "bitbucket")
@@ -32,11 +34,14 @@ class Cloud:
         owner = self.state.account(workspace)
         if owner is None:
             raise refused(404, f"No workspace with identifier '{workspace}'.")
-        rows = self.state.listing(lambda r: r["owner"] == owner["login"] and self.tokens.sees(request.token, r),
-                                  "name" if request.query.get("sort") == "name" else "created_at")
+        rows = self.state.listing(
+            lambda r: r["owner"] == owner["login"] and self.tokens.sees(request.token, r),
+            "name" if request.query.get("sort") == "name" else "created_at")
         found = page(request, rows, "pagelen", 10)
-        content = {"values": [self.row(request.base, r) for r in found.rows], "pagelen": found.size,
-                   "page": found.number, "size": found.total}
+        content = {
+            "values": [self.row(request.base, r) for r in found.rows], "pagelen": found.size,
+            "page": found.number, "size": found.total
+        }
         if found.number < found.last:
             content["next"] = request.url(page=found.number + 1)
         if found.number > 1:
@@ -53,22 +58,38 @@ class Cloud:
         full = f"{this['owner']}/{this['name']}"
         api, web = f"{base}/bitbucket/2.0/repositories/{full}", f"{base}/bitbucket/{full}"
         row = {
-            "type": "repository", "uuid": "{%s}" % number_as_uuid(this["id"]), "full_name": full, "name": this["name"],
-            "slug": this["name"].lower(), "scm": "git", "is_private": this["private"],
-            "description": this["description"] or "", "size": this["size_kb"] * 1024, "language": "",
-            "has_wiki": this["has_wiki"], "has_issues": False, "fork_policy": "allow_forks",
-            "created_on": this["created_at"], "updated_on": this["pushed_at"],
-            "mainbranch": None if this["empty"] else {"type": "branch", "name": this["default_branch"]},
-            "workspace": {"type": "workspace", "slug": this["owner"]}, "parent": None,
+            "type": "repository",
+            "uuid": "{%s}" % number_as_uuid(this["id"]),
+            "full_name": full,
+            "name": this["name"],
+            "slug": this["name"].lower(),
+            "scm": "git",
+            "is_private": this["private"],
+            "description": this["description"] or "",
+            "size": this["size_kb"] * 1024,
+            "language": "",
+            "has_wiki": this["has_wiki"],
+            "has_issues": False,
+            "fork_policy": "allow_forks",
+            "created_on": this["created_at"],
+            "updated_on": this["pushed_at"],
+            "mainbranch": None
+                          if this["empty"] else {"type": "branch", "name": this["default_branch"]},
+            "workspace": {"type": "workspace", "slug": this["owner"]},
+            "parent": None,
             "project": {"type": "project", "key": this["project"].upper(), "name": this["project"]},
-            "links": {"self": {"href": api}, "html": {"href": web}, "clone": [
-                {"name": "https", "href": this["clone_url"] or web + ".git"},
-                {"name": "ssh", "href": f"git@{host_of(base)}:{full}.git"}]},
+            "links": {
+                "self": {"href": api}, "html": {"href": web},
+                "clone": [{"name": "https", "href": this["clone_url"] or web + ".git"},
+                          {"name": "ssh", "href": f"git@{host_of(base)}:{full}.git"}]
+            },
         }
         parent = self.state.by_id(this["parent_id"]) if this["fork"] else None
         if parent is not None:
-            row["parent"] = {"type": "repository", "full_name": f"{parent['owner']}/{parent['name']}",
-                             "uuid": "{%s}" % number_as_uuid(parent["id"])}
+            row["parent"] = {
+                "type": "repository", "full_name": f"{parent['owner']}/{parent['name']}",
+                "uuid": "{%s}" % number_as_uuid(parent["id"])
+            }
         return row
 
 
@@ -77,9 +98,11 @@ class DataCenter:
 
     def __init__(self, state, tokens):
         self.state, self.tokens = state, tokens
-        self.routes = [Route("GET", "/bbdc/rest/api/1.0/projects", self.projects),
-                       Route("GET", "/bbdc/rest/api/1.0/projects/{key}/repos", self.repositories),
-                       Route("GET", "/bbdc/rest/api/1.0/projects/{key}/repos/{slug}", self.repository)]
+        self.routes = [
+            Route("GET", "/bbdc/rest/api/1.0/projects", self.projects),
+            Route("GET", "/bbdc/rest/api/1.0/projects/{key}/repos", self.repositories),
+            Route("GET", "/bbdc/rest/api/1.0/projects/{key}/repos/{slug}", self.repository)
+        ]
 
     def charge(self, request, route, not_modified):
         window = self.tokens.window(request.token, "bbdc")
@@ -94,8 +117,10 @@ class DataCenter:
     def paged(self, request, rows, render):
         start, limit = request.number("start", 0, 0, 1 << 40), request.number("limit", 25, 1, 1000)
         found, end = rows[start:start + limit], start + limit
-        content = {"values": [render(request.base, r) for r in found], "size": len(found), "limit": limit,
-                   "start": start, "isLastPage": end >= len(rows)}
+        content = {
+            "values": [render(request.base, r) for r in found], "size": len(found), "limit": limit,
+            "start": start, "isLastPage": end >= len(rows)
+        }
         return Answer(content if end >= len(rows) else content | {"nextPageStart": end})
 
     def projects(self, request):
@@ -105,7 +130,8 @@ class DataCenter:
         owner = self.state.account(key)
         if owner is None:
             raise errors(404, f"Project {key} does not exist.")
-        rows = self.state.listing(lambda r: r["owner"] == owner["login"] and self.tokens.sees(request.token, r), "name")
+        rows = self.state.listing(
+            lambda r: r["owner"] == owner["login"] and self.tokens.sees(request.token, r), "name")
         answer = self.paged(request, rows, self.row)
         answer.listed = rows[:1]
         return answer
@@ -118,25 +144,41 @@ class DataCenter:
 
     def project(self, base, owner):
         key = owner["login"].upper()
-        return {"key": key, "id": owner["id"], "name": owner["login"], "public": False, "type": "NORMAL",
-                "links": {"self": [{"href": f"{base}/bbdc/projects/{key}"}]}}
+        return {
+            "key": key, "id": owner["id"], "name": owner["login"], "public": False,
+            "type": "NORMAL", "links": {"self": [{"href": f"{base}/bbdc/projects/{key}"}]}
+        }
 
     def row(self, base, this):
         project = self.project(base, self.state.account(this["owner"]))
         path = f"{project['key']}/{this['name'].lower()}"
         row = {
-            "slug": this["name"].lower(), "id": this["id"], "name": this["name"], "description": this["description"],
-            "hierarchyId": f"{this['id']:020x}", "scmId": "git", "state": "OFFLINE" if this["disabled"] else "AVAILABLE",
-            "statusMessage": "Available", "forkable": True, "project": project, "public": not this["private"],
-            "archived": this["archived"], "links": {
-                "self": [{"href": f"{base}/bbdc/projects/{project['key']}/repos/{this['name'].lower()}/browse"}],
-                "clone": [{"name": "ssh", "href": f"ssh://git@{host_of(base)}:7999/{path.lower()}.git"},
-                          {"name": "http", "href": this["clone_url"] or f"{base}/bbdc/scm/{path}.git"}]},
+            "slug": this["name"].lower(),
+            "id": this["id"],
+            "name": this["name"],
+            "description": this["description"],
+            "hierarchyId": f"{this['id']:020x}",
+            "scmId": "git",
+            "state": "OFFLINE" if this["disabled"] else "AVAILABLE",
+            "statusMessage": "Available",
+            "forkable": True,
+            "project": project,
+            "public": not this["private"],
+            "archived": this["archived"],
+            "links": {
+                "self": [{
+                    "href": f"{base}/bbdc/projects/{project['key']}/repos/{this['name'].lower()}/browse"
+                }], "clone": [{
+                    "name": "ssh", "href": f"ssh://git@{host_of(base)}:7999/{path.lower()}.git"
+                }, {"name": "http", "href": this["clone_url"] or f"{base}/bbdc/scm/{path}.git"}]
+            },
         }
         parent = self.state.by_id(this["parent_id"]) if this["fork"] else None
         if parent is not None:
-            row["origin"] = {"id": parent["id"], "slug": parent["name"].lower(), "name": parent["name"],
-                             "project": self.project(base, self.state.account(parent["owner"]))}
+            row["origin"] = {
+                "id": parent["id"], "slug": parent["name"].lower(), "name": parent["name"],
+                "project": self.project(base, self.state.account(parent["owner"]))
+            }
         return row
 
 
@@ -149,7 +191,8 @@ def refused(status, message):
 
 
 def errors(status, message):
-    return Refusal(Answer({"errors": [{"context": None, "message": message, "exceptionName": None}]}, status))
+    return Refusal(
+        Answer({"errors": [{"context": None, "message": message, "exceptionName": None}]}, status))
 
 
 def unauthorized(_):

@@ -4,6 +4,7 @@ import threading
 
 
 class Counters:
+
     def __init__(self):
         self.lock = threading.Lock()
         self.running = collections.Counter()  # requests under way, by kind
@@ -21,8 +22,9 @@ class Counters:
     def git_running(self):
         return self.running["git-info-refs"] + self.running["git-upload-pack"]
 
-    def begin(self, kind, template):
+    def begin(self, kind, template, fault):
         with self.lock:
+            self.faults += fault is not None
             self.requests[kind] += 1
             self.templates[template] += 1
             self.running[kind] += 1
@@ -34,7 +36,6 @@ class Counters:
             self.running[kind] -= 1
             self.statuses[str(status)] += 1
             self.tokens[kind][token] += 1
-            self.faults += fault is not None
             self.log.append(f"{line} {status}" + (f" ({fault})" if fault else ""))
 
     def sent_on_git(self, count):
@@ -48,7 +49,10 @@ class Counters:
     def as_json(self):
         with self.lock:
             return {
-                "requests": {k: self.requests[k] for k in ("api", "graphql", "git-info-refs", "git-upload-pack")},
+                "requests": {
+                    k: self.requests[k]
+                    for k in ("api", "graphql", "git-info-refs", "git-upload-pack")
+                },
                 "statuses": self.statuses,
                 "templates": self.templates,
                 "not_modified": self.statuses["304"],

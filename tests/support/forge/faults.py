@@ -25,11 +25,12 @@ import time
 
 from .state import timestamp
 
-KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall", "slow", "cut",
-         "shift_page", "vanish")
+KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall", "slow",
+         "cut", "shift_page", "vanish")
 
 
 class Fault:
+
     def __init__(self, spec):
         self.spec, self.kind = spec, spec["kind"]
         if self.kind not in KINDS:
@@ -72,15 +73,23 @@ def instead(fault, path, now):
         content = body if isinstance(body, str) else json.dumps(body)
         return fault.get("status"), [json_type, *fault.get("headers", {}).items()], content.encode()
     if fault.kind == "secondary":
-        content = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try "
-                              "again.", "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-"
-                              "the-rest-api#about-secondary-rate-limits", "status": "403"}
-        return 403, [json_type, ("Retry-After", str(fault.get("seconds", 60)))], json.dumps(content).encode()
+        content = {
+            "message":
+                "You have exceeded a secondary rate limit. Please wait a few minutes before you try "
+                "again.",
+            "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-"
+                                 "the-rest-api#about-secondary-rate-limits", "status": "403"
+        }
+        return 403, [json_type, ("Retry-After", str(fault.get("seconds",
+                                                              60)))], json.dumps(content).encode()
     if fault.kind == "primary":
-        content = {"message": "API rate limit exceeded for user ID 1.", "documentation_url":
-                   "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api", "status": "403"}
-        headers = [("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Used", "5000"),
-                   ("X-RateLimit-Resource", "core"),
+        content = {
+            "message": "API rate limit exceeded for user ID 1.",
+            "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api",
+            "status": "403"
+        }
+        headers = [("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "0"),
+                   ("X-RateLimit-Used", "5000"), ("X-RateLimit-Resource", "core"),
                    ("X-RateLimit-Reset", str(int(now + fault.get("seconds", 60)) + 1))]
         return 403, [json_type, *headers], json.dumps(content).encode()
     if fault.kind == "garbage":
@@ -89,7 +98,8 @@ def instead(fault, path, now):
         page = b"<!DOCTYPE html><html><title>Sign in</title><form action=/login><input name=password></form></html>"
         return 200, [("Content-Type", "text/html; charset=utf-8")], page
     if fault.kind == "redirect":
-        return fault.get("status", 302), [("Location", fault.get("location").replace("{path}", path))], b""
+        return fault.get("status",
+                         302), [("Location", fault.get("location").replace("{path}", path))], b""
     return None
 
 
@@ -103,12 +113,15 @@ def endless(limit):
 
 def shift(fault, state, listed):
     """Puts a repository at the front of the listing that was answered with the repositories `listed`."""
-    made_up = max(list(state.repositories) + [s.first_id + s.count for s in state.generated], default=0) + 1
+    made_up = max(
+        list(state.repositories) + [s.first_id + s.count for s in state.generated], default=0) + 1
     given = fault.get("repository", {})
     owner = given.get("owner") or (listed[0]["owner"] if listed else None)
     if owner is None:
         return
     rising = bool(listed) and listed[0]["created_at"] < listed[-1]["created_at"]
     date = timestamp(0 if rising else time.time())
-    state.change({"id": made_up, "owner": owner, "name": f"0-shifted-{made_up}", "created_at": date,
-                  "pushed_at": date, "updated_at": date} | given)
+    state.change({
+        "id": made_up, "owner": owner, "name": f"0-shifted-{made_up}", "created_at": date,
+        "pushed_at": date, "updated_at": date
+    } | given)

@@ -19,9 +19,14 @@ class Gitea:
 
     def __init__(self, state, tokens):
         self.state, self.tokens = state, tokens
-        self.routes = [Route("GET", "/gitea/api/v1" + t, f) for t, f in [
-            ("/orgs/{owner}/repos", self.repositories), ("/users/{owner}/repos", self.repositories),
-            ("/user", self.own_user), ("/repos/{owner}/{repo}", self.repository)]]
+        self.routes = [
+            Route("GET", "/gitea/api/v1" + t, f) for t, f in [
+                ("/orgs/{owner}/repos", self.repositories),
+                ("/users/{owner}/repos", self.repositories),
+                ("/user", self.own_user),
+                ("/repos/{owner}/{repo}", self.repository),
+            ]
+        ]
 
     def charge(self, request, route, not_modified):
         return [], None  # it has no limit of its own
@@ -34,16 +39,19 @@ class Gitea:
         wanted = "User" if "/users/" in request.path else "Organization"
         if found is None or (wanted == "Organization" and found["type"] != wanted):
             raise refusal(404, "user redirect does not exist")
-        rows = self.state.listing(lambda r: r["owner"] == found["login"] and self.tokens.sees(request.token, r), "name")
+        rows = self.state.listing(
+            lambda r: r["owner"] == found["login"] and self.tokens.sees(request.token, r), "name")
         rows = page(request, rows, "limit", 30, MOST_ROWS)
-        return Answer([self.row(request.base, r) for r in rows.rows], listed=rows.rows,
-                      headers=[*numbered_links(request, rows, relations=("next", "last", "first", "prev")),
-                               ("x-total-count", str(rows.total))])
+        return Answer([self.row(request.base, r) for r in rows.rows], listed=rows.rows, headers=[
+            *numbered_links(request, rows, relations=("next", "last", "first", "prev")),
+            ("x-total-count", str(rows.total))
+        ])
 
     def own_user(self, request):
         if request.token.kind != "user":
             raise refusal(401, "token is required")
-        return Answer({"id": 1, "login": request.token.config.get("login", "someone"), "is_admin": False})
+        return Answer(
+            {"id": 1, "login": request.token.config.get("login", "someone"), "is_admin": False})
 
     def repository(self, request, owner, repo):
         found = self.state.by_name(owner, repo)
@@ -60,14 +68,29 @@ class Gitea:
         web = f"{base}/gitea/{full}"
         parent = self.state.by_id(this["parent_id"]) if this["fork"] else None
         return {
-            "id": this["id"], "owner": {"id": owner["id"], "login": owner["login"], "username": owner["login"]},
-            "name": this["name"], "full_name": full, "description": this["description"] or "", "empty": this["empty"],
-            "private": this["private"], "fork": this["fork"], "template": this["is_template"], "mirror": False,
-            "parent": None if parent is None else self.row(base, parent), "size": this["size_kb"],
-            "html_url": web, "url": f"{base}/gitea/api/v1/repos/{full}", "clone_url": this["clone_url"] or web + ".git",
+            "id": this["id"],
+            "owner": {"id": owner["id"], "login": owner["login"], "username": owner["login"]},
+            "name": this["name"],
+            "full_name": full,
+            "description": this["description"] or "",
+            "empty": this["empty"],
+            "private": this["private"],
+            "fork": this["fork"],
+            "template": this["is_template"],
+            "mirror": False,
+            "parent": None if parent is None else self.row(base, parent),
+            "size": this["size_kb"],
+            "html_url": web,
+            "url": f"{base}/gitea/api/v1/repos/{full}",
+            "clone_url": this["clone_url"] or web + ".git",
             "ssh_url": f"git@{base.partition('//')[2].partition(':')[0]}:{full}.git",
-            "default_branch": this["default_branch"], "archived": this["archived"], "internal":
-            this["visibility"] == "internal", "created_at": this["created_at"], "updated_at": this["pushed_at"],
-            "has_wiki": this["has_wiki"], "topics": this["topics"], "object_format_name": "sha1",
+            "default_branch": this["default_branch"],
+            "archived": this["archived"],
+            "internal": this["visibility"] == "internal",
+            "created_at": this["created_at"],
+            "updated_at": this["pushed_at"],
+            "has_wiki": this["has_wiki"],
+            "topics": this["topics"],
+            "object_format_name": "sha1",
             "permissions": {"admin": False, "push": False, "pull": True},
         }

@@ -32,15 +32,23 @@ class GitHub:
         self.state, self.tokens = state, tokens
         self.renderer = objects.Renderer(state)
         routes = [
-            ("GET", "/orgs/{org}", self.organization), ("GET", "/orgs/{org}/repos", self.organization_repositories),
+            ("GET", "/orgs/{org}", self.organization),
+            ("GET", "/orgs/{org}/repos", self.organization_repositories),
             ("GET", "/organizations/{id}/repos", self.organization_repositories_by_id),
-            ("GET", "/users/{user}", self.user), ("GET", "/users/{user}/repos", self.user_repositories),
-            ("GET", "/user/{id}/repos", self.user_repositories_by_id), ("GET", "/users/{user}/gists", self.user_gists),
-            ("GET", "/user", self.own_user), ("GET", "/user/repos", self.own_repositories), ("GET", "/gists", self.own_gists),
-            ("GET", "/installation/repositories", self.installation_repositories), ("GET", "/app", self.app),
-            ("GET", "/app/installations", self.installations), ("GET", "/app/installations/{id}", self.installation),
+            ("GET", "/users/{user}", self.user),
+            ("GET", "/users/{user}/repos", self.user_repositories),
+            ("GET", "/user/{id}/repos", self.user_repositories_by_id),
+            ("GET", "/users/{user}/gists", self.user_gists),
+            ("GET", "/user", self.own_user),
+            ("GET", "/user/repos", self.own_repositories),
+            ("GET", "/gists", self.own_gists),
+            ("GET", "/installation/repositories", self.installation_repositories),
+            ("GET", "/app", self.app),
+            ("GET", "/app/installations", self.installations),
+            ("GET", "/app/installations/{id}", self.installation),
             ("POST", "/app/installations/{id}/access_tokens", self.access_tokens),
-            ("GET", "/rate_limit", self.rate_limit), ("GET", "/repos/{owner}/{repo}", self.repository),
+            ("GET", "/rate_limit", self.rate_limit),
+            ("GET", "/repos/{owner}/{repo}", self.repository),
             ("GET", "/repositories/{id}", self.repository_by_id),
             ("GET", "/repos/{owner}/{repo}/activity", self.activity),
             ("GET", "/repositories/{id}/activity", self.activity_by_id),
@@ -57,21 +65,30 @@ class GitHub:
         """
         resource = "graphql" if route is not None and route.template.endswith("graphql") else "core"
         window = self.tokens.window(request.token, resource)
-        free = (route is not None and route.function == self.rate_limit) or (
-            not_modified and request.token.kind != "anonymous")
+        free = (route is not None and
+                route.function == self.rate_limit) or (not_modified and
+                                                       request.token.kind != "anonymous")
         refused = None
         if not free and window["used"] >= window["limit"]:
-            refused = refusal(403, f"API rate limit exceeded for {request.token.name}.").answer
+            text = f"API rate limit exceeded for {request.token.name}."
+            # GraphQL says so with status 200.
+            refused = refusal(403, text).answer if resource == "core" else Answer(
+                {"errors": [{"type": "RATE_LIMITED", "message": text}]})
         elif not free:
             window["used"] += 1
         return [
-            ("X-RateLimit-Limit", str(window["limit"])), ("X-RateLimit-Used", str(window["used"])),
-            ("X-RateLimit-Remaining", str(window["limit"] - window["used"])), ("X-RateLimit-Resource", resource),
-            ("X-RateLimit-Reset", str(int(window["reset"]) + 1)),  # a whole second by which the limit is new
-            *self.token_headers(request.token)], refused
+            ("X-RateLimit-Limit", str(window["limit"])),
+            ("X-RateLimit-Used", str(window["used"])),
+            ("X-RateLimit-Remaining", str(window["limit"] - window["used"])),
+            ("X-RateLimit-Resource", resource),
+            ("X-RateLimit-Reset",
+             str(int(window["reset"]) + 1)),  # a whole second by which the limit is new
+            *self.token_headers(request.token)
+        ], refused
 
     def token_headers(self, token):
-        headers = [("X-GitHub-Media-Type", "github.v3; format=json"), ("X-GitHub-Request-Id", "0001:0002:0003")]
+        headers = [("X-GitHub-Media-Type", "github.v3; format=json"),
+                   ("X-GitHub-Request-Id", "0001:0002:0003")]
         if token.kind != "user":
             return headers
         if "scopes" in token.config:
@@ -101,7 +118,10 @@ class GitHub:
 
     def counts(self, login):
         private = len(self.state.listing(lambda r: r["owner"] == login and r["private"]))
-        return {"private": private, "public": len(self.state.listing(lambda r: r["owner"] == login)) - private}
+        return {
+            "private": private,
+            "public": len(self.state.listing(lambda r: r["owner"] == login)) - private
+        }
 
     def organization(self, request, org):
         owner = self.account(org, "Organization")
@@ -109,9 +129,10 @@ class GitHub:
 
     def user(self, request, user):
         owner = self.account(user)
-        row = objects.private_user(request.base, owner, self.counts(owner["login"])) | {"user_view_type": "public"}
-        hidden = ("private_gists", "total_private_repos", "owned_private_repos", "disk_usage", "collaborators",
-                  "two_factor_authentication")
+        row = objects.private_user(request.base, owner, self.counts(
+            owner["login"])) | {"user_view_type": "public"}
+        hidden = ("private_gists", "total_private_repos", "owned_private_repos", "disk_usage",
+                  "collaborators", "two_factor_authentication")
         return Answer({k: v for k, v in row.items() if k not in hidden})
 
     def own_user(self, request):
@@ -124,33 +145,42 @@ class GitHub:
         if request.token.kind == "anonymous":
             raise refusal(401, "Requires authentication")
         if request.token.kind != kind:
-            raise refusal(403, "Resource not accessible by integration" if kind == "user" else
-                          "You must authenticate with an installation access token in order to list repositories "
-                          "for an installation.")
+            raise refusal(
+                403, "Resource not accessible by integration" if kind == "user" else
+                "You must authenticate with an installation access token in order to list repositories "
+                "for an installation.")
 
     # -- listings of repositories --
 
     def listing(self, request, wanted, sort, link_path=None, wrap=None):
         """A page of the repositories that are wanted and seen. wrap(total, JSON) makes an object of it."""
         sort = request.query.get("sort", sort)
-        key = {"created": "created_at", "updated": "updated_at", "pushed": "pushed_at"}.get(sort, "name")
+        key = {"created": "created_at", "updated": "updated_at",
+               "pushed": "pushed_at"}.get(sort, "name")
         falling = request.query.get("direction", "asc" if key == "name" else "desc") == "desc"
         kind = request.query.get("type", request.query.get("visibility", "all"))
-        keep = {"public": lambda r: not r["private"], "private": lambda r: r["private"],
-                "forks": lambda r: r["fork"], "sources": lambda r: not r["fork"]}.get(kind, lambda r: True)
-        rows = self.state.listing(lambda r: wanted(r) and keep(r) and self.tokens.sees(request.token, r), key, falling)
+        keep = {
+            "public": lambda r: not r["private"], "private": lambda r: r["private"],
+            "forks": lambda r: r["fork"], "sources": lambda r: not r["fork"]
+        }.get(kind, lambda r: True)
+        rows = self.state.listing(
+            lambda r: wanted(r) and keep(r) and self.tokens.sees(request.token, r), key, falling)
         found = page(request, rows)
         content = self.renderer.array(request.base, found.rows)
-        return Answer(wrap(found.total, content) if wrap else content, headers=numbered_links(request, found, link_path),
-                      listed=found.rows)
+        return Answer(
+            wrap(found.total, content) if wrap else content,
+            headers=numbered_links(request, found, link_path), listed=found.rows)
 
     def organization_repositories(self, request, org):
         owner = self.account(org, "Organization")
         sso = request.token.config.get("sso_hidden")
         if sso == "required":
-            raise refusal(403, "Resource protected by organization SAML enforcement. You must grant your Personal "
-                               "Access token access to this organization.",
-                          [("X-GitHub-SSO", f"required; url={request.base}/orgs/{org}/sso?authorization_request=A1B2C3")])
+            raise refusal(
+                403,
+                "Resource protected by organization SAML enforcement. You must grant your Personal "
+                "Access token access to this organization.",
+                [("X-GitHub-SSO",
+                  f"required; url={request.base}/orgs/{org}/sso?authorization_request=A1B2C3")])
         # The next pages have the organization's number in their address.
         answer = self.listing(request, lambda r: r["owner"] == owner["login"], "created",
                               f"/api/v3/organizations/{owner['id']}/repos")
@@ -164,8 +194,8 @@ class GitHub:
     def user_repositories(self, request, user):
         owner = self.account(user)
         # Public ones only, whoever asks.
-        return self.listing(request, lambda r: r["owner"] == owner["login"] and not r["private"], "full_name",
-                            f"/api/v3/user/{owner['id']}/repos")
+        return self.listing(request, lambda r: r["owner"] == owner["login"] and not r["private"],
+                            "full_name", f"/api/v3/user/{owner['id']}/repos")
 
     def user_repositories_by_id(self, request, id):
         return self.user_repositories(request, self.account_by_id(id, "User"))
@@ -174,9 +204,13 @@ class GitHub:
         self.want(request, "user")
         answer = self.listing(request, lambda r: "/" not in r["owner"], "full_name")
         if request.token.config.get("sso_hidden"):
-            hidden = sorted({self.state.account(r["owner"])["id"] for r in self.state.repositories.values()
-                             if r["private"] and not self.tokens.sees(request.token, r)})
-            answer.headers.append(("X-GitHub-SSO", "partial-results; organizations=" + ",".join(map(str, hidden))))
+            hidden = sorted({
+                self.state.account(r["owner"])["id"]
+                for r in self.state.repositories.values()
+                if r["private"] and not self.tokens.sees(request.token, r)
+            })
+            answer.headers.append(
+                ("X-GitHub-SSO", "partial-results; organizations=" + ",".join(map(str, hidden))))
         return answer
 
     def installation_repositories(self, request):
@@ -187,8 +221,11 @@ class GitHub:
         chosen = installation.get("repository_selection", "all")
         if "repository_ids" in request.token.config:
             chosen = "selected"
-        return self.listing(request, lambda r: self.tokens.covers(request.token, r), "full_name", wrap=lambda n, rows: (
-            b'{"total_count":%d,"repository_selection":"%s","repositories":%s}' % (n, chosen.encode(), rows)))
+        return self.listing(
+            request, lambda r: self.tokens.covers(request.token, r), "full_name",
+            wrap=lambda n, rows:
+            (b'{"total_count":%d,"repository_selection":"%s","repositories":%s}' %
+             (n, chosen.encode(), rows)))
 
     # -- the App --
 
@@ -198,14 +235,17 @@ class GitHub:
 
     def app(self, request):
         self.want_app(request)
-        return Answer(objects.application(request.base, self.state.settings["app"],
-                                          len(self.state.settings["installations"])))
+        return Answer(
+            objects.application(request.base, self.state.settings["app"],
+                                len(self.state.settings["installations"])))
 
     def installations(self, request):
         self.want_app(request)
         found = page(request, self.state.settings["installations"])
-        return Answer([objects.installation(request.base, self.state, i, self.state.settings["app"])
-                       for i in found.rows], headers=numbered_links(request, found))
+        return Answer([
+            objects.installation(request.base, self.state, i, self.state.settings["app"])
+            for i in found.rows
+        ], headers=numbered_links(request, found))
 
     def installation_of(self, request, id):
         self.want_app(request)
@@ -216,7 +256,8 @@ class GitHub:
 
     def installation(self, request, id):
         found = self.installation_of(request, id)
-        return Answer(objects.installation(request.base, self.state, found, self.state.settings["app"]))
+        return Answer(
+            objects.installation(request.base, self.state, found, self.state.settings["app"]))
 
     def access_tokens(self, request, id):
         installation = self.installation_of(request, id)
@@ -229,19 +270,29 @@ class GitHub:
         held = installation.get("permissions", {"contents": "read", "metadata": "read"})
         levels = ["read", "write", "admin"]
         for name, level in asked.get("permissions", {}).items():
-            if name not in held or level not in levels or levels.index(level) > levels.index(held[name]):
-                raise refusal(422, "The permissions requested are not granted to this installation.")
+            if name not in held or level not in levels or levels.index(level) > levels.index(
+                    held[name]):
+                raise refusal(422,
+                              "The permissions requested are not granted to this installation.")
         permissions = asked.get("permissions", held) | {"metadata": "read"}
         chosen = asked.get("repository_ids")
         rows = [self.state.by_id(i) for i in chosen or []]
         if not all(r and self.tokens.in_installation(installation, r) for r in rows):
-            raise refusal(422, "There is at least one repository that does not exist or is not accessible to the "
-                               "parent installation.")
+            raise refusal(
+                422,
+                "There is at least one repository that does not exist or is not accessible to the "
+                "parent installation.")
         value, token = self.tokens.issue(installation, chosen, permissions)
-        content = {"token": value, "expires_at": timestamp(token.config["expires_at"]), "permissions": permissions,
-                   "repository_selection": "selected" if chosen else installation.get("repository_selection", "all")}
+        content = {
+            "token": value, "expires_at": timestamp(token.config["expires_at"]),
+            "permissions": permissions,
+            "repository_selection": "selected" if chosen else installation.get(
+                "repository_selection", "all")
+        }
         if chosen:
-            content["repositories"] = [objects.repository(request.base, self.state, r) for r in rows]
+            content["repositories"] = [
+                objects.repository(request.base, self.state, r) for r in rows
+            ]
         return Answer(content, 201, [("Cache-Control", "no-store")])
 
     # -- one repository --
@@ -256,18 +307,24 @@ class GitHub:
     def named(self, request, owner, repo, rest=""):
         """The repository of this name; for a name that it had before, 301 to its number."""
         found = self.state.by_name(owner, repo)
-        if found is None and (moved := self.state.moved_to(owner, repo)) and self.tokens.sees(request.token, moved):
+        if found is None and (moved := self.state.moved_to(owner, repo)) and self.tokens.sees(
+                request.token, moved):
             location = request.url(f"/api/v3/repositories/{moved['id']}{rest}")
-            raise Refusal(Answer({"message": "Moved Permanently", "url": location, "documentation_url": DOCUMENTATION},
-                                 301, [("Location", location)]))
+            raise Refusal(
+                Answer(
+                    {
+                        "message": "Moved Permanently", "url": location,
+                        "documentation_url": DOCUMENTATION
+                    }, 301, [("Location", location)]))
         return self.seen(request, found)
 
     def numbered(self, request, id):
         return self.seen(request, self.state.by_id(int(id)) if id.isdigit() else None)
 
     def full(self, request, found):
-        return Answer(objects.full_repository(request.base, self.state, found,
-                                              lambda r: self.tokens.sees(request.token, r)))
+        return Answer(
+            objects.full_repository(request.base, self.state, found,
+                                    lambda r: self.tokens.sees(request.token, r)))
 
     def repository(self, request, owner, repo):
         return self.full(request, self.named(request, owner, repo))
@@ -277,12 +334,17 @@ class GitHub:
 
     def events(self, request, found):
         wanted = request.query.get("activity_type")
-        rows = [(n, e) for n, e in enumerate(found["activity"]) if wanted in (None, e["activity_type"])]
+        rows = [
+            (n, e) for n, e in enumerate(found["activity"]) if wanted in (None, e["activity_type"])
+        ]
         # Paged by a cursor, not by number.
-        begin, size = request.number("after", 0, 0, len(rows)), request.number("per_page", 30, 1, 100)
+        begin, size = request.number("after", 0, 0,
+                                     len(rows)), request.number("per_page", 30, 1, 100)
         more = link([("next", request.url(after=begin + size))] if begin + size < len(rows) else [])
-        return Answer([objects.activity(request.base, self.state, found, e, n) for n, e in rows[begin:begin + size]],
-                      headers=more)
+        return Answer([
+            objects.activity(request.base, self.state, found, e, n)
+            for n, e in rows[begin:begin + size]
+        ], headers=more)
 
     def activity(self, request, owner, repo):
         return self.events(request, self.named(request, owner, repo, "/activity"))
@@ -293,8 +355,10 @@ class GitHub:
     # -- gists, limits, GraphQL --
 
     def gists(self, request, owner, secret):
-        rows = [g for g in self.state.settings["gists"]
-                if g["owner"].lower() == owner.lower() and (secret or g.get("public", True))]
+        rows = [
+            g for g in self.state.settings["gists"]
+            if g["owner"].lower() == owner.lower() and (secret or g.get("public", True))
+        ]
         found = page(request, rows)
         return Answer([objects.gist(request.base, self.state, g) for g in found.rows],
                       headers=numbered_links(request, found))
@@ -307,14 +371,21 @@ class GitHub:
         return self.gists(request, request.token.config.get("login", "someone"), secret=True)
 
     def rate_limit(self, request):
+
         def said(resource):
             window = self.tokens.window(request.token, resource)
-            return {"limit": window["limit"], "used": window["used"], "remaining": window["limit"] - window["used"],
-                    "reset": int(window["reset"]) + 1}
+            return {
+                "limit": window["limit"], "used": window["used"],
+                "remaining": window["limit"] - window["used"], "reset": int(window["reset"]) + 1
+            }
+
         core = said("core")
-        return Answer({"resources": {"core": core, "graphql": said("graphql"),
-                                     "search": {"limit": 30, "used": 0, "remaining": 30, "reset": core["reset"]}},
-                       "rate": core})
+        return Answer({
+            "resources": {
+                "core": core, "graphql": said("graphql"),
+                "search": {"limit": 30, "used": 0, "remaining": 30, "reset": core["reset"]}
+            }, "rate": core
+        })
 
     def graphql(self, request):
         if request.token.kind not in ("user", "installation"):

@@ -16,9 +16,14 @@ class Request:
 
     def url(self, path=None, **query):
         """The URL of `path` (this request's own by default) with some of the query changed; None removes."""
-        changed = {k: v for k, v in (self.query | {k: str(v) if v is not None else None for k, v in query.items()}
-                                     ).items() if v is not None}
-        return self.base + (path or self.path) + ("?" + urllib.parse.urlencode(changed) if changed else "")
+        changed = {
+            k: v
+            for k, v in (self.query |
+                         {k: str(v) if v is not None else None for k, v in query.items()}).items()
+            if v is not None
+        }
+        return self.base + (path or
+                            self.path) + ("?" + urllib.parse.urlencode(changed) if changed else "")
 
     def number(self, name, default, least, most):
         """A number of the query, forced into its bounds; what is no number is as if absent."""
@@ -33,15 +38,18 @@ class Answer:
     content: object = None  # JSON, or bytes
     status: int = 200
     headers: list = dataclasses.field(default_factory=list)
-    listed: list = dataclasses.field(default_factory=list)  # the repositories it speaks of, for shift_page
+    listed: list = dataclasses.field(
+        default_factory=list)  # the repositories it speaks of, for shift_page
 
     def encoded(self):
         if isinstance(self.content, bytes):
             return self.content
-        return b"" if self.content is None else json.dumps(self.content, separators=(",", ":")).encode()
+        return b"" if self.content is None else json.dumps(self.content, separators=(",",
+                                                                                     ":")).encode()
 
 
 class Refusal(Exception):
+
     def __init__(self, answer):
         super().__init__(answer.status)
         self.answer = answer
@@ -52,7 +60,8 @@ class Route:
 
     def __init__(self, method, template, function):
         self.method, self.template, self.function = method, template, function
-        self.pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template.replace(".", r"\.")) + "/?$")
+        self.pattern = re.compile(
+            re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template.replace(".", r"\.")) + "/?$")
 
     def match(self, method, path):
         found = self.pattern.match(path) if method == self.method else None
@@ -72,8 +81,8 @@ def page(request, listing, size_name="per_page", size=30, most=100):
     """The page of `listing` that the query asks for by number."""
     size = request.number(size_name, size, 1, most)
     number = request.number("page", 1, 1, 1 << 40)
-    return Page(listing[(number - 1) * size:number * size], number, size, max(1, -(-len(listing) // size)),
-                len(listing))
+    return Page(listing[(number - 1) * size:number * size], number, size,
+                max(1, -(-len(listing) // size)), len(listing))
 
 
 def link(relations):
@@ -84,8 +93,12 @@ def link(relations):
 
 def numbered_links(request, page, path=None, relations=("prev", "next", "last", "first")):
     """Link as GitHub, GitLab and Gitea make it; on the only page there is none."""
-    numbers = {"prev": page.number - 1 if page.number > 1 else None,
-               "next": page.number + 1 if page.number < page.last else None,
-               "last": page.last if page.number < page.last else None,
-               "first": 1 if page.number > 1 else None}
-    return link([(r, request.url(path, page=numbers[r])) for r in relations if numbers[r] is not None])
+    numbers = {
+        "prev": page.number - 1 if page.number > 1 else None,
+        "next": page.number + 1 if page.number < page.last else None,
+        "last": page.last if page.number < page.last else None,
+        "first": 1 if page.number > 1 else None
+    }
+    return link([
+        (r, request.url(path, page=numbers[r])) for r in relations if numbers[r] is not None
+    ])

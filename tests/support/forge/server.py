@@ -28,8 +28,10 @@ GIT_PATHS = [(forge, re.compile(pattern + "$", re.ASCII)) for forge, pattern in 
     ("gist", r"/gist/(?P<owner>)(?P<name>[0-9a-f]+)(\.git)?"),
     ("github", r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
 ]]
-GIT_ENDS = {"/info/refs": "git-info-refs", "/git-upload-pack": "git-upload-pack",
-            "/git-receive-pack": "git-receive-pack"}
+GIT_ENDS = {
+    "/info/refs": "git-info-refs", "/git-upload-pack": "git-upload-pack",
+    "/git-receive-pack": "git-receive-pack"
+}
 CACHE_BYTES = 64 << 20
 PIECE_BYTES = 16 << 10
 
@@ -97,7 +99,9 @@ class Forge:
             for route in forge.routes:
                 if (arguments := route.match(method, path)) is not None:
                     return module, forge, route, arguments
-        prefix = re.match(r"/(api/v3|api/graphql|gitlab/api|bitbucket/2\.0|bbdc/rest|gitea/api|azure/.*/_apis)\b", path)
+        prefix = re.match(
+            r"/(api/v3|api/graphql|gitlab/api|bitbucket/2\.0|bbdc/rest|gitea/api|azure/.*/_apis)\b",
+            path)
         if prefix is None:
             return None
         names = {"api": 0, "gitlab": 1, "bitbucket": 2, "bbdc": 3, "gitea": 4, "azure": 5}
@@ -140,7 +144,8 @@ class ForgeHandler(GitHttpHandler):
         line = f"{self.command} {self.path}"
         self.rate, self.cut_after, self.on_git, self.status, self.token_name = None, None, False, 0, "none"
         found = self.forge.route(self.command, path)
-        git_path, kind = next(((path.removesuffix(end), kind) for end, kind in GIT_ENDS.items() if path.endswith(end)),
+        git_path, kind = next((
+            (path.removesuffix(end), kind) for end, kind in GIT_ENDS.items() if path.endswith(end)),
                               (path, "api"))
         self.on_git = found is None and kind != "api"
         if not self.on_git:
@@ -148,7 +153,8 @@ class ForgeHandler(GitHttpHandler):
         template = found[2].template if found and found[2] else self.git_template(git_path, path)
         with self.state.lock:
             fault = self.forge.faults.next(line)
-        self.forge.counters.begin(kind, f"{self.command} {template}")
+        self.forge.counters.begin(kind, f"{self.command} {template}", fault)
+        self.counted = (kind, line, fault and fault.kind)
         try:
             self.apply_before(fault)
             if fault is not None and self.replaced_by(fault):
@@ -159,10 +165,11 @@ class ForgeHandler(GitHttpHandler):
                 self.answer_api(found, path, query, body, fault)
         except Cut:
             self.close_connection = True
+            self.before_end()
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
         finally:
-            self.forge.counters.end(kind, line, self.status, self.token_name, fault and fault.kind)
+            self.before_end()
 
     do_GET = do_POST = serve
 
@@ -187,7 +194,8 @@ class ForgeHandler(GitHttpHandler):
             select.select([self.connection], [], [], fault.get("seconds", 600))
             raise Cut
         if fault.kind == "huge":
-            self.write_head(200, [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")])
+            self.write_head(200, [("Content-Type", "application/json"),
+                                  ("Transfer-Encoding", "chunked")])
             for piece in faults.endless(fault.get("bytes", 1 << 30)):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             raise Cut
@@ -198,6 +206,12 @@ class ForgeHandler(GitHttpHandler):
 
     # -- what is written --
 
+    def before_end(self):
+        # Counted before the client can ask for the counters, or for anything else.
+        if self.counted is not None:
+            (kind, line, fault), self.counted = self.counted, None
+            self.forge.counters.end(kind, line, self.status, self.token_name, fault)
+
     def write_head(self, status, headers):
         self.status = status
         super().write_head(status, headers)
@@ -206,15 +220,15 @@ class ForgeHandler(GitHttpHandler):
         """In pieces, at the speed that a fault or the settings allow, as far as a fault allows."""
         limit = self.state.settings["git_bytes_per_second"] if self.on_git else None
         if limit is None and self.rate is None and self.cut_after is None:
-            self.wfile.write(content)
             self.count(len(content))
+            self.wfile.write(content)
             return
         size = PIECE_BYTES if self.rate is None else max(1, min(PIECE_BYTES, int(self.rate / 20)))
         for begin in range(0, len(content), size):
             piece = content[begin:begin + size]
             if self.cut_after is not None and len(piece) >= self.cut_after:
-                self.wfile.write(piece[:self.cut_after])
                 self.count(self.cut_after)
+                self.wfile.write(piece[:self.cut_after])
                 raise Cut
             if self.cut_after is not None:
                 self.cut_after -= len(piece)
@@ -222,9 +236,9 @@ class ForgeHandler(GitHttpHandler):
                 self.forge.bandwidth.take(len(piece), limit)
             if self.rate:
                 time.sleep(len(piece) / self.rate)
+            self.count(len(piece))
             self.wfile.write(piece)
             self.wfile.flush()
-            self.count(len(piece))
 
     def count(self, number):
         if self.on_git:
@@ -247,7 +261,8 @@ class ForgeHandler(GitHttpHandler):
             if fault is not None and fault.kind == "shift_page":
                 faults.shift(fault, self.state, answer.listed)
         headers = answer.headers + extra
-        if not any(name == "Content-Type" for name, _ in headers) and answer.status not in (204, 304):
+        if not any(name == "Content-Type" for name, _ in headers) and answer.status not in (204,
+                                                                                            304):
             headers.append(("Content-Type", "application/json; charset=utf-8"))
         if answer.status == 304:
             self.write_head(304, headers)
@@ -266,14 +281,18 @@ class ForgeHandler(GitHttpHandler):
         self.token_name = request.token.name
         answer = self.true_answer(forge, route, arguments, request)
         etag = next((value for name, value in answer.headers if name == "ETag"), None)
-        known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
+        known = [
+            tag.strip().removeprefix("W/")
+            for tag in self.headers.get("If-None-Match", "").split(",")
+        ]
         not_modified = etag is not None and etag.removeprefix("W/") in known
         extra, refused = forge.charge(request, route, not_modified)
         if refused is not None:
             refused.content = refused.encoded()
             return refused, extra
         if not_modified:
-            return Answer(b"", 304, [h for h in answer.headers if h[0] in ("ETag", "Link", "Cache-Control")]), extra
+            kept = ("ETag", "Cache-Control", "Vary", *(["Link"] if self.state.settings["link_on_304"] else []))
+            return Answer(b"", 304, [h for h in answer.headers if h[0] in kept]), extra
         return answer, extra
 
     def true_answer(self, forge, route, arguments, request):
@@ -282,8 +301,8 @@ class ForgeHandler(GitHttpHandler):
             answer.content = answer.encoded()
             return answer
         cached = route.method == "GET" and "rate_limit" not in route.template
-        key = (self.state.generation, request.base, request.path, tuple(sorted(request.query.items())),
-               request.token.name, str(request.token.config))
+        key = (self.state.generation, request.base, request.path,
+               tuple(sorted(request.query.items())), request.token.name, str(request.token.config))
         if cached and (answer := self.forge.cache.get(key)) is not None:
             return answer
         try:
@@ -293,7 +312,8 @@ class ForgeHandler(GitHttpHandler):
         answer.content = answer.encoded()
         if cached and answer.status == 200:
             tag = hashlib.sha256(answer.content + str(answer.headers).encode()).hexdigest()
-            answer.headers += [("ETag", f'W/"{tag}"'), ("Cache-Control", "private, max-age=60, s-maxage=60"),
+            answer.headers += [("ETag", f'W/"{tag}"'),
+                               ("Cache-Control", "private, max-age=60, s-maxage=60"),
                                ("Vary", "Accept, Authorization, Cookie")]
             self.forge.cache.put(key, answer)
         return answer
@@ -335,8 +355,10 @@ class ForgeHandler(GitHttpHandler):
             owner, name = match["owner"], match["name"]
             if forge == "gist":
                 gist = next((g for g in self.state.settings["gists"] if g["id"] == name), None)
-                row = gist and {"owner": gist["owner"], "name": "gist-" + name, "disabled": False,
-                                "private": False}  # who knows a secret gist's address may read it
+                row = gist and {
+                    "owner": gist["owner"], "name": "gist-" + name, "disabled": False,
+                    "private": False
+                }  # who knows a secret gist's address may read it
                 return row, gist and gist.get("path"), None
             if (found := self.state.by_name(owner, name)) is not None:
                 return found, found["path"], None
@@ -346,7 +368,8 @@ class ForgeHandler(GitHttpHandler):
             moved = self.state.moved_to(owner, name)
             if moved is not None:
                 begin, last = match.span("owner")[0], match.span("name")[1]
-                return moved, moved["path"], f"{path[:begin]}{moved['owner']}/{moved['name']}{path[last:]}"
+                return moved, moved[
+                    "path"], f"{path[:begin]}{moved['owner']}/{moved['name']}{path[last:]}"
         return None, None, None
 
     def refuse_git(self, repository):
@@ -359,7 +382,8 @@ class ForgeHandler(GitHttpHandler):
             self.token_name = "unknown"
             return ask
         self.token_name = token.name
-        public = repository is not None and not repository["private"] and self.state.settings["anonymous_git"]
+        public = repository is not None and not repository["private"] and self.state.settings[
+            "anonymous_git"]
         if token.kind == "anonymous" and not public:
             return ask
         if repository is None or not self.forge.tokens.sees(token, repository):

@@ -18,11 +18,13 @@ import zlib
 # The settings and what they are without a word in the configuration.
 DEFAULTS = {
     "repositories": [],
-    "generate": [],  # [{count, owner, private, first_id}], or one of them: repositories that are only listed
+    "generate": [
+    ],  # [{count, owner, private, first_id}], or one of them: repositories that are only listed
     "users": [],  # logins (or {login, id}) that are users; every other owner is an organization
     "organizations": [],  # logins (or {login, id}) of organizations that may own nothing
     "gists": [],  # [{id (hexadecimal), owner, path, public, description, updated_at}]
-    "installations": [],  # [{id, account, repository_selection, repository_ids, permissions, suspended}]
+    "installations": [
+    ],  # [{id, account, repository_selection, repository_ids, permissions, suspended}]
     "app": None,  # {id, slug, public_pem | public_pem_file}
     "tokens": {},  # name: see tokens.py
     "anonymous_git": False,  # public repositories are cloned without a word
@@ -34,6 +36,7 @@ DEFAULTS = {
     "git_config": {"uploadpack.allowAnySHA1InWant": "true"},  # as github.com has it
     "clock_offset": 0,  # seconds by which this server's clock is ahead
     "gitlab_group_keyset": False,  # GitLab itself ignores pagination=keyset for a group's projects
+    "link_on_304": False,  # whether a 304 repeats Link: no standard asks for it
     "faults": [],  # see faults.py
 }
 GENERATED_NAME = "repository-%07d"
@@ -51,20 +54,37 @@ def merge(target, patch):
 
 
 def timestamp(seconds):
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.fromtimestamp(seconds,
+                                           datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def complete(repository):
     """`repository` with every field that it lacks."""
     made = timestamp(1420070400 + repository["id"] % 300_000_000)  # so ids and dates have one order
     # `private` and `visibility` say one thing; where both are given, visibility wins.
-    visibility = repository.get("visibility") or ("private" if repository.get("private") else "public")
+    visibility = repository.get("visibility") or ("private"
+                                                  if repository.get("private") else "public")
     return {
-        "project": "main", "path": None, "wiki_path": None, "fork": False, "parent_id": None,
-        "archived": False, "disabled": False, "is_template": False, "empty": False, "size_kb": 1,
-        "default_branch": "main", "topics": [], "description": None, "created_at": made, "pushed_at": made,
-        "updated_at": repository.get("pushed_at") or made, "clone_url": None, "activity": [],
-        "git_config": {}, "has_wiki": bool(repository.get("wiki_path")),
+        "project": "main",
+        "path": None,
+        "wiki_path": None,
+        "fork": False,
+        "parent_id": None,
+        "archived": False,
+        "disabled": False,
+        "is_template": False,
+        "empty": False,
+        "size_kb": 1,
+        "default_branch": "main",
+        "topics": [],
+        "description": None,
+        "created_at": made,
+        "pushed_at": made,
+        "updated_at": repository.get("pushed_at") or made,
+        "clone_url": None,
+        "activity": [],
+        "git_config": {},
+        "has_wiki": bool(repository.get("wiki_path")),
     } | repository | {"visibility": visibility, "private": visibility != "public"}
 
 
@@ -78,19 +98,24 @@ class Generated:
         self.gone = set()
 
     def indexes(self):
-        return range(self.count) if not self.gone else [i for i in range(self.count) if i not in self.gone]
+        return range(
+            self.count) if not self.gone else [i for i in range(self.count) if i not in self.gone]
 
     def repository(self, index):
-        return complete({"id": self.first_id + index, "owner": self.owner, "private": self.private,
-                         "name": GENERATED_NAME % index, "generated": True})
+        return complete({
+            "id": self.first_id + index, "owner": self.owner, "private": self.private,
+            "name": GENERATED_NAME % index, "generated": True
+        })
 
     def by_id(self, number):
         index = number - self.first_id
-        return self.repository(index) if 0 <= index < self.count and index not in self.gone else None
+        return self.repository(
+            index) if 0 <= index < self.count and index not in self.gone else None
 
     def by_name(self, owner, name):
         number = name.rpartition("-")[2]
-        if owner.lower() != self.owner.lower() or not number.isdigit() or name != GENERATED_NAME % int(number):
+        if owner.lower() != self.owner.lower(
+        ) or not number.isdigit() or name != GENERATED_NAME % int(number):
             return None
         return self.by_id(self.first_id + int(number))
 
@@ -157,7 +182,8 @@ class State:
         for key in {"visibility", "private"} & patch.keys():  # the one that is changed decides
             new.pop("private" if key == "visibility" else "visibility", None)
         self.repositories[number] = complete(new | patch)
-        if old and (old["owner"], old["name"]) != (self.repositories[number]["owner"], self.repositories[number]["name"]):
+        if old and (old["owner"], old["name"]) != (self.repositories[number]["owner"],
+                                                   self.repositories[number]["name"]):
             self.moved[old["owner"].lower(), old["name"].lower()] = number
         self.index()
 
@@ -170,7 +196,9 @@ class State:
 
     def index(self):
         self.generation += 1
-        self.names = {(r["owner"].lower(), r["name"].lower()): r["id"] for r in self.repositories.values()}
+        self.names = {
+            (r["owner"].lower(), r["name"].lower()): r["id"] for r in self.repositories.values()
+        }
         self.index_accounts()
 
     def by_id(self, number):
@@ -198,19 +226,26 @@ class State:
         return Listing(chosen, generated, reverse)
 
     def given_accounts(self, setting):
-        return {a["login"]: a for a in ({"login": a} if isinstance(a, str) else a for a in self.settings[setting])}
+        return {
+            a["login"]: a
+            for a in ({"login": a} if isinstance(a, str) else a for a in self.settings[setting])
+        }
 
     def index_accounts(self):
         users, organizations = self.given_accounts("users"), self.given_accounts("organizations")
-        owners = {r["owner"] for r in self.repositories.values()} | {s.owner for s in self.generated}
+        owners = {r["owner"] for r in self.repositories.values()
+                 } | {s.owner for s in self.generated}
         # A group of GitLab exists when a subgroup does.
         owners |= {o[:i] for o in owners for i, letter in enumerate(o) if letter == "/"}
-        owners |= users.keys() | organizations.keys() | {i["account"] for i in self.settings["installations"]}
+        owners |= users.keys() | organizations.keys() | {
+            i["account"] for i in self.settings["installations"]
+        }
         self.accounts = {
-            login.lower(): {"login": login, "id": zlib.crc32(login.encode()) % 100_000_000 + 1,
-                            "type": "User" if login in users else "Organization"}
-            | users.get(login, {}) | organizations.get(login, {})
-            for login in sorted(owners)}
+            login.lower(): {
+                "login": login, "id": zlib.crc32(login.encode()) % 100_000_000 + 1,
+                "type": "User" if login in users else "Organization"
+            } | users.get(login, {}) | organizations.get(login, {}) for login in sorted(owners)
+        }
 
     def account(self, login):
         """{login, id, type} in the spelling that the forge has, or None."""

@@ -24,6 +24,7 @@ class Refused(Exception):
 
 
 class Token:
+
     def __init__(self, name, kind, config):
         self.name, self.kind, self.config = name, kind, config
 
@@ -57,7 +58,8 @@ class Tokens:
         if value.count(".") == 2 and value.startswith("eyJ"):
             return self.app(value)
         token = self.issued.get(value) or next(
-            (Token(name, c.get("kind", "user"), c) for name, c in self.state.settings["tokens"].items()
+            (Token(name, c.get("kind", "user"), c)
+             for name, c in self.state.settings["tokens"].items()
              if secrets.compare_digest(c["value"].encode(), value.encode())), None)
         if token is None:
             raise Refused("bad", "Bad credentials")
@@ -69,7 +71,8 @@ class Tokens:
     def expiry(self, token):
         """Seconds since 1970, or None."""
         if "expires_in" in token.config:
-            begun = self.set_at.setdefault((token.name, token.config["expires_in"]), self.state.now())
+            begun = self.set_at.setdefault((token.name, token.config["expires_in"]),
+                                           self.state.now())
             return begun + token.config["expires_in"]
         return seconds(token.config["expires_at"]) if "expires_at" in token.config else None
 
@@ -82,7 +85,8 @@ class Tokens:
         """As GitHub checks an App's JWT: RS256, iss, iat not ahead, exp at most ten minutes ahead."""
         app = self.state.settings["app"]
         try:
-            head, claims, signature = (base64.urlsafe_b64decode(p + "=" * (-len(p) % 4)) for p in jwt.split("."))
+            head, claims, signature = (
+                base64.urlsafe_b64decode(p + "=" * (-len(p) % 4)) for p in jwt.split("."))
             head, claims = json.loads(head), json.loads(claims)
         except ValueError:
             raise Refused("jwt", "A JSON web token could not be decoded") from None
@@ -90,14 +94,19 @@ class Tokens:
             raise Refused("jwt", "A JSON web token could not be decoded")
         now, begin, end = self.state.now(), claims.get("iat"), claims.get("exp")
         if not isinstance(begin, int) or begin > now:
-            raise Refused("jwt", "'Issued at' claim ('iat') must be an Integer representing the time that the "
-                                 "assertion was issued")
+            raise Refused(
+                "jwt",
+                "'Issued at' claim ('iat') must be an Integer representing the time that the "
+                "assertion was issued")
         if not isinstance(end, int) or end <= now:
-            raise Refused("jwt", "'Expiration time' claim ('exp') must be a numeric value representing the future "
-                                 "time at which the assertion expires")
+            raise Refused(
+                "jwt",
+                "'Expiration time' claim ('exp') must be a numeric value representing the future "
+                "time at which the assertion expires")
         if end > now + 600:
             raise Refused("jwt", "'Expiration time' claim ('exp') is too far in the future")
-        if jwt not in self.verified and not signed_by(app, jwt.rpartition(".")[0].encode(), signature):
+        if jwt not in self.verified and not signed_by(app,
+                                                      jwt.rpartition(".")[0].encode(), signature):
             raise Refused("jwt", "A JSON web token could not be decoded")
         self.verified.add(jwt)
         return Token("app-jwt", "app", {"rate_limit": app.get("rate_limit", 5000)})
@@ -105,11 +114,13 @@ class Tokens:
     def issue(self, installation, repository_ids, permissions):
         """A token for an installation, or for some of its repositories. Returns (value, Token)."""
         value = "gh" + "s_" + secrets.token_hex(18)
-        token = Token(f"installation-{installation['id']}", "installation", {
-            "installation_id": installation["id"], "permissions": permissions,
-            "expires_at": self.state.now() + self.state.settings["installation_token_seconds"],
-            "rate_limit": installation.get("rate_limit", 5000),
-        } | ({} if repository_ids is None else {"repository_ids": repository_ids}))
+        token = Token(
+            f"installation-{installation['id']}", "installation", {
+                "installation_id": installation["id"],
+                "permissions": permissions,
+                "expires_at": self.state.now() + self.state.settings["installation_token_seconds"],
+                "rate_limit": installation.get("rate_limit", 5000),
+            } | ({} if repository_ids is None else {"repository_ids": repository_ids}))
         self.issued[value] = token
         return value, token
 
@@ -119,16 +130,16 @@ class Tokens:
 
     def in_installation(self, installation, repository):
         return installation["account"].lower() == repository["owner"].lower() and (
-            installation.get("repository_selection", "all") == "all"
-            or repository["id"] in installation.get("repository_ids", []))
+            installation.get("repository_selection", "all") == "all" or
+            repository["id"] in installation.get("repository_ids", []))
 
     def covers(self, token, repository):
         """Whether an installation's token is meant for the repository."""
         installation = self.installation(token)
         chosen = token.config.get("repository_ids")
-        return (installation is not None and not installation.get("suspended")
-                and self.in_installation(installation, repository)
-                and (chosen is None or repository["id"] in chosen))
+        return (installation is not None and not installation.get("suspended") and
+                self.in_installation(installation, repository) and
+                (chosen is None or repository["id"] in chosen))
 
     def sees(self, token, repository):
         if not repository["private"]:
@@ -137,12 +148,14 @@ class Tokens:
             return self.covers(token, repository)
         if token.kind != "user":
             return False
-        if token.config.get("sso_hidden") and self.state.account(repository["owner"])["type"] != "User":
+        if token.config.get("sso_hidden") and self.state.account(
+                repository["owner"])["type"] != "User":
             return False
         return repository["id"] in token.config.get("repositories", [repository["id"]])
 
     def may_read_contents(self, token, repository):
-        if token.kind == "installation" and not token.config.get("permissions", {"contents": "read"}).get("contents"):
+        if token.kind == "installation" and not token.config.get(
+                "permissions", {"contents": "read"}).get("contents"):
             return False
         return self.sees(token, repository)
 
@@ -171,5 +184,6 @@ def signed_by(app, message, signature):
                 file.write(app["public_pem"])
         with open(folder + "/signature", "wb") as file:
             file.write(signature)
-        return subprocess.run(["openssl", "dgst", "-sha256", "-verify", key, "-signature", folder + "/signature"],
-                              input=message, capture_output=True).returncode == 0
+        return subprocess.run(
+            ["openssl", "dgst", "-sha256", "-verify", key, "-signature", folder + "/signature"],
+            input=message, capture_output=True).returncode == 0
