@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
+#include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
 
 namespace unsprawl {
@@ -45,10 +46,7 @@ class FetchTest : public testing::Test {
 
   void MakeKeys() {
     const auto run = [&](const std::vector<std::string>& command) { unsprawl::Run(home_.path(), command); };
-    run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2", "-keyout", "tls.key", "-out", "ca.pem"});
-    WriteFile(home_.path() / "tls.pem",
-              ReadFile(home_.path() / "tls.key") + ReadFile(home_.path() / "ca.pem"));
+    MakeTlsCertificate(home_.path());
     for (const char* key : {"host_key", "client_key"}) run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key});
     std::filesystem::copy(home_.path() / "client_key.pub", home_.path() / "authorized_keys");
   }

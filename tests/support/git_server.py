@@ -6,11 +6,8 @@ authentication) and over SSH (git upload-pack, public keys), on loopback ports o
 The one password is in the environment, GIT_SERVER_PASSWORD. Prints "HTTPS_PORT SSH_PORT" when ready.
 """
 import asyncio
-import base64
-import http.server
 import os
 import shlex
-import ssl
 import subprocess
 import sys
 import threading
@@ -18,48 +15,16 @@ from pathlib import Path
 
 import asyncssh
 
+from git_http import GIT_ENVIRONMENT, GitHttpHandler, TlsServer
+
 FOLDER, STATE = (Path(argument).resolve() for argument in sys.argv[1:3])
 PASSWORD = os.environ["GIT_SERVER_PASSWORD"]
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-}
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def allowed(self):
-        kind, _, value = self.headers.get("Authorization", "").partition(" ")
-        if kind != "Basic":
-            return False
-        return base64.b64decode(value).decode().partition(":")[2] == PASSWORD
-
-    def body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def answer(self, status, headers, content):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
+class Handler(GitHttpHandler):
     def serve(self):
         body = self.body()
-        if not self.allowed():
+        if self.basic_password() != PASSWORD:
             self.answer(401, [("WWW-Authenticate", 'Basic realm="git"')], b"")
             return
         if self.path.startswith("/moved/"):
@@ -67,33 +32,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(302, [("Location", elsewhere + self.path.removeprefix("/moved"))], b"")
             return
         path, _, query = self.path.partition("?")
-        environment = ENVIRONMENT | {
-            "GIT_PROJECT_ROOT": str(FOLDER),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "REQUEST_METHOD": self.command,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "REMOTE_USER": "tester",
-            "REMOTE_ADDR": "127.0.0.1",
-        }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = [tuple(line.split(": ", 1)) for line in head.decode().splitlines()]
-        status = next((value for name, value in headers if name == "Status"), "200")
-        self.answer(int(status.split()[0]), [h for h in headers if h[0] != "Status"], content)
+        name, _, rest = path.lstrip("/").partition("/")
+        self.serve_git(str(FOLDER / name), "/" + rest, query, body)
 
     do_GET = do_POST = serve
 
 
 def serve_https():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(STATE / "tls.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server = TlsServer(Handler, STATE / "tls.pem")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
 
@@ -101,7 +47,7 @@ def serve_https():
 async def upload_pack(process):
     command, path = shlex.split(process.command)
     assert command == "git-upload-pack", command
-    environment = ENVIRONMENT | {k: v for k, v in process.env.items() if k == "GIT_PROTOCOL"}
+    environment = GIT_ENVIRONMENT | {k: v for k, v in process.env.items() if k == "GIT_PROTOCOL"}
     child = await asyncio.create_subprocess_exec(
         "git", "upload-pack", str(FOLDER / path.lstrip("/")), env=environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

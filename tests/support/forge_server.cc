@@ -1,0 +1,116 @@
+#include "tests/support/forge_server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_format.h"
+#include "tests/support/cli.h"
+
+namespace unsprawl {
+namespace {
+
+// What comes back from a loopback port for `request`, to its end.
+std::string Exchange(int port, std::string_view request) {
+  const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string answer;
+  if (connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    while (!request.empty()) {
+      const ssize_t sent = send(connection, request.data(), request.size(), MSG_NOSIGNAL);
+      if (sent <= 0) break;
+      request.remove_prefix(static_cast<size_t>(sent));
+    }
+    char buffer[1 << 14];
+    for (ssize_t got; (got = recv(connection, buffer, sizeof buffer, 0)) > 0;) {
+      answer.append(buffer, static_cast<size_t>(got));
+    }
+  }
+  close(connection);
+  return answer;
+}
+
+// The first line that the program prints.
+std::string StartPython(const std::filesystem::path& script, const std::filesystem::path& argument,
+                        pid_t& child) {
+  int out[2];
+  if (pipe2(out, O_CLOEXEC) != 0) return "";
+  child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(out[1], 1);
+    execl("/usr/bin/python3", "python3", script.c_str(), argument.c_str(), nullptr);
+    _exit(127);
+  }
+  close(out[1]);
+  FILE* output = fdopen(out[0], "r");
+  char line[256] = "";
+  if (fgets(line, sizeof line, output) == nullptr) line[0] = 0;
+  fclose(output);
+  return line;
+}
+
+}  // namespace
+
+ForgeServer::ForgeServer(nlohmann::json settings) {
+  std::filesystem::create_directories(folder_.path());
+  MakeTlsCertificate(folder_.path());
+  settings["tls_pem"] = folder_.path() / "tls.pem";
+  WriteFile(folder_.path() / "forge.json", settings.dump());
+  const std::string line = StartPython(UNSPRAWL_SOURCE_DIR "/tests/support/forge_server.py",
+                                       folder_.path() / "forge.json", child_);
+  const nlohmann::json ports = nlohmann::json::parse(line, nullptr, false);
+  EXPECT_TRUE(ports.is_object()) << "the server did not start: " << line;
+  if (!ports.is_object()) return;
+  https_port_ = ports["https_port"];
+  control_port_ = ports["control_port"];
+}
+
+ForgeServer::~ForgeServer() {
+  if (child_ <= 0) return;
+  kill(child_, SIGKILL);
+  waitpid(child_, nullptr, 0);
+}
+
+std::string ForgeServer::Url() const {
+  return absl::StrFormat("https://localhost:%d", https_port_);
+}
+
+nlohmann::json ForgeServer::Control(std::string_view request, const nlohmann::json& content) const {
+  const std::string body = content.is_null() ? "" : content.dump();
+  const std::string answer = Exchange(
+      control_port_,
+      absl::StrFormat("%s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", request, body.size(), body));
+  const size_t head = answer.find("\r\n\r\n");
+  EXPECT_NE(head, std::string::npos) << request << ": no answer";
+  if (head == std::string::npos) return nlohmann::json::object();
+  EXPECT_EQ(answer.substr(8, 5), " 200 ") << request << ": " << answer;
+  nlohmann::json parsed = nlohmann::json::parse(answer.substr(head + 4), nullptr, false);
+  EXPECT_FALSE(parsed.is_discarded()) << request << ": " << answer;
+  return parsed;
+}
+
+void MakeTlsCertificate(const std::filesystem::path& folder) {
+  Run(folder,
+      {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+       "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days",
+       "2", "-keyout", "tls.key", "-out", "ca.pem"});
+  WriteFile(folder / "tls.pem", ReadFile(folder / "tls.key") + ReadFile(folder / "ca.pem"));
+}
+
+std::string MakeAppKey(const std::filesystem::path& file) {
+  Run(file.parent_path(), {"openssl", "genrsa", "-out", file, "2048"});
+  return Run(file.parent_path(), {"openssl", "rsa", "-in", file, "-pubout"});
+}
+
+}  // namespace unsprawl

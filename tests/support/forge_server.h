@@ -1,0 +1,60 @@
+// The stand-in forge of the tests (forge_server.py) as a child process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "tests/support/git_repo.h"
+
+namespace unsprawl {
+
+// Speaks for GitHub (below ApiUrl), GitLab (/gitlab), Bitbucket (/bitbucket, /bbdc), Gitea (/gitea)
+// and Azure DevOps (/azure), with git for all of them, over HTTPS on a loopback port. The settings
+// are described in forge/state.py, forge/tokens.py and forge/faults.py. The child ends with this.
+class ForgeServer {
+ public:
+  // Fails the test (and leaves URLs that nobody answers) where the server does not start.
+  explicit ForgeServer(nlohmann::json settings);
+  ~ForgeServer();
+  ForgeServer(const ForgeServer&) = delete;
+  ForgeServer& operator=(const ForgeServer&) = delete;
+
+  // "https://localhost:PORT", without a slash at its end.
+  std::string Url() const;
+  // GitHub's REST API, as --api-url wants it.
+  std::string ApiUrl() const { return Url() + "/api/v3"; }
+  // The certificate that vouches for localhost and 127.0.0.1.
+  std::filesystem::path CaFile() const { return folder_.path() / "ca.pem"; }
+
+  // Merged into the settings (RFC 7396: null removes); arrays, such as "faults", are replaced.
+  void Set(const nlohmann::json& settings) const { Control("POST /set", settings); }
+  // One fault and no other (forge/faults.py).
+  void Fault(const nlohmann::json& fault) const { Set({{"faults", {fault}}}); }
+  // Adds a repository, changes its fields, or removes it ({"id": N, "deleted": true}).
+  void ChangeRepository(const nlohmann::json& fields) const { Control("POST /repo", fields); }
+
+  // What was asked and answered since the start or ResetCounters (forge/counters.py).
+  nlohmann::json Counters() const { return Control("GET /counters", nullptr); }
+  void ResetCounters() const { Control("POST /reset-counters", nlohmann::json::object()); }
+
+ private:
+  nlohmann::json Control(std::string_view request, const nlohmann::json& content) const;
+
+  TempDir folder_;
+  pid_t child_ = 0;
+  int https_port_ = 0, control_port_ = 0;
+};
+
+// Makes `folder`/tls.key, ca.pem (a certificate for localhost and 127.0.0.1 that vouches for
+// itself) and tls.pem (both).
+void MakeTlsCertificate(const std::filesystem::path& folder);
+
+// A GitHub App's key: writes the private one to `file`; returns the public one, as the setting
+// app.public_pem.
+std::string MakeAppKey(const std::filesystem::path& file);
+
+}  // namespace unsprawl
