@@ -118,6 +118,7 @@ absl::Status Failure(std::string_view errors) {
     return absl::NotFoundError(message);
   }
   if (says("No space left on device")) return absl::ResourceExhaustedError(message);
+  if (says("returned error: 30")) return absl::FailedPreconditionError(message + " (a redirect, not followed)");
   if (says("certificate") || says("redirect")) return absl::FailedPreconditionError(message);
   return absl::UnavailableError(message);
 }

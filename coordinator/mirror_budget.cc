@@ -41,7 +41,7 @@ void MirrorBudget::LookAround() {
     const Mirror mirror(entries->path());
     const std::string folder = entries->path().lexically_relative(dir_);
     const Kept kept = {.bytes = mirror.bytes(), .used = UsedAt(mirror.dir()), .users = 0,
-                       .pinned = !mirror.lost_tips().empty()};
+                       .waiting = 0, .pinned = !mirror.lost_tips().empty()};
     total_ += kept.bytes;
     mirrors_[folder] = kept;
   }
@@ -50,7 +50,7 @@ void MirrorBudget::LookAround() {
 bool MirrorBudget::Evict() {
   auto oldest = mirrors_.end();
   for (auto it = mirrors_.begin(); it != mirrors_.end(); ++it) {
-    if (it->second.users > 0 || it->second.pinned || it->second.bytes == 0) continue;
+    if (it->second.users + it->second.waiting > 0 || it->second.pinned || it->second.bytes == 0) continue;
     if (oldest == mirrors_.end() || it->second.used < oldest->second.used) oldest = it;
   }
   if (oldest == mirrors_.end()) return false;
@@ -75,13 +75,15 @@ bool MirrorBudget::AnyInUseBut(const std::string& folder) const {
 absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_bytes) {
   MutexLock lock(mutex_);
   if (budget_ > 0 && !looked_) LookAround();
-  ++mirrors_[folder].users;
+  ++mirrors_[folder].waiting;
   while (budget_ > 0 && total_ + expected_bytes > budget_) {
     if (Evict()) continue;
     if (!AnyInUseBut(folder)) break;
-    if (stop_ != nullptr && *stop_) return absl::CancelledError("stopped");
+    if (stop_ != nullptr && *stop_) break;
     released_.wait_for(mutex_, std::chrono::milliseconds(200));
   }
+  --mirrors_[folder].waiting;
+  if (stop_ != nullptr && *stop_) return absl::CancelledError("stopped");
   std::error_code error;
   fs::create_directories(dir_, error);
   const fs::space_info space = fs::space(dir_, error);
@@ -92,6 +94,7 @@ absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_byte
         dir_.native(), space.available >> 20, (expected_bytes + kReserveBytes) >> 20));
   }
   Kept& kept = mirrors_[folder];
+  ++kept.users;
   kept.bytes += expected_bytes;
   total_ += expected_bytes;
   return absl::OkStatus();

@@ -35,6 +35,7 @@ class MirrorBudget {
     uint64_t bytes = 0;
     absl::Time used;
     int users = 0;
+    int waiting = 0;      // that will use it: it stays
     bool pinned = false;  // holds lost tips
   };
   void LookAround() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

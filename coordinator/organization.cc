@@ -177,7 +177,7 @@ class Organizer {
     result_.listed += listing.repositories.size();
     std::set<std::string> listed, selected;
     for (const v1::ForgeRepository& repository : listing.repositories) {
-      RemoteTarget target = TargetOf(repository, forge, api_url, client);
+      RemoteTarget target = TargetOf(repository, scope, forge, api_url, client);
       listed.insert(target.key);
       if (WhyNot(options_.selection, repository) != nullptr) {
         ++result_.not_selected;
@@ -189,8 +189,8 @@ class Organizer {
     return AccountForMissing(scope, api_url, listing.incomplete.empty(), listed, std::move(selected));
   }
 
-  RemoteTarget TargetOf(const v1::ForgeRepository& repository, const Forge& forge, const std::string& api_url,
-                        ApiClient& client) {
+  static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const ForgeScope& scope,
+                               const Forge& forge, const std::string& api_url, ApiClient& client) {
     RemoteTarget target;
     const std::string web_url = forge.WebUrl(api_url);
     const std::string host = HostOf(web_url);
@@ -205,6 +205,8 @@ class Organizer {
     if (repository.listed_at() - repository.pushed_at() >= kSettledSeconds) target.pushed_at = repository.pushed_at();
     target.client = &client;
     target.forge = &forge;
+    target.scope = scope;
+    target.web_url = web_url;
     target.api_path = forge.RepositoryPath(repository);
     target.full_name = repository.full_name();
     target.id = repository.id();

@@ -40,6 +40,8 @@ struct RemoteTarget {
   ApiClient* client = nullptr;      // gives the token that goes with `url`; null: url has its own
   const Forge* forge = nullptr;
   std::string api_path;             // of the repository in the API: says whether it is gone or withheld
+  ForgeScope scope;
+  std::string web_url;              // what clone URLs begin with
   std::string full_name, id, parent;
 };
 

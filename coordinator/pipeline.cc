@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "coordinator/forges/json_fields.h"
+#include "coordinator/forges/listing.h"
 #include "coordinator/mirror_budget.h"
 #include "coordinator/scan_queue.h"
 #include "coordinator/targets.h"
@@ -66,7 +67,10 @@ class Pipeline {
   void Obtain(const RemoteTarget& target) {
     run_.progress->StartRepository(target.name);
     v1::RepositoryRecord record;
-    const absl::Status obtained = TryToObtain(target, &record);
+    absl::Status obtained = TryToObtain(target, &record);
+    if (absl::IsNotFound(obtained) || absl::IsFailedPrecondition(obtained)) {
+      if (const std::optional<RemoteTarget> renamed = Renamed(target)) obtained = TryToObtain(*renamed, &record);
+    }
     if (obtained.ok() || *run_.stop) return;
     run_.progress->FinishRepository(target.name);
     if (target.optional && absl::IsNotFound(obtained)) return;
@@ -172,6 +176,25 @@ class Pipeline {
       if (!token.empty()) url.authorization = BasicAuthorization(target.forge->GitUser(), token);
     }
     return url;
+  }
+
+  // The repository under the name that its forge knows it by now, if that is another: it was renamed or
+  // moved since it was listed. git follows no redirect.
+  static std::optional<RemoteTarget> Renamed(const RemoteTarget& target) {
+    if (target.client == nullptr || target.optional) return std::nullopt;
+    const absl::StatusOr<HttpResponse> asked = target.client->Get(target.api_path, target.forge->Headers());
+    if (!asked.ok()) return std::nullopt;
+    const absl::StatusOr<Json> json = ParseBody(*asked);
+    if (!json.ok()) return std::nullopt;
+    const v1::ForgeRepository repository = target.forge->ParseRepository(target.scope, *json);
+    if (repository.id() != target.id || repository.full_name() == target.full_name ||
+        !IsCleanPath(repository.clone_path())) {
+      return std::nullopt;
+    }
+    RemoteTarget renamed = target;
+    renamed.full_name = repository.full_name();
+    renamed.url.url = target.web_url + "/" + repository.clone_path();
+    return renamed;
   }
 
   // Git cannot tell what is gone from what is withheld; the API can.

@@ -43,30 +43,8 @@ class AzureForge final : public Forge {
                            repository.id(), kVersion);
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    const Json& list = Child(body, "value");
-    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists nothing");
+  v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const override {
     const std::string organization = scope.name.substr(0, scope.name.find('/'));
-    const bool projects = response.url.find("/_apis/projects") != std::string::npos;
-    v1::ForgePage page;
-    for (const Json& json : list) {
-      if (projects) {
-        page.add_further(RepositoriesUrl(organization, TextField(json, "name")));
-      } else {
-        *page.add_repositories() = ParseRepository(organization, json);
-      }
-    }
-    const std::string_view more = response.header("x-ms-continuationtoken");
-    if (projects && !more.empty()) {
-      page.set_next(absl::StrFormat("/%s/_apis/projects?$top=100&%s&continuationToken=%s",
-                                    PercentEncoded(organization), kVersion, PercentEncoded(more)));
-    }
-    return page;
-  }
-
- private:
-  static v1::ForgeRepository ParseRepository(std::string_view organization, const Json& json) {
     const std::string project = TextField(Child(json, "project"), "name");
     const std::string name = TextField(json, "name");
     v1::ForgeRepository repository;
@@ -83,6 +61,28 @@ class AzureForge final : public Forge {
     repository.set_disabled(FlagField(json, "isDisabled"));
     repository.set_size_kb(NumberField(json, "size") / 1024);
     return repository;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
+    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
+    const Json& list = Child(body, "value");
+    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists nothing");
+    const std::string organization = scope.name.substr(0, scope.name.find('/'));
+    const bool projects = response.url.find("/_apis/projects") != std::string::npos;
+    v1::ForgePage page;
+    for (const Json& json : list) {
+      if (projects) {
+        page.add_further(RepositoriesUrl(organization, TextField(json, "name")));
+      } else {
+        *page.add_repositories() = ParseRepository(scope, json);
+      }
+    }
+    const std::string_view more = response.header("x-ms-continuationtoken");
+    if (projects && !more.empty()) {
+      page.set_next(absl::StrFormat("/%s/_apis/projects?$top=100&%s&continuationToken=%s",
+                                    PercentEncoded(organization), kVersion, PercentEncoded(more)));
+    }
+    return page;
   }
 };
 

@@ -34,24 +34,26 @@ class CloudForge final : public Forge {
     return "/repositories/" + repository.full_name();
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository repository;
+    repository.set_id(IdField(json, "uuid"));
+    repository.set_full_name(TextField(json, "full_name"));
+    repository.set_clone_path(repository.full_name() + ".git");
+    repository.set_default_branch(TextField(Child(json, "mainbranch"), "name"));
+    repository.set_visibility(FlagField(json, "is_private") ? "private" : "public");
+    repository.set_fork(Child(json, "parent").size() > 0);
+    repository.set_parent(IdField(Child(json, "parent"), "uuid"));
+    repository.set_has_wiki(FlagField(json, "has_wiki"));
+    repository.set_size_kb(NumberField(json, "size") / 1024);
+    return repository;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(const Json body, ParseBody(response));
     const Json& list = Child(body, "values");
     if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
     v1::ForgePage page;
-    for (const Json& json : list) {
-      v1::ForgeRepository repository;
-      repository.set_id(IdField(json, "uuid"));
-      repository.set_full_name(TextField(json, "full_name"));
-      repository.set_clone_path(repository.full_name() + ".git");
-      repository.set_default_branch(TextField(Child(json, "mainbranch"), "name"));
-      repository.set_visibility(FlagField(json, "is_private") ? "private" : "public");
-      repository.set_fork(Child(json, "parent").size() > 0);
-      repository.set_parent(IdField(Child(json, "parent"), "uuid"));
-      repository.set_has_wiki(FlagField(json, "has_wiki"));
-      repository.set_size_kb(NumberField(json, "size") / 1024);
-      *page.add_repositories() = std::move(repository);
-    }
+    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
     page.set_next(TextField(body, "next"));
     return page;
   }
@@ -77,24 +79,26 @@ class DataCenterForge final : public Forge {
                            repository.full_name().substr(slash + 1));
   }
 
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository repository;
+    repository.set_id(IdField(json, "id"));
+    repository.set_full_name(TextField(Child(json, "project"), "key") + "/" + TextField(json, "slug"));
+    repository.set_clone_path(repository.full_name() + ".git");
+    repository.set_default_branch(TextField(json, "defaultBranch"));
+    repository.set_visibility(FlagField(json, "public") ? "public" : "private");
+    repository.set_fork(Child(json, "origin").size() > 0);
+    repository.set_parent(IdField(Child(json, "origin"), "id"));
+    repository.set_archived(FlagField(json, "archived"));
+    repository.set_disabled(TextField(json, "state") == "OFFLINE");
+    return repository;
+  }
+
   absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(const Json body, ParseBody(response));
     const Json& list = Child(body, "values");
     if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
     v1::ForgePage page;
-    for (const Json& json : list) {
-      v1::ForgeRepository repository;
-      repository.set_id(IdField(json, "id"));
-      repository.set_full_name(TextField(Child(json, "project"), "key") + "/" + TextField(json, "slug"));
-      repository.set_clone_path(repository.full_name() + ".git");
-      repository.set_default_branch(TextField(json, "defaultBranch"));
-      repository.set_visibility(FlagField(json, "public") ? "public" : "private");
-      repository.set_fork(Child(json, "origin").size() > 0);
-      repository.set_parent(IdField(Child(json, "origin"), "id"));
-      repository.set_archived(FlagField(json, "archived"));
-      repository.set_disabled(TextField(json, "state") == "OFFLINE");
-      *page.add_repositories() = std::move(repository);
-    }
+    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
     if (!FlagField(body, "isLastPage") && body.contains("nextPageStart")) {
       ASSIGN_OR_RETURN(const std::string first, FirstPage(scope));
       page.set_next(absl::StrFormat("%s&start=%d", first, NumberField(body, "nextPageStart")));

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/forges/api_client.h"
+#include "coordinator/forges/json_fields.h"
 #include "coordinator/http_client.h"
 #include "unsprawl/v1/forge.pb.h"
 
@@ -44,6 +45,8 @@ class Forge {
 
   // The listing to begin with, a path below the API's base URL.
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;
+  // One repository as this forge's answers describe it.
+  virtual v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const = 0;
   // The repositories of one answer and where it goes on. FailedPrecondition: not an answer of this forge.
   virtual absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const = 0;
 

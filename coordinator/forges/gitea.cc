@@ -26,30 +26,32 @@ class GiteaForge final : public Forge {
     return "/repositories/" + repository.id();
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository repository;
+    repository.set_id(IdField(json, "id"));
+    repository.set_full_name(TextField(json, "full_name"));
+    repository.set_clone_path(repository.full_name() + ".git");
+    repository.set_default_branch(TextField(json, "default_branch"));
+    repository.set_visibility(FlagField(json, "internal") ? "internal"
+                              : FlagField(json, "private") ? "private" : "public");
+    repository.set_fork(FlagField(json, "fork"));
+    repository.set_parent(IdField(Child(json, "parent"), "id"));
+    repository.set_archived(FlagField(json, "archived"));
+    repository.set_empty(FlagField(json, "empty"));
+    repository.set_is_template(FlagField(json, "template"));
+    repository.set_has_wiki(FlagField(json, "has_wiki"));
+    repository.set_size_kb(NumberField(json, "size"));
+    for (const Json& topic : Child(json, "topics")) {
+      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
+    }
+    return repository;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(const Json body, ParseBody(response));
     if (!body.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
     v1::ForgePage page;
-    for (const Json& json : body) {
-      v1::ForgeRepository repository;
-      repository.set_id(IdField(json, "id"));
-      repository.set_full_name(TextField(json, "full_name"));
-      repository.set_clone_path(repository.full_name() + ".git");
-      repository.set_default_branch(TextField(json, "default_branch"));
-      repository.set_visibility(FlagField(json, "internal") ? "internal"
-                                : FlagField(json, "private") ? "private" : "public");
-      repository.set_fork(FlagField(json, "fork"));
-      repository.set_parent(IdField(Child(json, "parent"), "id"));
-      repository.set_archived(FlagField(json, "archived"));
-      repository.set_empty(FlagField(json, "empty"));
-      repository.set_is_template(FlagField(json, "template"));
-      repository.set_has_wiki(FlagField(json, "has_wiki"));
-      repository.set_size_kb(NumberField(json, "size"));
-      for (const Json& topic : Child(json, "topics")) {
-        if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-      }
-      *page.add_repositories() = std::move(repository);
-    }
+    for (const Json& json : body) *page.add_repositories() = ParseRepository(scope, json);
     page.set_next(NextLink(response));
     return page;
   }

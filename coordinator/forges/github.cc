@@ -8,28 +8,6 @@
 namespace unsprawl {
 namespace {
 
-v1::ForgeRepository ParseRepository(const Json& json) {
-  v1::ForgeRepository repository;
-  repository.set_id(IdField(json, "id"));
-  repository.set_full_name(TextField(json, "full_name"));
-  repository.set_clone_path(repository.full_name() + ".git");
-  repository.set_default_branch(TextField(json, "default_branch"));
-  repository.set_visibility(TextField(json, "visibility"));
-  if (repository.visibility().empty()) repository.set_visibility(FlagField(json, "private") ? "private" : "public");
-  repository.set_fork(FlagField(json, "fork"));
-  repository.set_parent(IdField(Child(json, "parent"), "id"));
-  repository.set_archived(FlagField(json, "archived"));
-  repository.set_disabled(FlagField(json, "disabled"));
-  repository.set_is_template(FlagField(json, "is_template"));
-  repository.set_has_wiki(FlagField(json, "has_wiki"));
-  repository.set_size_kb(NumberField(json, "size"));
-  repository.set_pushed_at(TimeField(json, "pushed_at"));
-  for (const Json& topic : Child(json, "topics")) {
-    if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-  }
-  return repository;
-}
-
 class GitHubForge final : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
@@ -68,12 +46,34 @@ class GitHubForge final : public Forge {
     return repository + "/activity?activity_type=force_push&per_page=100";
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository repository;
+    repository.set_id(IdField(json, "id"));
+    repository.set_full_name(TextField(json, "full_name"));
+    repository.set_clone_path(repository.full_name() + ".git");
+    repository.set_default_branch(TextField(json, "default_branch"));
+    repository.set_visibility(TextField(json, "visibility"));
+    if (repository.visibility().empty()) repository.set_visibility(FlagField(json, "private") ? "private" : "public");
+    repository.set_fork(FlagField(json, "fork"));
+    repository.set_parent(IdField(Child(json, "parent"), "id"));
+    repository.set_archived(FlagField(json, "archived"));
+    repository.set_disabled(FlagField(json, "disabled"));
+    repository.set_is_template(FlagField(json, "is_template"));
+    repository.set_has_wiki(FlagField(json, "has_wiki"));
+    repository.set_size_kb(NumberField(json, "size"));
+    repository.set_pushed_at(TimeField(json, "pushed_at"));
+    for (const Json& topic : Child(json, "topics")) {
+      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
+    }
+    return repository;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(const Json body, ParseBody(response));
     const Json& list = body.is_array() ? body : Child(body, "repositories");
     if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
     v1::ForgePage page;
-    for (const Json& json : list) *page.add_repositories() = ParseRepository(json);
+    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
     page.set_next(NextLink(response));
     // Organizations behind single sign-on that this token was not authorised for are left out in silence.
     if (const std::string_view sso = response.header("x-github-sso"); !sso.empty()) {

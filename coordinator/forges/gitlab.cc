@@ -8,27 +8,6 @@
 namespace unsprawl {
 namespace {
 
-v1::ForgeRepository ParseProject(const Json& json) {
-  v1::ForgeRepository repository;
-  repository.set_id(IdField(json, "id"));
-  repository.set_full_name(TextField(json, "path_with_namespace"));
-  repository.set_clone_path(repository.full_name() + ".git");
-  repository.set_default_branch(TextField(json, "default_branch"));
-  repository.set_visibility(TextField(json, "visibility"));
-  repository.set_fork(Child(json, "forked_from_project").size() > 0);
-  repository.set_parent(IdField(Child(json, "forked_from_project"), "id"));
-  repository.set_archived(FlagField(json, "archived"));
-  repository.set_empty(FlagField(json, "empty_repo"));
-  // Absent in answers that say no access level: then it may be there.
-  repository.set_disabled(TextField(json, "repository_access_level") == "disabled");
-  repository.set_has_wiki(FlagField(json, "wiki_enabled"));
-  repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
-  for (const Json& topic : Child(json, "topics")) {
-    if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-  }
-  return repository;  // last_activity_at is not the time of a push, and lags: never taken for one.
-}
-
 class GitLabForge final : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
@@ -52,11 +31,32 @@ class GitLabForge final : public Forge {
     return "/projects/" + repository.id();
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope&, const HttpResponse& response) const override {
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository repository;
+    repository.set_id(IdField(json, "id"));
+    repository.set_full_name(TextField(json, "path_with_namespace"));
+    repository.set_clone_path(repository.full_name() + ".git");
+    repository.set_default_branch(TextField(json, "default_branch"));
+    repository.set_visibility(TextField(json, "visibility"));
+    repository.set_fork(Child(json, "forked_from_project").size() > 0);
+    repository.set_parent(IdField(Child(json, "forked_from_project"), "id"));
+    repository.set_archived(FlagField(json, "archived"));
+    repository.set_empty(FlagField(json, "empty_repo"));
+    // Absent in answers that say no access level: then it may be there.
+    repository.set_disabled(TextField(json, "repository_access_level") == "disabled");
+    repository.set_has_wiki(FlagField(json, "wiki_enabled"));
+    repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
+    for (const Json& topic : Child(json, "topics")) {
+      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
+    }
+    return repository;  // last_activity_at is not the time of a push, and lags: never taken for one.
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(const Json body, ParseBody(response));
     if (!body.is_array()) return absl::FailedPreconditionError("an answer that lists no projects");
     v1::ForgePage page;
-    for (const Json& json : body) *page.add_repositories() = ParseProject(json);
+    for (const Json& json : body) *page.add_repositories() = ParseRepository(scope, json);
     page.set_next(NextLink(response));
     return page;
   }

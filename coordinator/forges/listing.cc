@@ -18,24 +18,6 @@ constexpr int kMaxPasses = 6;
 constexpr size_t kMaxRepositories = 1'000'000;  // GitHub's cap for an organization is a tenth of it
 constexpr size_t kMaxPages = 50'000;            // of one pass
 
-// A path below a web address that means the same to every client: no dots that climb, no query, no
-// control characters, nothing that needs quoting.
-bool IsCleanPath(std::string_view path) {
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t end = std::min(path.find('/', begin), path.size());
-    const std::string_view part = path.substr(begin, end - begin);
-    if (part.empty() || part == "." || part == ".." || part.front() == '-') return false;
-    for (const char c : part) {
-      const bool clean = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                         std::string_view("-._~%+{}").find(c) != std::string_view::npos ||
-                         static_cast<unsigned char>(c) >= 0x80;
-      if (!clean) return false;
-    }
-    begin = end + 1;
-  }
-  return true;
-}
-
 class Lister {
  public:
   Lister(const Forge& forge, const ForgeScope& scope, ApiClient& client, Ledger& ledger,
@@ -167,6 +149,22 @@ class Lister {
 };
 
 }  // namespace
+
+bool IsCleanPath(std::string_view path) {
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view part = path.substr(begin, end - begin);
+    if (part.empty() || part == "." || part == ".." || part.front() == '-') return false;
+    for (const char c : part) {
+      const bool clean = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                         std::string_view("-._~%+{}").find(c) != std::string_view::npos ||
+                         static_cast<unsigned char>(c) >= 0x80;
+      if (!clean) return false;
+    }
+    begin = end + 1;
+  }
+  return true;
+}
 
 absl::StatusOr<Listing> ListScope(const Forge& forge, const ForgeScope& scope, ApiClient& client,
                                   Ledger& ledger, absl::FunctionRef<void(size_t)> on_page) {

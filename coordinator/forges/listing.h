@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -26,5 +27,9 @@ struct Listing {
 // Cancelled: the client's `stop`. An error of the ledger.
 absl::StatusOr<Listing> ListScope(const Forge& forge, const ForgeScope& scope, ApiClient& client,
                                   Ledger& ledger, absl::FunctionRef<void(size_t repositories)> on_page);
+
+// A path below a web address that means the same to every client: no dots that climb, no query, no
+// control characters, nothing that needs quoting.
+bool IsCleanPath(std::string_view path);
 
 }  // namespace unsprawl

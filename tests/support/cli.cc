@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -136,6 +137,26 @@ CliResult Cli::ScanKillingScanners(const std::vector<std::string>& arguments, in
       for (const pid_t nursery : ChildrenOf(program)) {
         for (const pid_t scanner : ChildrenOf(nursery)) killed += kill(scanner, SIGKILL) == 0;
       }
+    }
+  });
+}
+
+CliResult Cli::ScanWatching(const std::vector<std::string>& arguments,
+                            const std::function<void(const std::string&)>& see) const {
+  return StartScan(arguments, [&](pid_t program) {
+    while (!HasEnded(program)) {
+      std::error_code error;
+      for (std::filesystem::directory_iterator processes("/proc", error);
+           !error && processes != std::filesystem::directory_iterator(); processes.increment(error)) {
+        std::string command(1 << 16, '\0');
+        const int file = open((processes->path() / "cmdline").c_str(), O_RDONLY | O_CLOEXEC);
+        const ssize_t n = file < 0 ? 0 : read(file, command.data(), command.size());  // It may end meanwhile.
+        if (file >= 0) close(file);
+        command.resize(static_cast<size_t>(std::max<ssize_t>(n, 0)));
+        std::replace(command.begin(), command.end(), '\0', ' ');
+        if (!command.empty()) see(command);
+      }
+      usleep(2000);
     }
   });
 }

@@ -39,6 +39,11 @@ class Cli {
   CliResult ScanKillingScanners(const std::vector<std::string>& arguments, int microseconds,
                                 int kills) const;
 
+  // The same; meanwhile `see` is shown the command lines (arguments joined by spaces) of all processes of
+  // this machine, again and again.
+  CliResult ScanWatching(const std::vector<std::string>& arguments,
+                         const std::function<void(const std::string&)>& see) const;
+
   const std::filesystem::path& home() const { return home_; }
   std::filesystem::path report() const { return home_ / "report"; }
   // Every file of the report but run.json, by name.

@@ -46,6 +46,8 @@ class GitHub:
             ("GET", "/app", self.app),
             ("GET", "/app/installations", self.installations),
             ("GET", "/app/installations/{id}", self.installation),
+            ("GET", "/orgs/{org}/installation", self.installation_on),
+            ("GET", "/users/{org}/installation", self.installation_on),
             ("POST", "/app/installations/{id}/access_tokens", self.access_tokens),
             ("GET", "/rate_limit", self.rate_limit),
             ("GET", "/repos/{owner}/{repo}", self.repository),
@@ -253,6 +255,13 @@ class GitHub:
         if found is None:
             raise refusal(*NOT_FOUND)
         return found
+
+    def installation_on(self, request, org):
+        self.want_app(request)
+        found = next((i for i in self.state.settings["installations"] if i["account"] == org), None)
+        if found is None:
+            raise refusal(404, "Not Found")
+        return self.installation(request, str(found["id"]))
 
     def installation(self, request, id):
         found = self.installation_of(request, id)

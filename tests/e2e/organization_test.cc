@@ -1,0 +1,425 @@
+// Whole organizations: the program against the stand-in forge, over real HTTPS and real git.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "tests/support/cli.h"
+#include "tests/support/forge_server.h"
+#include "tests/support/git_repo.h"
+
+namespace unsprawl {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr char kToken[] = "the-token-of-the-reader";
+
+class OrganizationTest : public testing::Test {
+ protected:
+  OrganizationTest() {
+    for (uint32_t i = 0; i < kRepositories; ++i) {
+      GitRepo& repo = repos_.emplace_back(home_.path() / "work" / absl::StrFormat("r%d", i));
+      repo.Write("s.env", "t=" + FakeGithubToken(i) + "\n");
+      repo.Commit();
+      unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repo.path(), Bare(i)});
+    }
+    cli_.SetVariable("GITHUB_TOKEN", kToken);
+  }
+
+  static constexpr uint32_t kRepositories = 4;
+  std::string Bare(uint32_t i) const { return home_.path() / absl::StrFormat("r%d.git", i); }
+
+  json Repository(uint32_t i) const {
+    return {{"id", 100 + i},      {"owner", "acme"},   {"name", absl::StrFormat("app%d", i)},
+            {"private", true},    {"path", Bare(i)},   {"pushed_at", "2024-05-01T12:00:00Z"},
+            {"size_kb", 1 + i}};
+  }
+  json Settings() const {
+    json repositories = json::array();
+    for (uint32_t i = 0; i < kRepositories; ++i) repositories.push_back(Repository(i));
+    return {{"repositories", repositories}, {"tokens", {{"reader", {{"value", kToken}}}}}};
+  }
+
+  // A new commit with another secret, pushed to the forge; and the forge says so.
+  void Push(const ForgeServer& forge, uint32_t i, uint32_t secret, const std::string& when) {
+    repos_[i].Write("more.env", "t=" + FakeGithubToken(secret) + "\n");
+    repos_[i].Commit();
+    repos_[i].Git({"push", "-q", "-f", Bare(i), "HEAD"});
+    forge.ChangeRepository({{"id", 100 + i}, {"pushed_at", when}});
+  }
+
+  CliResult Scan(const ForgeServer& forge, std::vector<std::string> more = {"github:acme"}) const {
+    std::vector<std::string> arguments = {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile()};
+    if (std::find(more.begin(), more.end(), "--mirrors") == more.end()) {
+      arguments.insert(arguments.end(), {"--mirrors", home_.path() / "mirrors"});
+    }
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return cli_.Scan(arguments);
+  }
+  // The program's own words about a repository in manifest.json.
+  json Outcome(const std::string& name) const {
+    const json manifest = cli_.Json("manifest.json");
+    for (const json& repository : manifest["repositories"]) {
+      if (repository["name"].get<std::string>().ends_with(name)) return repository;
+    }
+    return {};
+  }
+  static uint64_t GitRequests(const json& counters) {
+    return counters["requests"].value("git-info-refs", 0) + counters["requests"].value("git-upload-pack", 0);
+  }
+
+  TempDir home_;
+  std::deque<GitRepo> repos_;
+  Cli cli_{home_.path()};
+};
+
+TEST_F(OrganizationTest, AnOrganizationIsListedFetchedScannedAndReportedAsOne) {
+  const ForgeServer forge(Settings());
+  const CliResult scan = Scan(forge);
+  EXPECT_EQ(scan.exit_code, 1) << scan.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  const json manifest = cli_.Json("manifest.json");
+  EXPECT_EQ(manifest["coverage"]["ok"], kRepositories);
+  EXPECT_THAT(Outcome("acme/app2")["name"].get<std::string>(), HasSubstr("localhost:"));
+  EXPECT_EQ(Outcome("acme/app2")["status"], "ok");
+}
+
+TEST_F(OrganizationTest, WhatNothingWasPushedToCostsTheListingAndNoMore) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  const auto first = cli_.ReportFiles();
+  forge.ResetCounters();
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  json counters = forge.Counters();
+  EXPECT_EQ(GitRequests(counters), 0u) << counters.dump();
+  EXPECT_EQ(counters["requests"]["api"], 1) << counters.dump();
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], kRepositories);
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories);
+
+  Push(forge, 1, 77, "2024-05-02T12:00:00Z");
+  forge.ResetCounters();
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  counters = forge.Counters();
+  EXPECT_EQ(counters["git_repositories"].size(), 2u) << counters.dump();  // refs and objects of one
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], kRepositories - 1);
+
+  // What a forge says is not believed for ever.
+  forge.ResetCounters();
+  EXPECT_EQ(Scan(forge, {"github:acme", "--audit-days", "0"}).exit_code, 1);
+  EXPECT_EQ(forge.Counters()["requests"]["git-upload-pack"], kRepositories);  // ls-refs; nothing is fetched
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], kRepositories);
+}
+
+TEST_F(OrganizationTest, EveryForgeIsListedAndFetched) {
+  const ForgeServer forge(Settings());
+  int round = 0;
+  for (const auto& [scope, api, variable] : std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"github:acme", "/api/v3", "GITHUB_TOKEN"},
+           {"gitlab:acme", "/gitlab/api/v4", "GITLAB_TOKEN"},
+           {"bitbucket:acme", "/bitbucket/2.0", "BITBUCKET_TOKEN"},
+           {"bitbucket:ACME", "/bbdc/rest/api/1.0", "BITBUCKET_TOKEN"},
+           {"gitea:acme", "/gitea/api/v1", "GITEA_TOKEN"},
+           {"azure:acme", "/azure", "AZURE_DEVOPS_TOKEN"},
+           {"azure:acme/main", "/azure", "AZURE_DEVOPS_TOKEN"}}) {
+    cli_.SetVariable(variable, kToken);
+    const std::string place = home_.path() / std::to_string(round++);
+    const CliResult scan = cli_.Scan({"--api-url", forge.Url() + api, "--ca-file", forge.CaFile(), "--store",
+                                      place + "/store", "--mirrors", place + "/mirrors", scope});
+    EXPECT_EQ(scan.exit_code, 1) << scope << api << scan.err << scan.out;
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories) << scope << api;
+    EXPECT_EQ(cli_.Json("manifest.json")["coverage"]["ok"], kRepositories) << scope << api;
+  }
+}
+
+TEST_F(OrganizationTest, ListOnlySaysWhatWouldBeDoneAndDoesNothing) {
+  const ForgeServer forge(Settings());
+  const CliResult list = Scan(forge, {"--list-only", "github:acme"});
+  EXPECT_EQ(list.exit_code, 0) << list.err;
+  EXPECT_THAT(list.out, HasSubstr("acme/app3"));
+  EXPECT_THAT(list.out, HasSubstr("fetch, scan"));
+  EXPECT_THAT(list.out, HasSubstr("core-hours"));
+  EXPECT_EQ(GitRequests(forge.Counters()), 0u);
+  EXPECT_FALSE(std::filesystem::exists(cli_.report()));
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_THAT(Scan(forge, {"--list-only", "github:acme"}).out, HasSubstr("4 unchanged"));
+}
+
+TEST_F(OrganizationTest, WhatIsNotWantedIsNotFetched) {
+  json settings = Settings();
+  settings["repositories"][0]["fork"] = true;
+  settings["repositories"][1]["archived"] = true;
+  settings["repositories"][2]["topics"] = {"payments"};
+  settings["repositories"][2]["private"] = false;
+  settings["repositories"][3]["size_kb"] = 5'000'000;
+  settings["repositories"][3]["pushed_at"] = "2019-01-01T00:00:00Z";
+  const ForgeServer forge(settings);
+  const auto listed = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"--list-only", "github:acme"});
+    const std::string out = Scan(forge, flags).out;
+    std::string apps;
+    for (uint32_t i = 0; i < kRepositories; ++i) {
+      if (out.find(absl::StrFormat("acme/app%d\n", i)) != std::string::npos) apps += std::to_string(i);
+    }
+    return apps;
+  };
+  EXPECT_EQ(listed({}), "0123");
+  EXPECT_EQ(listed({"--exclude-forks"}), "123");
+  EXPECT_EQ(listed({"--exclude-archived"}), "023");
+  EXPECT_EQ(listed({"--topics", "payments,billing"}), "2");
+  EXPECT_EQ(listed({"--visibility", "public"}), "2");
+  EXPECT_EQ(listed({"--max-repo-size", "1GB"}), "012");
+  EXPECT_EQ(listed({"--pushed-since", "2020-01-01"}), "012");
+  EXPECT_EQ(listed({"--include-repos", "APP[12]"}), "12");
+  EXPECT_EQ(listed({"--include-repos", "acme/*", "--exclude-repos", "app0", "--exclude-repos", "*3"}), "12");
+}
+
+// Each fault is got over: the run is complete and finds everything.
+TEST_F(OrganizationTest, LimitsAndPassingFaultsAreGotOver) {
+  json many = Settings();
+  const std::vector<json> faults = {
+      {{"match", "/orgs/acme/repos"}, {"kind", "secondary"}, {"seconds", 1}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "primary"}, {"seconds", 1}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "status"}, {"status", 429}, {"headers", {{"Retry-After", "1"}}}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "status"}, {"status", 500}, {"times", 2}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "status"}, {"status", 502}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "cut"}, {"bytes", 100}},
+      {{"match", "/orgs/acme/repos"}, {"kind", "redirect"}, {"location", "{path}&page=1"}},
+      {{"match", "GET /acme/app1.git"}, {"kind", "status"}, {"status", 503}},
+      {{"match", "POST /acme/app1.git/git-upload-pack"}, {"after", 1}, {"kind", "cut"}, {"bytes", 40}},
+  };
+  const ForgeServer forge(many);
+  int round = 0;
+  for (const json& fault : faults) {
+    forge.Fault(fault);
+    const std::string place = home_.path() / std::to_string(round++);
+    const CliResult scan = Scan(forge, {"github:acme", "--store", place + "/store", "--mirrors", place + "/mirrors"});
+    EXPECT_EQ(scan.exit_code, 1) << fault.dump() << scan.err << scan.out;
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories) << fault.dump();
+    EXPECT_GE(forge.Counters()["faults"], 1) << fault.dump();
+  }
+}
+
+// Each fault ends in a clear word for what it hits, and the rest is scanned.
+TEST_F(OrganizationTest, WhatStaysBrokenIsSaidAndStopsNobodyElse) {
+  struct Case {
+    json fault;
+    std::string status, words;
+    int exit_code;
+  };
+  const std::vector<Case> cases = {
+      {{{"match", "GET /acme/app1.git"}, {"kind", "vanish"}}, "gone", "", 1},
+      {{{"match", "GET /acme/app1.git"}, {"times", nullptr}, {"kind", "status"}, {"status", 404}}, "refused", "not found", 3},
+      {{{"match", "GET /acme/app1.git"}, {"times", nullptr}, {"kind", "status"}, {"status", 403}}, "refused", "403", 3},
+      {{{"match", "GET /acme/app1.git"}, {"times", nullptr}, {"kind", "status"}, {"status", 451}}, "refused", "451", 3},
+      {{{"match", "GET /acme/app1.git"}, {"times", nullptr}, {"kind", "status"}, {"status", 500}}, "failed", "500", 3},
+      {{{"match", "GET /acme/app1.git"}, {"times", nullptr}, {"kind", "redirect"}, {"location", "https://127.0.0.1:1/x.git"}},
+       "failed", "", 3},
+      {{{"match", "/acme/app1.git/git-upload-pack"}, {"times", nullptr}, {"kind", "html"}}, "failed", "", 3},
+  };
+  const ForgeServer forge(Settings());
+  int round = 0;
+  for (const Case& one : cases) {
+    forge.ChangeRepository(Repository(1));
+    forge.Fault(one.fault);
+    const std::string place = home_.path() / std::to_string(round++);
+    const CliResult scan = Scan(forge, {"github:acme", "--store", place + "/store", "--mirrors", place + "/mirrors"});
+    EXPECT_EQ(scan.exit_code, one.exit_code) << one.fault.dump() << scan.err << scan.out;
+    EXPECT_EQ(Outcome("acme/app1")["status"], one.status) << one.fault.dump() << Outcome("acme/app1").dump();
+    EXPECT_THAT(Outcome("acme/app1").dump(), HasSubstr(one.words));
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories - 1) << one.fault.dump();
+  }
+}
+
+TEST_F(OrganizationTest, AListingThatFailsIsNeverClean) {
+  const ForgeServer forge(Settings());
+  for (const json& fault : std::vector<json>{
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "garbage"}},
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "html"}},
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "huge"}, {"bytes", 80 << 20}},
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "status"}, {"status", 404}},
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "status"}, {"status", 401}},
+           {{"match", "/orgs/acme/repos"}, {"times", nullptr}, {"kind", "redirect"}, {"location", "https://127.0.0.1:1/"}}}) {
+    forge.Fault(fault);
+    const CliResult scan = Scan(forge, {"github:acme", "--store", ":memory:"});
+    EXPECT_EQ(scan.exit_code, 3) << fault.dump() << scan.err;
+    EXPECT_THAT(scan.out, HasSubstr("github:acme")) << fault.dump();
+    EXPECT_THAT(scan.out, HasSubstr("INCOMPLETE")) << fault.dump();
+  }
+}
+
+TEST_F(OrganizationTest, PagesThatShiftWhileTheyAreReadLoseNothing) {
+  json settings = Settings();
+  for (uint32_t i = 0; i < 250; ++i) {
+    settings["repositories"].push_back({{"id", 1000 + i}, {"owner", "acme"}, {"name", absl::StrFormat("x%d", i)}});
+  }
+  const ForgeServer forge(settings);
+  forge.Fault({{"match", "repos.*page=1|/orgs/acme/repos"}, {"kind", "shift_page"}, {"repository", {{"id", 1}, {"name", "late"}}}});
+  const CliResult list = Scan(forge, {"--list-only", "github:acme"});
+  EXPECT_EQ(list.exit_code, 0) << list.err << list.out.substr(0, 500);
+  EXPECT_THAT(list.out, HasSubstr("255 repositories"));
+}
+
+TEST_F(OrganizationTest, ARepositoryThatIsRenamedIsTheSameRepository) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  forge.ChangeRepository({{"id", 101}, {"name", "other-name"}});
+  forge.ResetCounters();
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(GitRequests(forge.Counters()), 0u);
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories);
+  EXPECT_EQ(Outcome("acme/other-name")["status"], "ok");
+  EXPECT_EQ(Outcome("acme/app1"), json());
+}
+
+TEST_F(OrganizationTest, OneThatIsRenamedBetweenListingAndFetchIsFollowed) {
+  const ForgeServer forge(Settings());
+  // The listing still has the old name, which redirects; git follows no redirect.
+  json listing = json::array();
+  for (uint32_t i = 0; i < kRepositories; ++i) {
+    listing.push_back({{"id", 100 + i}, {"full_name", absl::StrFormat("acme/app%d", i)}});
+  }
+  forge.ChangeRepository({{"id", 101}, {"name", "other-name"}});
+  forge.Fault({{"match", "/orgs/acme/repos"}, {"kind", "status"}, {"status", 200}, {"body", listing}});
+  const CliResult scan = Scan(forge);
+  EXPECT_EQ(scan.exit_code, 1) << scan.out << scan.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+}
+
+TEST_F(OrganizationTest, OneThatIsDeletedIsGoneAndWhatIsKnownOfItStays) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  forge.ChangeRepository({{"id", 101}, {"deleted", true}});
+  for (int run = 0; run < 2; ++run) {
+    const CliResult scan = Scan(forge);
+    EXPECT_EQ(scan.exit_code, 1) << scan.out;
+    EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
+    EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories);
+  }
+}
+
+TEST_F(OrganizationTest, WhatAForcePushDropsStaysAndIsUnreachable) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  repos_[2].Write("s.env", "nothing\n");
+  repos_[2].Git({"add", "-A"});
+  repos_[2].Git({"commit", "-q", "--amend", "-m", "nothing happened"});
+  repos_[2].Git({"push", "-q", "-f", Bare(2), "HEAD"});
+  unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "reflog", "expire", "--all", "--expire=now"});
+  unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "gc", "-q", "--prune=now"});
+  forge.ChangeRepository({{"id", 102}, {"pushed_at", "2024-05-02T12:00:00Z"}});
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(Scan(forge).exit_code, 1);
+    const auto rows = cli_.Rows("occurrences.jsonl");
+    EXPECT_EQ(rows.size(), kRepositories);
+    int unreachable = 0;
+    for (const json& row : rows) unreachable += row["presence"] == "unreachable";
+    EXPECT_EQ(unreachable, 1);
+  }
+  // A mirror that alone has them is not given up, however small the budget.
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB", "--audit-days", "0"}).exit_code, 1);
+  int mirrors = 0, lost = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path() / "mirrors")) {
+    mirrors += entry.path().filename() == "HEAD";
+    lost += entry.path().filename() == "unsprawl-lost";
+  }
+  EXPECT_EQ(lost, 1);
+  EXPECT_LE(mirrors, 4);
+}
+
+TEST_F(OrganizationTest, CommitsThatOnlyAForcePushKnowsAreFetchedByTheirIds) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  // Pushed and forced away between two runs: only the forge's activity names it.
+  repos_[3].Write("x.env", "t=" + FakeGithubToken(500) + "\n");
+  const std::string lost = repos_[3].Commit();
+  repos_[3].Git({"push", "-q", Bare(3), "HEAD"});
+  repos_[3].Git({"reset", "-q", "--hard", "HEAD~1"});
+  repos_[3].Write("y", "y\n");
+  repos_[3].Commit();
+  repos_[3].Git({"push", "-q", "-f", Bare(3), "HEAD"});
+  forge.ChangeRepository({{"id", 103},
+                          {"pushed_at", "2024-05-02T12:00:00Z"},
+                          {"activity", {{{"activity_type", "force_push"}, {"before", lost}, {"after", lost},
+                                         {"ref", "refs/heads/main"}, {"timestamp", "2024-05-02T11:00:00Z"}}}}});
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+}
+
+TEST_F(OrganizationTest, MirrorsStayBelowTheirBudgetAndNothingIsScannedAgainForIt) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path() / "mirrors")) {
+    EXPECT_FALSE(entry.path().extension() == ".pack") << entry.path();
+  }
+  forge.ResetCounters();
+  EXPECT_EQ(Scan(forge, {"github:acme", "--audit-days", "0"}).exit_code, 1);
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], kRepositories);
+  EXPECT_EQ(forge.Counters()["requests"]["git-upload-pack"], kRepositories);  // the refs alone
+}
+
+TEST_F(OrganizationTest, AnAppsTokensAreRenewedOnTheWay) {
+  json settings = Settings();
+  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
+  settings["installation_token_seconds"] = 2;
+  settings["git_latency"] = 0.3;
+  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  std::filesystem::permissions(home_.path() / "app.pem", std::filesystem::perms::owner_read);
+  const ForgeServer forge(settings);
+  const std::vector<std::string> app = {"--app-id", "5", "--app-key-file", home_.path() / "app.pem"};
+  for (const char* scope : {"github:installation/77", "github:acme", "github:app"}) {
+    std::vector<std::string> arguments = {scope, "--store", ":memory:", "--fetch-jobs", "1", "--mirrors",
+                                          home_.path() / "m" / scope};
+    arguments.insert(arguments.end(), app.begin(), app.end());
+    const CliResult scan = Scan(forge, arguments);
+    EXPECT_EQ(scan.exit_code, 1) << scope << scan.err << scan.out;
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories) << scope;
+  }
+  // More than one for each of three runs.
+  EXPECT_GT(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 4)
+      << forge.Counters().dump();
+}
+
+TEST_F(OrganizationTest, CloneUrlsOfAnAnswerAreNotBelieved) {
+  json settings = Settings();
+  settings["repositories"][1]["clone_url"] = "http://169.254.169.254/latest/meta-data";
+  settings["repositories"][2]["clone_url"] = "file:///etc";
+  const ForgeServer forge(settings);
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+}
+
+TEST_F(OrganizationTest, CredentialsAreSeenNowhereWhileItRuns) {
+  json settings = Settings();
+  settings["git_bytes_per_second"] = 2000;
+  const ForgeServer forge(settings);
+  std::set<std::string> commands;
+  cli_.ScanWatching({"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--mirrors", home_.path() / "mirrors",
+                     "github:acme"},
+                    [&](const std::string& command) { commands.insert(command); });
+  bool saw_fetch = false;
+  for (const std::string& command : commands) {
+    saw_fetch |= command.find("upload-pack") != std::string::npos || command.find("fetch") != std::string::npos;
+    EXPECT_THAT(command, Not(HasSubstr(kToken)));
+    EXPECT_THAT(command, Not(HasSubstr("Authorization")));
+  }
+  EXPECT_TRUE(saw_fetch);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path())) {
+    if (!entry.is_regular_file()) continue;
+    EXPECT_THAT(ReadFile(entry.path()), Not(HasSubstr(kToken))) << entry.path();
+  }
+}
+
+}  // namespace
+}  // namespace unsprawl
