@@ -69,7 +69,7 @@ CLI::App* AddCommand(CLI::App& parent, const char* name, const char* description
 
 // How forges and remote repositories are reached.
 void AddNetwork(CLI::App& scan, ScanOptions* options) {
-  ForgeOptions& forge = options->forge;
+  ForgeOptions& forge = options->groups[0].forge;
   scan.add_option("--api-url", forge.api_url, "API of a forge of your own (https://HOST/api/v3)");
   scan.add_option("--token-file", forge.token_files,
                   "file with a token (default: GITHUB_TOKEN, GITLAB_TOKEN, …); several are used by turns")
@@ -100,7 +100,8 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
 
 // Which repositories of a forge are wanted.
 void AddSelection(CLI::App& scan, ScanOptions* options) {
-  Selection& selection = options->forge.selection;
+  ForgeOptions& forge = options->groups[0].forge;
+  Selection& selection = forge.selection;
   scan.add_option("--include-repos", selection.include, "only repositories like this (web-*, acme/legacy-*)")
       ->expected(1)
       ->take_all();
@@ -134,18 +135,18 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
             selection.pushed_since = absl::ToUnixSeconds(time);
           },
           "only repositories that were pushed to since (2025-01-31)");
-  scan.add_option("--wikis", options->forge.max_wikis, "scan wikis as well, at most this many");
-  scan.add_option("--gists", options->forge.max_gists, "scan gists as well, at most this many");
+  scan.add_option("--wikis", forge.max_wikis, "scan wikis as well, at most this many");
+  scan.add_option("--gists", forge.max_gists, "scan gists as well, at most this many");
   scan.add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
 }
 
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   CLI::App* scan = AddCommand(app, "scan", "Scan repositories and write the sprawl report", options,
                               RunScan, exit_code);
-  scan->add_option("TARGET", options->targets,
+  scan->add_option("TARGET", options->groups[0].targets,
                    "repositories, folders of repositories, clone URLs, or organizations: github:ORG, gitlab:GROUP, "
                    "bitbucket:WORKSPACE, gitea:ORG, azure:ORG/PROJECT");
-  scan->add_option("--targets-from", options->targets_from, "a file of targets, one a line (-: stdin)");
+  scan->add_option("--targets-from", options->groups[0].targets_from, "a file of targets, one a line (-: stdin)");
   scan->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
   scan->add_option("--store", options->store_dir,
                    "folder of the ledger (default: XDG state folder; \":memory:\" keeps nothing)");
@@ -153,7 +154,7 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
   scan->add_option("-c,--config", options->config, "rules to use instead of the built-in ones")
       ->envname("GITLEAKS_CONFIG");
-  scan->add_option("--policy", options->policy, "TOML file of accepted skips");
+  scan->add_option("--policy", options->groups[0].policy, "TOML file of accepted skips");
   static const std::map<std::string, bool> kModes = {{"delta", false}, {"full", true}};
   scan->add_option("--scan-mode", options->full_mode, "delta: only what changed; full: every byte")
       ->transform(CLI::CheckedTransformer(kModes))

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct RemoteTarget {
   CloneUrl url;
   uint64_t size_kb = 0;      // as the forge says; 0: not known
   int64_t pushed_at = 0;     // seconds since the epoch; 0: not known, or too fresh to be trusted
+  std::set<v1::SkipReason> accepted;  // skips that do not make it partial
   bool optional = false;     // a wiki: often there is none, and that is no gap
   // Of a forge's repository.
   ApiClient* client = nullptr;      // gives the token that goes with `url`; null: url has its own

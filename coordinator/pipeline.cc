@@ -144,6 +144,7 @@ class Pipeline {
       skip.set_detail("pull requests beyond --max-pull-requests");
       ready.target.skips.push_back(std::move(skip));
     }
+    ready.target.accepted = target.accepted;
     ready.folder = target.folder;
     ready.note = std::move(note);
     run_.progress->Update(target.name, "waiting to be scanned", 0, 0, 0, 0);
@@ -211,7 +212,7 @@ class Pipeline {
   void AddUnchanged(const RemoteTarget& target, const v1::RepositoryRecord& record) {
     PassCounters counters;
     counters.unchanged = true;
-    totals_.Add(OutcomeOf(record, run_.accepted), counters);
+    totals_.Add(OutcomeOf(record, target.accepted), counters);
     run_.progress->FinishRepository(target.name);
   }
 

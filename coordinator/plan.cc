@@ -75,15 +75,18 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
     std::printf("%10s  %-18s  %s: %s\n", "", std::string(Name(outcome.status)).c_str(),
                 EscapeForTerminal(outcome.name).c_str(), EscapeForTerminal(outcome.reason).c_str());
   }
-  uint64_t api_calls = 0, not_modified = 0;
-  for (const auto& client : plan.organization.clients) {
-    api_calls += client->requests();
-    not_modified += client->not_modified();
+  uint64_t api_calls = 0, not_modified = 0, not_selected = 0;
+  for (const Organization& organization : plan.organizations) {
+    not_selected += organization.not_selected;
+    for (const auto& client : organization.clients) {
+      api_calls += client->requests();
+      not_modified += client->not_modified();
+    }
   }
   const double gb = 1e9;
   std::printf("\n%zu repositories (%zu on this machine, %llu not selected, %llu unchanged)\n",
               plan.local.size() + plan.remote.size(), plan.local.size(),
-              static_cast<unsigned long long>(plan.organization.not_selected),
+              static_cast<unsigned long long>(not_selected),
               static_cast<unsigned long long>(cost.unchanged));
   std::printf("disk for mirrors: about %s; transfer: about %s%s\n", HumanBytes(cost.disk_bytes).c_str(),
               HumanBytes(cost.transfer_bytes).c_str(),

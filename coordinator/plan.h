@@ -14,7 +14,7 @@ namespace unsprawl {
 struct Plan {
   const std::vector<RepositoryTarget>& local;
   const std::vector<RemoteTarget>& remote;
-  const Organization& organization;
+  const std::vector<Organization>& organizations;
   std::filesystem::path mirrors_dir;
   absl::Duration audit_every;
 };

@@ -60,7 +60,7 @@ class RepositoryRun {
     } while (scanner_died_ && NoteDeath());
     counters_.internal_error = absl::IsInternal(done);
     if (done.ok()) {
-      SetStatus(run_.accepted, &outcome_);
+      SetStatus(target_.accepted, &outcome_);
       ShrinkSkips(&outcome_.coverage);
     } else {
       outcome_.status = absl::IsFailedPrecondition(done) ? RepositoryOutcome::Status::kNotCovered

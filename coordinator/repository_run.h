@@ -27,6 +27,7 @@ struct RepositoryTarget {
   // Commits that no ref names and that are to be scanned with the rest: a text that changes with them.
   std::string unreferenced;
   std::vector<v1::Skip> skips;   // what was left out before scanning
+  std::set<v1::SkipReason> accepted;  // skips that do not make it partial
 };
 
 struct ScanSettings {
@@ -59,7 +60,6 @@ struct RunResources {
   Progress* progress;
   const std::atomic<bool>* stop;
   ScanSettings settings;
-  std::set<v1::SkipReason> accepted;
 };
 
 // What besides refs and rules decides what a scan finds: equal texts, equal scans.

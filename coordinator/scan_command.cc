@@ -75,17 +75,32 @@ void SayCompiling(const Ruleset& ruleset) {
                ruleset.rules().size());
 }
 
-absl::StatusOr<Targets> CollectTargets(const ScanOptions& options) {
-  std::vector<std::string> arguments = options.targets;
-  if (!options.targets_from.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> more, ReadTargetsFile(options.targets_from));
-    arguments.insert(arguments.end(), more.begin(), more.end());
+// All that a run scans, sorted out before anything is opened.
+struct Group {
+  Targets targets;
+  Policy policy;
+};
+
+absl::StatusOr<std::vector<Group>> CollectTargets(const ScanOptions& options) {
+  std::vector<Group> groups;
+  for (const TargetGroup& asked : options.groups) {
+    std::vector<std::string> arguments = asked.targets;
+    if (!asked.targets_from.empty()) {
+      ASSIGN_OR_RETURN(const std::vector<std::string> more, ReadTargetsFile(asked.targets_from));
+      arguments.insert(arguments.end(), more.begin(), more.end());
+    }
+    if (arguments.empty()) {
+      return absl::InvalidArgumentError(
+          "nothing to scan: name a repository, a folder of repositories, a clone URL, or an organization "
+          "(github:ORG)");
+    }
+    Group& group = groups.emplace_back();
+    ASSIGN_OR_RETURN(group.targets, FindTargets(arguments, g_stop));
+    if (!asked.policy.empty()) {
+      ASSIGN_OR_RETURN(group.policy, LoadPolicy(asked.policy));
+    }
   }
-  if (arguments.empty()) {
-    return absl::InvalidArgumentError(
-        "nothing to scan: name a repository, a folder of repositories, or a clone URL");
-  }
-  return FindTargets(arguments, g_stop);
+  return groups;
 }
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys) {
@@ -118,6 +133,47 @@ std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, Ru
     targets.push_back(std::move(target));
   }
   return targets;
+}
+
+// What a run works through.
+struct WorkList {
+  std::vector<RepositoryTarget> local;
+  std::vector<RemoteTarget> remote;
+  std::vector<Organization> organizations;  // whose clients `remote` points to
+};
+
+// Lists a group's organizations and adds all that it names; what cannot be had is an outcome.
+absl::Status AddGroup(const ScanOptions& options, const TargetGroup& asked, Group group, Ledger& ledger,
+                      Progress& progress, WorkList* work, RunTotals* totals) {
+  for (const Targets::Unusable& unusable : group.targets.unusable) {
+    progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
+    totals->AddFailure(unusable.name, unusable.reason);
+  }
+  ForgeOptions forge = asked.forge;
+  forge.api.network = options.network;
+  forge.api.stop = &g_stop;
+  ASSIGN_OR_RETURN(Organization organization,
+                   ListOrganization(group.targets.scopes, forge, ledger,
+                                    [&](const std::string& what) { progress.StartStep(what); }));
+  for (RepositoryOutcome& outcome : organization.outcomes) {
+    if (!IsWhole(outcome.status)) {
+      progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(outcome.name), EscapeForTerminal(outcome.reason)));
+    }
+    totals->Add(std::move(outcome), {});
+  }
+  std::vector<RemoteTarget> remote = RemoteTargets(group.targets.urls, totals);
+  std::move(organization.targets.begin(), organization.targets.end(), std::back_inserter(remote));
+  for (RemoteTarget& target : remote) {
+    target.accepted = group.policy.accepted;
+    work->remote.push_back(std::move(target));
+  }
+  for (RepositoryTarget& target : group.targets.local) {
+    target.accepted = group.policy.accepted;
+    work->local.push_back(std::move(target));
+  }
+  organization.targets.clear();
+  work->organizations.push_back(std::move(organization));
+  return absl::OkStatus();
 }
 
 // Each key once; the first stays.
@@ -179,11 +235,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   const absl::Time started = absl::Now();
   CatchSignals();
   ASSIGN_OR_RETURN(const Ruleset ruleset, LoadRules(options));
-  ASSIGN_OR_RETURN(Targets targets, CollectTargets(options));
-  Policy policy;
-  if (!options.policy.empty()) {
-    ASSIGN_OR_RETURN(policy, LoadPolicy(options.policy));
-  }
+  ASSIGN_OR_RETURN(std::vector<Group> groups, CollectTargets(options));
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(options.key_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Detector> detector,
                    Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules",
@@ -197,27 +249,15 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Ledger> ledger, OpenLedger(options, keys));
   Progress progress(ProgressStyle(options));
   RunTotals totals;
-  for (const Targets::Unusable& unusable : targets.unusable) {
-    progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
-    totals.AddFailure(unusable.name, unusable.reason);
+  WorkList work;
+  std::set<v1::SkipReason> accepted;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    accepted.insert(groups[i].policy.accepted.begin(), groups[i].policy.accepted.end());
+    RETURN_IF_ERROR(AddGroup(options, options.groups[i], std::move(groups[i]), *ledger, progress, &work, &totals));
   }
-  ForgeOptions forge = options.forge;
-  forge.api.network = options.network;
-  forge.api.stop = &g_stop;
-  ASSIGN_OR_RETURN(Organization organization,
-                   ListOrganization(targets.scopes, forge, *ledger,
-                                    [&](const std::string& what) { progress.StartStep(what); }));
   progress.StartStep("");
-  for (RepositoryOutcome& outcome : organization.outcomes) {
-    if (!IsWhole(outcome.status)) {
-      progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(outcome.name), EscapeForTerminal(outcome.reason)));
-    }
-    totals.Add(std::move(outcome), {});
-  }
-  std::vector<RemoteTarget> remote = RemoteTargets(targets.urls, &totals);
-  std::move(organization.targets.begin(), organization.targets.end(), std::back_inserter(remote));
-  RemoveTwins(&remote);
-  NameAndSort(&targets.local);
+  RemoveTwins(&work.remote);
+  NameAndSort(&work.local);
   const ScanSettings settings = {.threads = ThreadsFor(options),
                                  .full_mode = options.full_mode,
                                  .max_object_bytes = options.max_object_bytes,
@@ -229,12 +269,12 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
   if (options.list_only) {
     progress.Stop();
-    return PrintPlan({.local = targets.local, .remote = remote, .organization = organization,
+    return PrintPlan({.local = work.local, .remote = work.remote, .organizations = work.organizations,
                       .mirrors_dir = pipeline.mirrors_dir, .audit_every = pipeline.audit_every},
                      ruleset, settings, *ledger, totals.TakeOutcomes());
   }
-  RETURN_IF_ERROR(NumberAll(targets.local, remote, *ledger));
-  progress.ExpectRepositories(targets.local.size() + remote.size());
+  RETURN_IF_ERROR(NumberAll(work.local, work.remote, *ledger));
+  progress.ExpectRepositories(work.local.size() + work.remote.size());
   v1::RunRecord run;
   run.set_started(absl::ToUnixMicros(started));
   run.set_ruleset(ruleset.id());
@@ -245,9 +285,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
       .scanners = scanners.get(),
       .progress = &progress,
       .stop = &g_stop,
-      .settings = settings,
-      .accepted = policy.accepted};
-  RunPipeline(std::move(targets.local), std::move(remote), pipeline, resources, &totals);
+      .settings = settings};
+  RunPipeline(std::move(work.local), std::move(work.remote), pipeline, resources, &totals);
   if (g_stop) {
     progress.Stop();
     RETURN_IF_ERROR(ledger->Flush());
@@ -259,7 +298,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   ReportInput input;
   input.ruleset = &ruleset;
   input.repositories = totals.TakeOutcomes();
-  input.accepted = policy.accepted;
+  input.accepted = accepted;
   input.sandbox_note = totals.sandbox_note();
   input.sandboxed = input.sandbox_note.empty();
   input.min_confidence = options.min_confidence;

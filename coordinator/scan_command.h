@@ -21,15 +21,22 @@ enum ExitCode : int {
   kExitInternal = 4,
 };
 
-// `unsprawl scan` as it was asked for; empty strings mean the default place.
-struct ScanOptions {
+// Targets that have their credentials, selection and policy in common: those of a command line, or of a
+// [[scope]] of a configuration.
+struct TargetGroup {
   std::vector<std::string> targets;
   std::string targets_from;          // file of targets; "-": stdin
+  ForgeOptions forge;
+  std::string policy;                // file of accepted skips
+};
+
+// `unsprawl scan` as it was asked for; empty strings mean the default place.
+struct ScanOptions {
+  std::vector<TargetGroup> groups{1};
   std::string output_dir = "unsprawl-report";
   std::string store_dir;             // default: $XDG_STATE_HOME/unsprawl/store; ":memory:": none kept
   std::string key_file;              // default: see store/key_file.h
   std::string config;                // rules; default: the built-in ones
-  std::string policy;                // accepted skips
   bool full_mode = false;
   bool sandbox = true;
   bool quiet = false;
@@ -40,7 +47,6 @@ struct ScanOptions {
   double min_confidence = 0.5;
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
   NetworkOptions network;            // for APIs and for fetching
-  ForgeOptions forge;
   PipelineOptions pipeline;          // mirrors_dir default: $XDG_CACHE_HOME/unsprawl/mirrors
   std::string version;
   std::string command_line;          // for run.json; without credentials
