@@ -15,6 +15,7 @@
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
 #include "coordinator/rules_command.h"
+#include "coordinator/run_config.h"
 #include "coordinator/scan_command.h"
 #include "coordinator/store_command.h"
 #include "engine/base/status.h"
@@ -193,6 +194,24 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_flag("-q,--quiet", options->quiet, "no progress");
 }
 
+struct RunOptions {
+  std::string file;
+  ScanOptions defaults;
+};
+
+absl::StatusOr<int> RunConfigured(const RunOptions& options) {
+  ASSIGN_OR_RETURN(const ScanOptions scan, LoadRunConfig(options.file, options.defaults));
+  return RunScan(scan);
+}
+
+void AddRun(CLI::App& app, RunOptions* options, int* exit_code) {
+  CLI::App* run = AddCommand(app, "run", "Scan what a configuration file names: the nightly audit", options,
+                             RunConfigured, exit_code);
+  run->add_option("FILE", options->file, "TOML: places, limits, and a [[scope]] for each organization")->required();
+  run->add_flag("--list-only", options->defaults.list_only, "say what would be scanned, and what it would cost");
+  run->add_flag("-q,--quiet", options->defaults.quiet, "no progress");
+}
+
 struct RulesOptions {
   std::string file, id;
   RulesCheckOptions check;
@@ -337,6 +356,11 @@ int main(int argc, char** argv) {
   scan.version = UNSPRAWL_VERSION;
   scan.command_line = unsprawl::CommandLine(argc, argv);
   unsprawl::AddScan(app, &scan, &exit_code);
+  unsprawl::RunOptions run;
+  run.defaults.version = scan.version;
+  run.defaults.command_line = scan.command_line;
+  run.defaults.fail_on = std::nullopt;  // A nightly audit that finds what was there has not failed.
+  unsprawl::AddRun(app, &run, &exit_code);
   unsprawl::RulesOptions rules;
   unsprawl::AddRules(app, &rules, &exit_code);
   unsprawl::StoreOptions store;

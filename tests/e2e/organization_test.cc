@@ -400,6 +400,39 @@ TEST_F(OrganizationTest, CloneUrlsOfAnAnswerAreNotBelieved) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
 }
 
+TEST_F(OrganizationTest, AConfigurationScansManyOrganizationsEachWithItsCredential) {
+  json settings = Settings();
+  settings["repositories"][2]["owner"] = "other";
+  settings["repositories"][3]["owner"] = "other";
+  settings["tokens"]["second"] = {{"value", "the-token-of-another"}, {"repositories", {102, 103}}};
+  settings["tokens"]["reader"]["repositories"] = {100, 101};
+  const ForgeServer forge(settings);
+  for (const auto& [file, token] : {std::pair("one", kToken), std::pair("two", "the-token-of-another")}) {
+    WriteFile(home_.path() / file, std::string(token) + "\n");
+    std::filesystem::permissions(home_.path() / file, std::filesystem::perms::owner_read);
+  }
+  WriteFile(home_.path() / "nightly.toml", absl::StrFormat(R"(
+store = "store"
+output = "report"
+mirrors = "mirrors"
+ca_file = "%s"
+[[scope]]
+targets = ["github:acme"]
+api_url = "%s"
+token_files = ["one"]
+[[scope]]
+targets = ["github:other"]
+api_url = "%s"
+token_files = ["two"]
+exclude_repos = ["app3"]
+)", forge.CaFile().native(), forge.ApiUrl(), forge.ApiUrl()));
+  const CliResult run = cli_.Run({"run", home_.path() / "nightly.toml"});
+  EXPECT_EQ(run.exit_code, 0) << run.err << run.out;  // What it finds is no failure of the night.
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 3u);
+  EXPECT_EQ(Outcome("other/app2")["status"], "ok");
+  EXPECT_EQ(cli_.Run({"run", home_.path() / "none.toml"}).exit_code, 2);
+}
+
 TEST_F(OrganizationTest, CredentialsAreSeenNowhereWhileItRuns) {
   json settings = Settings();
   settings["git_bytes_per_second"] = 2000;

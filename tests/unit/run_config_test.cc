@@ -1,0 +1,78 @@
+#include "coordinator/run_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/support/cli.h"
+#include "tests/support/git_repo.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class RunConfigTest : public testing::Test {
+ protected:
+  absl::StatusOr<ScanOptions> Load(const std::string& text) {
+    WriteFile(file_, text);
+    return LoadRunConfig(file_, {});
+  }
+  TempDir dir_;
+  const std::string file_ = dir_.path() / "nightly.toml";
+};
+
+TEST_F(RunConfigTest, EachScopeHasItsOwnCredentialsAndSelection) {
+  setenv("RUN_CONFIG_TEST", "/run/credentials", 1);
+  const auto options = Load(R"(
+store = "store"
+mirrors_budget = "2GiB"
+audit_days = 3
+fail_on = "high"
+[[scope]]
+targets = ["github:acme", "/srv/git"]
+token_files = ["${RUN_CONFIG_TEST}/one", "two"]
+forks = false
+[[scope]]
+targets = ["gitlab:team"]
+api_url = "https://gitlab.example.com/api/v4"
+max_repo_size = "1MB"
+wikis = 10
+)");
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->store_dir, (dir_.path() / "store").native());
+  EXPECT_EQ(options->pipeline.mirrors_budget_bytes, uint64_t{2} << 30);
+  EXPECT_EQ(options->pipeline.audit_every, absl::Hours(72));
+  EXPECT_EQ(options->fail_on, Severity::kHigh);
+  ASSERT_EQ(options->groups.size(), 2u);
+  const TargetGroup& first = options->groups[0];
+  EXPECT_THAT(first.targets, ElementsAre("github:acme", "/srv/git"));
+  EXPECT_THAT(first.forge.token_files, ElementsAre("/run/credentials/one", (dir_.path() / "two").native()));
+  EXPECT_FALSE(first.forge.selection.forks);
+  EXPECT_TRUE(options->groups[1].forge.selection.forks);
+  EXPECT_EQ(options->groups[1].forge.selection.max_size_kb, 976u);
+  EXPECT_EQ(options->groups[1].forge.max_wikis, 10u);
+}
+
+TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {
+  const auto says = [&](const std::string& text, const std::string& words) {
+    EXPECT_THAT(Load(text), FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr(words))) << text;
+  };
+  says("x = [", ":1:");
+  says("", "no [[scope]]");
+  says("\nstorage = 1\n", ":2: unknown key storage");
+  says("[[scope]]\ntarget = [\"a\"]\n", ":2: unknown key target");
+  says("[[scope]]\ntargets = \"a\"\n", ":2: targets must be a list");
+  says("jobs = 0\n", ":1: jobs must be a number from 1");
+  says("mirrors_budget = \"5 apples\"\n", "must be a size");
+  says("mirrors_budget = \"99999999999TB\"\n", "must be a size");
+  says("store = \"${RUN_CONFIG_NOT_SET}/x\"\n", "RUN_CONFIG_NOT_SET is not set");
+  says("fail_on = \"never\"\n", "one of critical, high");
+  EXPECT_THAT(LoadRunConfig(dir_.path() / "none", {}), FailsWith(absl::StatusCode::kNotFound, HasSubstr("none")));
+}
+
+}  // namespace
+}  // namespace unsprawl
