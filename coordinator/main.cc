@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/doctor.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -85,6 +86,7 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
   scan.add_option("--client-key", options->network.client_key, "its private key (PEM)")
       ->check(CLI::ExistingFile);
   PipelineOptions& pipeline = options->pipeline;
+  scan.add_option("--mirrors", pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
   scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -138,7 +140,6 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
           "only repositories that were pushed to since (2025-01-31)");
   scan.add_option("--wikis", forge.max_wikis, "scan wikis as well, at most this many");
   scan.add_option("--gists", forge.max_gists, "scan gists as well, at most this many");
-  scan.add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
 }
 
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
@@ -151,7 +152,6 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
   scan->add_option("--store", options->store_dir,
                    "folder of the ledger (default: XDG state folder; \":memory:\" keeps nothing)");
-  scan->add_option("--mirrors", options->pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
   scan->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
   scan->add_option("-c,--config", options->config, "rules to use instead of the built-in ones")
       ->envname("GITLEAKS_CONFIG");
@@ -189,9 +189,21 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
       ->option_text("auto|git|libgit2");
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
+  scan->add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
   scan->add_flag("!--no-sandbox", options->sandbox,
                  "do not confine the process that parses repositories");
   scan->add_flag("-q,--quiet", options->quiet, "no progress");
+}
+
+// The options of a scan that say what to scan and how it is reached.
+void AddDoctor(CLI::App& app, ScanOptions* options, int* exit_code) {
+  CLI::App* doctor = AddCommand(app, "doctor", "Say what would stand in the way of a complete scan", options,
+                                RunDoctor, exit_code);
+  doctor->add_option("TARGET", options->groups[0].targets, "what would be scanned");
+  doctor->add_option("--store", options->store_dir, "folder of the ledger (default: XDG state folder)");
+  doctor->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
+  AddNetwork(*doctor, options);
+  AddSelection(*doctor, options);
 }
 
 struct RunOptions {
@@ -356,6 +368,8 @@ int main(int argc, char** argv) {
   scan.version = UNSPRAWL_VERSION;
   scan.command_line = unsprawl::CommandLine(argc, argv);
   unsprawl::AddScan(app, &scan, &exit_code);
+  unsprawl::ScanOptions doctor;
+  unsprawl::AddDoctor(app, &doctor, &exit_code);
   unsprawl::RunOptions run;
   run.defaults.version = scan.version;
   run.defaults.command_line = scan.command_line;

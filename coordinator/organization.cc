@@ -74,11 +74,13 @@ class Organizer {
   absl::StatusOr<std::string> ApiUrl(const ForgeScope& scope) const {
     std::string url = options_.api_url.empty() ? DefaultApiUrl(scope.forge) : options_.api_url;
     while (!url.empty() && url.back() == '/') url.pop_back();
+    if (url.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: say where its API is with --api-url (https://HOST/api/v1)", scope.text));
+    }
     if (OriginOf(url).empty()) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          url.empty() ? "%s: say where its API is with --api-url (https://HOST/api/v1)%s"
-                      : "%s: the API's address must begin with https://, not %s",
-          scope.text, url));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: the API's address must begin with https://, not %s", scope.text, url));
     }
     return url;
   }
@@ -96,6 +98,7 @@ class Organizer {
     std::vector<std::unique_ptr<TokenSource>> tokens;
     if (!options_.app_id.empty()) {
       ASSIGN_OR_RETURN(const std::string installation, InstallationOf(scope, api_url));
+      if (options_.inspect) RETURN_IF_ERROR(InspectInstallation(scope, installation, api_url));
       tokens.push_back(InstallationToken(app_key_, installation, api_url, options_.api.network, options_.api.stop));
       return tokens;
     }
@@ -155,6 +158,65 @@ class Organizer {
     return scopes;
   }
 
+  void Remark(const ForgeScope& scope, bool good, std::string text) {
+    result_.remarks.push_back({scope.text, std::move(text), good});
+  }
+
+  absl::Status InspectInstallation(const ForgeScope& scope, const std::string& id, const std::string& api_url) {
+    const std::unique_ptr<ApiClient> app = AppClient(GitHub(), api_url);
+    const absl::StatusOr<HttpResponse> response = app->Get("/app/installations/" + id, GitHub().Headers());
+    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(const Json json, ParseBody(*response));
+    const bool selected = TextField(json, "repository_selection") == "selected";
+    Remark(scope, !selected, selected ? "the installation covers only selected repositories: others are not seen"
+                                      : "the installation covers all repositories");
+    const Json& permissions = Child(json, "permissions");
+    for (const char* name : {"contents", "metadata"}) {
+      const std::string held = TextField(permissions, name);
+      Remark(scope, !held.empty(), absl::StrFormat("permission %s: %s", name, held.empty() ? "missing" : held));
+    }
+    return absl::OkStatus();
+  }
+
+  // What the forge says of the token itself.
+  absl::Status InspectToken(const ForgeScope& scope, const Forge& forge, ApiClient& client) {
+    const std::string path = forge.IdentityPath(scope);
+    if (path.empty()) return absl::OkStatus();
+    const absl::StatusOr<HttpResponse> response = client.Get(path, forge.Headers());
+    if (absl::IsCancelled(response.status())) return response.status();
+    if (!response.ok()) {
+      Remark(scope, false, absl::StrFormat("the token: %s. Wanted: %s", std::string(response.status().message()),
+                                           forge.Permissions()));
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const Json json, ParseBody(*response));
+    std::string who = TextField(json, "login");
+    if (who.empty()) who = TextField(json, "name");
+    if (!who.empty()) Remark(scope, true, "the token speaks for " + who);
+    std::string scopes(response->header("x-oauth-scopes"));
+    for (const Json& name : Child(json, "scopes")) {
+      if (name.is_string()) scopes += (scopes.empty() ? "" : ", ") + name.get<std::string>();
+    }
+    if (!scopes.empty()) Remark(scope, true, absl::StrFormat("scopes: %s (wanted: %s)", scopes, forge.Permissions()));
+    if (const std::string_view sso = response->header("x-github-sso"); !sso.empty()) {
+      Remark(scope, false, "single sign-on: the token is not authorised for every organization");
+    }
+    std::string ends(response->header("github-authentication-token-expiration"));
+    if (ends.empty()) ends = TextField(json, "expires_at");
+    absl::Time end;
+    std::string error;
+    if (!ends.empty() && absl::ParseTime("%Y-%m-%d", ends.substr(0, 10), &end, &error)) {
+      const absl::Duration left = end - absl::Now();
+      Remark(scope, left > absl::Hours(24 * 14), absl::StrFormat("the token ends on %s", ends));
+    }
+    const std::string remaining(response->header("x-ratelimit-remaining"));
+    if (!remaining.empty()) {
+      Remark(scope, remaining != "0", absl::StrFormat("%s of %s API calls are left in this hour", remaining,
+                                                      std::string(response->header("x-ratelimit-limit"))));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status AddScope(const ForgeScope& scope) {
     ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope));
     const Forge& forge = ForgeNamed(scope.forge, api_url);
@@ -168,6 +230,7 @@ class Organizer {
     result_.clients.push_back(std::make_unique<ApiClient>(api_url, *std::move(tokens), forge.Authorize(),
                                                           ClientOptions(forge)));
     ApiClient& client = *result_.clients.back();
+    if (options_.inspect) RETURN_IF_ERROR(InspectToken(scope, forge, client));
     ASSIGN_OR_RETURN(Listing listing, ListScope(forge, scope, client, ledger_, [&](size_t repositories) {
                        say_(absl::StrFormat("listing %s: %d repositories", scope.text, repositories));
                      }));
@@ -283,6 +346,14 @@ class Organizer {
 };
 
 }  // namespace
+
+absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target) {
+  CloneUrl url = target.url;
+  if (target.client == nullptr) return url;
+  ASSIGN_OR_RETURN(const std::string token, target.client->GitToken());
+  if (!token.empty()) url.authorization = BasicAuthorization(target.forge->GitUser(), token);
+  return url;
+}
 
 absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,
                                               Ledger& ledger,

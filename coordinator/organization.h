@@ -23,6 +23,7 @@ struct ForgeOptions {
   std::vector<std::string> token_files;  // empty: the environment's token, or anonymous
   std::string app_id, app_key_file;      // GitHub App; instead of tokens
   Selection selection;
+  bool inspect = false;                  // also learn what only `doctor` tells (Organization::remarks)
   uint64_t max_wikis = 0, max_gists = 0;  // how many of each, of all scopes together
   // Everything but on_wait is taken over into each client.
   ApiOptions api;
@@ -47,12 +48,21 @@ struct RemoteTarget {
   std::string full_name, id, parent;
 };
 
+// target.url with the token to fetch it with, where a client gives one.
+absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target);
+
 struct Organization {
   std::vector<RemoteTarget> targets;
   // Scopes whose listing failed or is incomplete, repositories that are listed and not served, and those
   // that are gone: with what is known of them.
   std::vector<RepositoryOutcome> outcomes;
   uint64_t listed = 0, not_selected = 0;
+  // What a person should know of tokens and installations; with ForgeOptions::inspect.
+  struct Remark {
+    std::string about, text;
+    bool good = true;
+  };
+  std::vector<Remark> remarks;
   std::vector<std::unique_ptr<ApiClient>> clients;  // what RemoteTarget::client points to
 };
 

@@ -100,7 +100,7 @@ class Pipeline {
       return Enqueue(target, mirror, std::move(note), {});
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
-    ASSIGN_OR_RETURN(const CloneUrl url, WithToken(target));
+    ASSIGN_OR_RETURN(const CloneUrl url, UrlWithToken(target));
     ASSIGN_OR_RETURN(const Mirror::Refs refs, Mirror::List(url, options_.fetch));
     const bool same_refs = !note.refs_digest().empty() && refs.digest == note.refs_digest();
     note.set_refs_digest(refs.digest);
@@ -168,15 +168,6 @@ class Pipeline {
       }
     }
     return mirror->FetchLost(url, ids, options_.fetch);
-  }
-
-  static absl::StatusOr<CloneUrl> WithToken(const RemoteTarget& target) {
-    CloneUrl url = target.url;
-    if (target.client != nullptr) {
-      ASSIGN_OR_RETURN(const std::string token, target.client->GitToken());
-      if (!token.empty()) url.authorization = BasicAuthorization(target.forge->GitUser(), token);
-    }
-    return url;
   }
 
   // The repository under the name that its forge knows it by now, if that is another: it was renamed or

@@ -26,6 +26,8 @@ class AzureForge final : public Forge {
   }
   std::string_view GitUser() const override { return "unsprawl"; }  // any name does
 
+  const char* Permissions() const override { return "a token with Code (Read) and Project and Team (Read)"; }
+
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     const size_t slash = scope.name.find('/');
     if (slash != std::string::npos) {

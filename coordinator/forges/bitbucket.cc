@@ -26,6 +26,9 @@ class CloudForge final : public Forge {
   ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
   std::string_view GitUser() const override { return "x-token-auth"; }
 
+  std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
+  const char* Permissions() const override { return "an access token with repository:read"; }
+
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     return absl::StrFormat("/repositories/%s?pagelen=100&sort=created_on", PercentEncoded(scope.name));
   }
@@ -66,6 +69,8 @@ class DataCenterForge final : public Forge {
   }
   ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
   std::string_view GitUser() const override { return "x-token-auth"; }
+
+  const char* Permissions() const override { return "an HTTP access token with repository read"; }
 
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     // A user's own project has the key ~name.

@@ -52,6 +52,10 @@ class Forge {
 
   // Of one repository, below the API's base URL: to ask whether it is gone, or only withheld from git.
   virtual std::string RepositoryPath(const v1::ForgeRepository& repository) const = 0;
+  // Where a token hears about itself: who it is, its scopes, its end; empty: nowhere.
+  virtual std::string IdentityPath(const ForgeScope&) const { return ""; }
+  // The least permissions that a scan needs, for a person.
+  virtual const char* Permissions() const = 0;
   // Where the forge lists force pushes to a repository (objects with "before", a commit that no ref may reach
   // any more), given its RepositoryPath; empty: nowhere.
   virtual std::string ForcePushesPath(const std::string&) const { return ""; }

@@ -17,6 +17,11 @@ class GiteaForge final : public Forge {
   }
   std::string_view GitUser() const override { return "x-access-token"; }
 
+  std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
+  const char* Permissions() const override {
+    return "a token with read:organization, read:repository and read:user";
+  }
+
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     return absl::StrFormat("/%s/%s/repos?limit=50&page=1",
                            scope.kind == ForgeScope::Kind::kUser ? "users" : "orgs", PercentEncoded(scope.name));

@@ -25,6 +25,11 @@ class GitHubForge final : public Forge {
   // Secondary limits: 900 points a minute, a GET is one.
   TokenBudget::Options Budget() const override { return {.per_minute = 900}; }
 
+  std::string IdentityPath(const ForgeScope& scope) const override { return scope.kind == ForgeScope::Kind::kInstallation ? "" : "/user"; }
+  const char* Permissions() const override {
+    return "a fine-grained token or an App with Contents: read and Metadata: read; a classic token with repo";
+  }
+
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     constexpr char kOrder[] = "sort=created&direction=asc&per_page=100";
     switch (scope.kind) {

@@ -18,6 +18,11 @@ class GitLabForge final : public Forge {
   }
   std::string_view GitUser() const override { return "oauth2"; }
 
+  std::string IdentityPath(const ForgeScope&) const override { return "/personal_access_tokens/self"; }
+  const char* Permissions() const override {
+    return "a token with read_api and read_repository";
+  }
+
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     constexpr char kOrder[] = "order_by=id&sort=asc&per_page=100&pagination=keyset&statistics=true";
     if (scope.kind == ForgeScope::Kind::kUser) {

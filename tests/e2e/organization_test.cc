@@ -400,6 +400,41 @@ TEST_F(OrganizationTest, CloneUrlsOfAnAnswerAreNotBelieved) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
 }
 
+TEST_F(OrganizationTest, TheDoctorSaysWhatWouldStandInTheWay) {
+  const ForgeServer forge(Settings());
+  const auto doctor = [&](std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {"doctor", "--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(),
+                                          "--mirrors", home_.path() / "mirrors", "github:acme"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return cli_.Run(arguments);
+  };
+  const CliResult healthy = doctor();
+  EXPECT_EQ(healthy.exit_code, 0) << healthy.out << healthy.err;
+  EXPECT_THAT(healthy.out, HasSubstr("4 repositories"));
+  EXPECT_THAT(healthy.out, HasSubstr("acme/app3: its refs can be read"));
+  EXPECT_THAT(healthy.out, HasSubstr("API calls are left"));
+
+  // A token that may list and not read.
+  forge.Fault({{"match", "GET /acme/app3.git"}, {"kind", "status"}, {"status", 403}});
+  const CliResult unreadable = doctor();
+  EXPECT_EQ(unreadable.exit_code, 3) << unreadable.out;
+  EXPECT_THAT(unreadable.out, HasSubstr("PROBLEM git"));
+
+  forge.Set({{"faults", json::array()},
+             {"tokens", {{"reader", {{"value", kToken}, {"sso_hidden", true}, {"expires_in", 86400}}}}}});
+  const CliResult sso = doctor();
+  EXPECT_EQ(sso.exit_code, 3) << sso.out;
+  EXPECT_THAT(sso.out, HasSubstr("single sign-on"));
+  EXPECT_THAT(sso.out, HasSubstr("PROBLEM github:acme: the token ends on"));
+  EXPECT_EQ(Scan(forge).exit_code, 3);
+
+  cli_.SetVariable("GITHUB_TOKEN", "mistyped");
+  const CliResult mistyped = doctor();
+  EXPECT_EQ(mistyped.exit_code, 3) << mistyped.out;
+  EXPECT_THAT(mistyped.out, HasSubstr("Contents: read"));
+  EXPECT_THAT(mistyped.out, Not(HasSubstr("mistyped")));
+}
+
 TEST_F(OrganizationTest, AConfigurationScansManyOrganizationsEachWithItsCredential) {
   json settings = Settings();
   settings["repositories"][2]["owner"] = "other";

@@ -39,6 +39,11 @@ class Cli {
   CliResult ScanKillingScanners(const std::vector<std::string>& arguments, int microseconds,
                                 int kills) const;
 
+  // The same; `meanwhile` is called with the program's process id while it runs.
+  CliResult ScanMeanwhile(const std::vector<std::string>& arguments,
+                          const std::function<void(pid_t)>& meanwhile) const {
+    return StartScan(arguments, meanwhile);
+  }
   // The same; meanwhile `see` is shown the command lines (arguments joined by spaces) of all processes of
   // this machine, again and again.
   CliResult ScanWatching(const std::vector<std::string>& arguments,

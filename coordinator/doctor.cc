@@ -1,0 +1,145 @@
+#include "coordinator/doctor.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/git_command.h"
+#include "coordinator/mirror.h"
+#include "coordinator/organization.h"
+#include "coordinator/places.h"
+#include "coordinator/report/coverage.h"
+#include "coordinator/report/escape.h"
+#include "coordinator/targets.h"
+#include "engine/base/status.h"
+#include "store/key_file.h"
+#include "store/rocksdb_ledger.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr size_t kTriedRepositories = 3;  // of a scope, with git
+
+class Doctor {
+ public:
+  explicit Doctor(const ScanOptions& options) : options_(options), stop_(false) {}
+
+  absl::StatusOr<int> Run() {
+    CheckGit();
+    CheckKey();
+    std::unique_ptr<Ledger> ledger = CheckStore();
+    for (const TargetGroup& group : options_.groups) RETURN_IF_ERROR(CheckGroup(group, *ledger));
+    CheckDisk();
+    std::printf("\n%s\n", problems_ == 0 ? "Nothing stands in the way of a complete run."
+                                         : absl::StrFormat("%d things to look at.", problems_).c_str());
+    return problems_ == 0 ? kExitClean : kExitIncomplete;
+  }
+
+ private:
+  void Say(bool good, const std::string& about, const std::string& text) {
+    problems_ += good ? 0 : 1;
+    std::printf("%-7s %s: %s\n", good ? "ok" : "PROBLEM", EscapeForTerminal(about).c_str(),
+                EscapeForTerminal(text).c_str());
+  }
+  void Say(const std::string& about, const absl::Status& status, const std::string& good) {
+    Say(status.ok(), about, status.ok() ? good : std::string(status.message()));
+  }
+
+  void CheckGit() {
+    GitCommand version;
+    version.arguments = {"version"};
+    absl::StatusOr<std::string> said = RunGit(version);
+    if (said.ok()) said->pop_back();
+    Say("git", said.status(), said.ok() ? *said : "");
+  }
+
+  void CheckKey() {
+    const absl::StatusOr<KeyRing> keys = LoadOrCreateKey(options_.key_file);
+    Say("key", keys.status(), keys.ok() ? keys->source : "");
+  }
+
+  // The store, or one in memory where it cannot be opened.
+  std::unique_ptr<Ledger> CheckStore() {
+    const std::filesystem::path dir =
+        options_.store_dir.empty() ? StateDir() / "store" : std::filesystem::path(options_.store_dir);
+    std::error_code error;
+    if (options_.store_dir == ":memory:" || !std::filesystem::exists(dir, error)) {
+      Say(true, "store", dir.native() + " does not exist yet");
+      return NewMemoryLedger();
+    }
+    absl::StatusOr<std::unique_ptr<Ledger>> ledger = RocksdbLedger::Open(dir, {});
+    Say("store", ledger.status(), dir.native());
+    return ledger.ok() ? *std::move(ledger) : NewMemoryLedger();
+  }
+
+  absl::Status CheckGroup(const TargetGroup& group, Ledger& ledger) {
+    ASSIGN_OR_RETURN(const Targets targets, FindTargets(group.targets, stop_));
+    for (const Targets::Unusable& unusable : targets.unusable) {
+      Say(false, unusable.name, std::string(unusable.reason.message()));
+    }
+    ForgeOptions forge = group.forge;
+    forge.inspect = true;
+    forge.api.network = options_.network;
+    forge.api.max_attempts = 2;
+    ASSIGN_OR_RETURN(const Organization organization,
+                     ListOrganization(targets.scopes, forge, ledger, [](const std::string&) {}));
+    for (const Organization::Remark& remark : organization.remarks) Say(remark.good, remark.about, remark.text);
+    for (const RepositoryOutcome& outcome : organization.outcomes) {
+      Say(IsWhole(outcome.status), outcome.name, outcome.reason);
+    }
+    if (!targets.scopes.empty()) {
+      Say(organization.listed > 0, "listing",
+          absl::StrFormat("%d repositories, %d of them not selected", organization.listed, organization.not_selected));
+    }
+    for (const RemoteTarget& target : organization.targets) bytes_ += target.size_kb * 1024;
+    TryGit(organization.targets);
+    return absl::OkStatus();
+  }
+
+  // Reads refs of a few repositories, as a run would: a token may list what it may not read.
+  void TryGit(std::vector<RemoteTarget> targets) {
+    std::stable_sort(targets.begin(), targets.end(),
+                     [](const RemoteTarget& a, const RemoteTarget& b) { return a.size_kb < b.size_kb; });
+    if (targets.size() > kTriedRepositories) {
+      std::swap(targets[kTriedRepositories - 1], targets.back());  // The largest as well.
+      targets.resize(kTriedRepositories);
+    }
+    FetchOptions fetch = options_.pipeline.fetch;
+    fetch.network = options_.network;
+    fetch.attempts = 1;
+    for (const RemoteTarget& target : targets) {
+      const absl::StatusOr<CloneUrl> url = UrlWithToken(target);
+      const absl::StatusOr<Mirror::Refs> refs = url.ok() ? Mirror::List(*url, fetch) : url.status();
+      Say("git " + target.name, refs.status(), "its refs can be read");
+    }
+  }
+
+  void CheckDisk() {
+    const std::filesystem::path dir =
+        options_.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options_.pipeline.mirrors_dir;
+    std::filesystem::path there = dir;
+    std::error_code error;
+    while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+    const uint64_t budget = options_.pipeline.mirrors_budget_bytes;
+    const uint64_t wanted = budget > 0 ? std::min(budget, bytes_) : bytes_;
+    const uint64_t free = std::filesystem::space(there, error).available;
+    Say(free > wanted, "disk", absl::StrFormat("%s free for mirrors in %s, about %s wanted", HumanBytes(free),
+                                               dir.native(), HumanBytes(wanted)));
+  }
+
+  const ScanOptions& options_;
+  const std::atomic<bool> stop_;
+  int problems_ = 0;
+  uint64_t bytes_ = 0;  // of all repositories, as forges say
+};
+
+}  // namespace
+
+absl::StatusOr<int> RunDoctor(const ScanOptions& options) { return Doctor(options).Run(); }
+
+}  // namespace unsprawl

@@ -1,0 +1,134 @@
+// Whatever is killed while an organization is scanned: nothing is lost, nothing doubled.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "tests/support/cli.h"
+#include "tests/support/forge_server.h"
+#include "tests/support/git_repo.h"
+
+namespace unsprawl {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kToken[] = "the-token-of-the-reader";
+constexpr int kRepositories = 6;
+
+struct Process {
+  pid_t id = 0, parent = 0;
+  std::string name;
+};
+
+std::vector<Process> Processes() {
+  std::vector<Process> all;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entries("/proc", error);
+       !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    const std::string id = entries->path().filename();
+    if (id.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string stat = ReadFile(entries->path() / "stat");
+    const size_t open = stat.find('('), close = stat.rfind(')');
+    if (close == std::string::npos) continue;  // It has ended meanwhile.
+    Process process{.id = std::stoi(id), .parent = 0, .name = stat.substr(open + 1, close - open - 1)};
+    process.parent = std::stoi(stat.substr(close + 4));
+    all.push_back(process);
+  }
+  return all;
+}
+
+// Every git that runs below this process: those of the scan, and those that serve it.
+std::vector<pid_t> GitsBelowUs() {
+  const std::vector<Process> all = Processes();
+  const auto is_ours = [&](pid_t id) {
+    for (int depth = 0; depth < 20 && id > 1; ++depth) {
+      if (id == getpid()) return true;
+      const auto found = std::find_if(all.begin(), all.end(), [id](const Process& p) { return p.id == id; });
+      id = found == all.end() ? 0 : found->parent;
+    }
+    return false;
+  };
+  std::vector<pid_t> gits;
+  for (const Process& process : all) {
+    if (process.name.rfind("git", 0) == 0 && is_ours(process.id)) gits.push_back(process.id);
+  }
+  return gits;
+}
+
+class OrganizationKillTest : public testing::Test {
+ protected:
+  OrganizationKillTest() {
+    json repositories = json::array();
+    for (int i = 0; i < kRepositories; ++i) {
+      GitRepo repo(home_.path() / absl::StrFormat("work%d", i));
+      for (uint32_t commit = 0; commit < 12; ++commit) {
+        // Some secrets are in several repositories.
+        repo.Write(absl::StrFormat("f%d.env", commit % 4),
+                   "t=" + FakeGithubToken(commit * 7 + static_cast<uint32_t>(i) % 3) + "\n");
+        repo.Commit();
+      }
+      const std::string bare = home_.path() / absl::StrFormat("r%d.git", i);
+      unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repo.path(), bare});
+      repositories.push_back({{"id", 100 + i}, {"owner", "acme"}, {"name", absl::StrFormat("app%d", i)},
+                              {"private", true}, {"path", bare}, {"pushed_at", "2024-05-01T12:00:00Z"}});
+    }
+    forge_ = std::make_unique<ForgeServer>(
+        json{{"repositories", repositories}, {"tokens", {{"reader", {{"value", kToken}}}}}});
+    cli_.SetVariable("GITHUB_TOKEN", kToken);
+  }
+
+  std::vector<std::string> Arguments(const std::string& place) const {
+    return {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "--mirrors", home_.path() / place / "mirrors",
+            "--store", home_.path() / place / "store", "github:acme"};
+  }
+
+  TempDir home_;
+  Cli cli_{home_.path()};
+  std::unique_ptr<ForgeServer> forge_;
+};
+
+TEST_F(OrganizationKillTest, AfterAHundredKillsTheReportIsThatOfAnUndisturbedRun) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(cli_.Scan(Arguments("undisturbed")).exit_code, 1);
+  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+  const auto expected = cli_.ReportFiles();
+  std::mt19937 random(3);
+  int kills = 0, places = 0;
+  while (kills < 100) {
+    const std::string place = absl::StrFormat("place%d", places++);
+    // A few interruptions of one store, then its end.
+    for (int interruption = 0; interruption < 4; ++interruption) {
+      const auto moment = static_cast<int>(random() % static_cast<uint64_t>(whole));
+      const bool kill_git = random() % 2 == 0;
+      if (!kill_git) {
+        kills += cli_.ScanAndSignal(Arguments(place), moment, SIGKILL).exit_code == 128 + SIGKILL;
+        continue;
+      }
+      const CliResult scan = cli_.ScanMeanwhile(Arguments(place), [&](pid_t) {
+        usleep(static_cast<useconds_t>(moment));
+        for (const pid_t git : GitsBelowUs()) kills += kill(git, SIGKILL) == 0;
+      });
+      EXPECT_TRUE(scan.exit_code == 1 || scan.exit_code == 3) << scan.exit_code << scan.err;
+      if (scan.exit_code == 1) {
+        EXPECT_EQ(cli_.ReportFiles(), expected);
+      }
+    }
+    const CliResult last = cli_.Scan(Arguments(place));
+    ASSERT_EQ(last.exit_code, 1) << last.err << last.out;
+    ASSERT_EQ(cli_.ReportFiles(), expected) << place;
+    EXPECT_EQ(cli_.Run({"store", "check", "--store", home_.path() / place / "store"}).exit_code, 0);
+  }
+}
+
+}  // namespace
+}  // namespace unsprawl
