@@ -227,9 +227,12 @@ class Organizer {
       AddOutcome(scope.text, StatusFor(tokens.status()), std::string(tokens.status().message()));
       return absl::OkStatus();
     }
-    result_.clients.push_back(std::make_unique<ApiClient>(api_url, *std::move(tokens), forge.Authorize(),
-                                                          ClientOptions(forge)));
-    ApiClient& client = *result_.clients.back();
+    RemoteSource& source = *result_.sources.emplace_back(std::make_unique<RemoteSource>());
+    source.client = std::make_unique<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge));
+    source.forge = &forge;
+    source.scope = scope;
+    source.web_url = forge.WebUrl(api_url);
+    ApiClient& client = *source.client;
     if (options_.inspect) RETURN_IF_ERROR(InspectToken(scope, forge, client));
     ASSIGN_OR_RETURN(Listing listing, ListScope(forge, scope, client, ledger_, [&](size_t repositories) {
                        say_(absl::StrFormat("listing %s: %d repositories", scope.text, repositories));
@@ -238,9 +241,10 @@ class Organizer {
       AddOutcome(scope.text, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
     }
     result_.listed += listing.repositories.size();
-    std::set<std::string> listed, selected;
-    for (const v1::ForgeRepository& repository : listing.repositories) {
-      RemoteTarget target = TargetOf(repository, scope, forge, api_url, client);
+    absl::flat_hash_set<std::string> listed;
+    std::set<std::string> selected;
+    for (v1::ForgeRepository& repository : listing.repositories) {
+      RemoteTarget target = TargetOf(repository, source);
       listed.insert(target.key);
       if (WhyNot(options_.selection, repository) != nullptr) {
         ++result_.not_selected;
@@ -248,32 +252,22 @@ class Organizer {
       }
       selected.insert(target.key);
       RETURN_IF_ERROR(AddRepository(repository, std::move(target)));
+      repository.Clear();
     }
-    return AccountForMissing(scope, api_url, listing.incomplete.empty(), listed, std::move(selected));
+    const bool complete = listing.incomplete.empty();
+    listing = {};
+    return AccountForMissing(scope, api_url, complete, listed, std::move(selected));
   }
 
-  static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const ForgeScope& scope,
-                               const Forge& forge, const std::string& api_url, ApiClient& client) {
+  static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const RemoteSource& source) {
+    const std::string host = HostOf(source.web_url);
     RemoteTarget target;
-    const std::string web_url = forge.WebUrl(api_url);
-    const std::string host = HostOf(web_url);
     target.key = host + "/" + repository.id();
     target.name = host + "/" + repository.full_name();
-    // No URL's folder begins with "by-id": the first part of theirs is a host.
-    target.folder = MirrorFolder("by-id/" + target.key);
-    target.url.scheme = web_url.substr(0, web_url.find(':'));
-    target.url.url = web_url + "/" + repository.clone_path();
-    target.url.name = target.name;
+    target.url = source.web_url + "/" + repository.clone_path();
+    target.source = &source;
     target.size_kb = repository.size_kb();
     if (repository.listed_at() - repository.pushed_at() >= kSettledSeconds) target.pushed_at = repository.pushed_at();
-    target.client = &client;
-    target.forge = &forge;
-    target.scope = scope;
-    target.web_url = web_url;
-    target.api_path = forge.RepositoryPath(repository);
-    target.full_name = repository.full_name();
-    target.id = repository.id();
-    target.parent = repository.parent();
     return target;
   }
 
@@ -289,9 +283,7 @@ class Organizer {
       RemoteTarget wiki = target;
       wiki.key += ".wiki";
       wiki.name += ".wiki";
-      wiki.folder = MirrorFolder("by-id/" + wiki.key);
-      wiki.url.url = wiki.url.url.substr(0, wiki.url.url.size() - 4) + ".wiki.git";
-      wiki.url.name = wiki.name;
+      wiki.url = wiki.url.substr(0, wiki.url.size() - 4) + ".wiki.git";
       wiki.pushed_at = 0;  // Of the repository, not of its wiki.
       wiki.size_kb = 0;
       wiki.optional = true;
@@ -303,7 +295,8 @@ class Organizer {
 
   // What this scope had when it was last listed whole, and has no longer.
   absl::Status AccountForMissing(const ForgeScope& scope, const std::string& api_url, bool complete,
-                                 const std::set<std::string>& listed, std::set<std::string> selected) {
+                                 const absl::flat_hash_set<std::string>& listed,
+                                 std::set<std::string> selected) {
     const std::string note_name = "scope " + api_url + " " + scope.text;
     ASSIGN_OR_RETURN(const auto stored, ledger_.ReadNote(note_name));
     v1::ScopeNote note;
@@ -348,11 +341,27 @@ class Organizer {
 }  // namespace
 
 absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target) {
-  CloneUrl url = target.url;
-  if (target.client == nullptr) return url;
-  ASSIGN_OR_RETURN(const std::string token, target.client->GitToken());
-  if (!token.empty()) url.authorization = BasicAuthorization(target.forge->GitUser(), token);
+  CloneUrl url;
+  url.scheme = target.url.find("://") == std::string::npos ? "ssh" : target.url.substr(0, target.url.find("://"));
+  url.url = target.url;
+  url.name = target.name;
+  url.authorization = target.authorization;
+  if (target.source->client == nullptr) return url;
+  ASSIGN_OR_RETURN(const std::string token, target.source->client->GitToken());
+  if (!token.empty()) url.authorization = BasicAuthorization(target.source->forge->GitUser(), token);
   return url;
+}
+
+std::string RemoteTarget::folder() const {
+  // No URL's folder begins with "by-id": the first part of theirs is a host.
+  return MirrorFolder(source->client == nullptr ? name : "by-id/" + key);
+}
+
+v1::ForgeRepository RemoteTarget::AtForge() const {
+  v1::ForgeRepository repository;
+  repository.set_id(key.substr(key.rfind('/') + 1));
+  repository.set_full_name(name.substr(HostOf(source->web_url).size() + 1));
+  return repository;
 }
 
 absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,

@@ -29,26 +29,33 @@ struct ForgeOptions {
   ApiOptions api;
 };
 
-// A repository that has to be fetched before it can be scanned.
-struct RemoteTarget {
-  std::string key;           // identity in the ledger: "github.com/123", "url:host/path"
-  std::string name;          // "github.com/owner/name"
-  std::string folder;        // of its mirror, relative
-  CloneUrl url;
-  uint64_t size_kb = 0;      // as the forge says; 0: not known
-  int64_t pushed_at = 0;     // seconds since the epoch; 0: not known, or too fresh to be trusted
-  std::set<v1::SkipReason> accepted;  // skips that do not make it partial
-  bool optional = false;     // a wiki: often there is none, and that is no gap
-  // Of a forge's repository.
-  ApiClient* client = nullptr;      // gives the token that goes with `url`; null: url has its own
-  const Forge* forge = nullptr;
-  std::string api_path;             // of the repository in the API: says whether it is gone or withheld
+// What remote repositories of one scope (or the URLs of a command line) have in common.
+struct RemoteSource {
+  std::unique_ptr<ApiClient> client;  // null: URLs, which have their own credentials
+  const Forge* forge = nullptr;       // null with client
   ForgeScope scope;
-  std::string web_url;              // what clone URLs begin with
-  std::string full_name, id, parent;
+  std::string web_url;                // what clone URLs begin with
+  std::set<v1::SkipReason> accepted;  // skips that do not make a repository partial
 };
 
-// target.url with the token to fetch it with, where a client gives one.
+// A repository that has to be fetched before it can be scanned. Small: there may be a hundred thousand.
+struct RemoteTarget {
+  std::string key;            // identity in the ledger: "github.com/123", "url:host/path"
+  std::string name;           // "github.com/owner/name"
+  std::string url;            // without credentials
+  std::string authorization;  // that a URL came with
+  const RemoteSource* source = nullptr;
+  uint64_t size_kb = 0;       // as the forge says; 0: not known
+  int64_t pushed_at = 0;      // seconds since the epoch; 0: not known, or too fresh to be trusted
+  bool optional = false;      // a wiki: often there is none, and that is no gap
+
+  // Of its mirror, below the mirrors' folder.
+  std::string folder() const;
+  // The forge's id and full name of it.
+  v1::ForgeRepository AtForge() const;
+};
+
+// The URL to fetch from, with the token that its source gives for it.
 absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target);
 
 struct Organization {
@@ -63,7 +70,7 @@ struct Organization {
     bool good = true;
   };
   std::vector<Remark> remarks;
-  std::vector<std::unique_ptr<ApiClient>> clients;  // what RemoteTarget::client points to
+  std::vector<std::unique_ptr<RemoteSource>> sources;  // what RemoteTarget::source points to
 };
 
 // Lists every scope. What goes wrong with one is an outcome, and the others go on. Repositories that an

@@ -92,11 +92,11 @@ class Pipeline {
       AddUnchanged(target, *record);
       return absl::OkStatus();
     }
-    const Mirror mirror(options_.mirrors_dir / target.folder);
+    const Mirror mirror(options_.mirrors_dir / target.folder());
     // The rules have changed, the repository has not: its mirror is as good as the forge.
     if (known.unmoved && mirror.fetched_digest() == note.refs_digest() &&
         !note.refs_digest().empty()) {
-      RETURN_IF_ERROR(budget_.Use(target.folder, 0));
+      RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
       return Enqueue(target, mirror, std::move(note), {});
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
@@ -116,16 +116,16 @@ class Pipeline {
 
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                      v1::MirrorNote note) {
-    Mirror mirror(options_.mirrors_dir / target.folder);
+    Mirror mirror(options_.mirrors_dir / target.folder());
     const bool fetched = mirror.exists() && mirror.fetched_digest() == refs.digest;
     // What a forge calls a size is about that of the packs; of an update it says nothing.
-    RETURN_IF_ERROR(budget_.Use(target.folder, mirror.exists() ? 0 : target.size_kb * 1024));
+    RETURN_IF_ERROR(budget_.Use(target.folder(), mirror.exists() ? 0 : target.size_kb * 1024));
     const bool was_there = mirror.exists();
     absl::Status done;
     if (!fetched) done = mirror.Fetch(url, refs, options_.fetch);
     if (done.ok() && !fetched && was_there) done = FetchForcePushed(target, url, &mirror);
     if (done.ok()) done = Enqueue(target, mirror, std::move(note), refs);
-    if (!done.ok()) budget_.Release(target.folder);
+    if (!done.ok()) budget_.Release(target.folder());
     return done;
   }
 
@@ -144,8 +144,8 @@ class Pipeline {
       skip.set_detail("pull requests beyond --max-pull-requests");
       ready.target.skips.push_back(std::move(skip));
     }
-    ready.target.accepted = target.accepted;
-    ready.folder = target.folder;
+    ready.target.accepted = target.source->accepted;
+    ready.folder = target.folder();
     ready.note = std::move(note);
     run_.progress->Update(target.name, "waiting to be scanned", 0, 0, 0, 0);
     queue_.Add(std::move(ready));
@@ -154,10 +154,11 @@ class Pipeline {
 
   // What a force push left without a ref between two fetches, where the forge names it.
   absl::Status FetchForcePushed(const RemoteTarget& target, const CloneUrl& url, Mirror* mirror) {
-    if (target.client == nullptr || target.forge == nullptr) return absl::OkStatus();
-    const std::string path = target.forge->ForcePushesPath(target.api_path);
+    if (target.source->client == nullptr) return absl::OkStatus();
+    const Forge& forge = *target.source->forge;
+    const std::string path = forge.ForcePushesPath(forge.RepositoryPath(target.AtForge()));
     if (path.empty()) return absl::OkStatus();
-    const absl::StatusOr<HttpResponse> response = target.client->Get(path, target.forge->Headers());
+    const absl::StatusOr<HttpResponse> response = target.source->client->Get(path, forge.Headers());
     if (absl::IsCancelled(response.status())) return response.status();
     if (!response.ok()) return absl::OkStatus();  // Not every token may ask; the refs are covered anyway.
     const absl::StatusOr<Json> list = ParseBody(*response);
@@ -170,30 +171,37 @@ class Pipeline {
     return mirror->FetchLost(url, ids, options_.fetch);
   }
 
+  // What the forge's API says of one repository. NotFound as well where there is nobody to ask.
+  static absl::StatusOr<HttpResponse> AskForge(const RemoteTarget& target) {
+    const RemoteSource& source = *target.source;
+    if (source.client == nullptr || target.optional) return absl::NotFoundError("nobody to ask");
+    return source.client->Get(source.forge->RepositoryPath(target.AtForge()), source.forge->Headers());
+  }
+
   // The repository under the name that its forge knows it by now, if that is another: it was renamed or
   // moved since it was listed. git follows no redirect.
   static std::optional<RemoteTarget> Renamed(const RemoteTarget& target) {
-    if (target.client == nullptr || target.optional) return std::nullopt;
-    const absl::StatusOr<HttpResponse> asked = target.client->Get(target.api_path, target.forge->Headers());
+    const absl::StatusOr<HttpResponse> asked = AskForge(target);
     if (!asked.ok()) return std::nullopt;
     const absl::StatusOr<Json> json = ParseBody(*asked);
     if (!json.ok()) return std::nullopt;
-    const v1::ForgeRepository repository = target.forge->ParseRepository(target.scope, *json);
-    if (repository.id() != target.id || repository.full_name() == target.full_name ||
+    const RemoteSource& source = *target.source;
+    const v1::ForgeRepository before = target.AtForge();
+    const v1::ForgeRepository repository = source.forge->ParseRepository(source.scope, *json);
+    if (repository.id() != before.id() || repository.full_name() == before.full_name() ||
         !IsCleanPath(repository.clone_path())) {
       return std::nullopt;
     }
     RemoteTarget renamed = target;
-    renamed.full_name = repository.full_name();
-    renamed.url.url = target.web_url + "/" + repository.clone_path();
+    renamed.url = source.web_url + "/" + repository.clone_path();
     return renamed;
   }
 
   // Git cannot tell what is gone from what is withheld; the API can.
   Status StatusFor(const RemoteTarget& target, const absl::Status& obtained) {
     if (absl::IsPermissionDenied(obtained) || absl::IsAborted(obtained)) return Status::kRefused;
-    if (!absl::IsNotFound(obtained) || target.client == nullptr) return Status::kFailed;
-    const absl::StatusOr<HttpResponse> asked = target.client->Get(target.api_path, target.forge->Headers());
+    if (!absl::IsNotFound(obtained) || target.source->client == nullptr) return Status::kFailed;
+    const absl::StatusOr<HttpResponse> asked = AskForge(target);
     if (absl::IsNotFound(asked.status())) return Status::kGone;
     return asked.ok() || absl::IsPermissionDenied(asked.status()) || absl::IsAborted(asked.status())
                ? Status::kRefused
@@ -203,7 +211,7 @@ class Pipeline {
   void AddUnchanged(const RemoteTarget& target, const v1::RepositoryRecord& record) {
     PassCounters counters;
     counters.unchanged = true;
-    totals_.Add(OutcomeOf(record, target.accepted), counters);
+    totals_.Add(OutcomeOf(record, target.source->accepted), counters);
     run_.progress->FinishRepository(target.name);
   }
 

@@ -66,7 +66,7 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
   }
   for (const RemoteTarget* target : remote) {
     ASSIGN_OR_RETURN(const Known known, LookUp(*target, ruleset, settings, plan.audit_every, now, ledger));
-    const Mirror mirror(plan.mirrors_dir / target->folder);
+    const Mirror mirror(plan.mirrors_dir / target->folder());
     PrintLine(target->name, target->size_kb * 1024, Action(*target, known, mirror, &cost));
   }
   bool whole = true;
@@ -78,9 +78,10 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
   uint64_t api_calls = 0, not_modified = 0, not_selected = 0;
   for (const Organization& organization : plan.organizations) {
     not_selected += organization.not_selected;
-    for (const auto& client : organization.clients) {
-      api_calls += client->requests();
-      not_modified += client->not_modified();
+    for (const auto& source : organization.sources) {
+      if (source->client == nullptr) continue;
+      api_calls += source->client->requests();
+      not_modified += source->client->not_modified();
     }
   }
   const double gb = 1e9;

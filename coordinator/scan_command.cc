@@ -117,7 +117,8 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, c
 }
 
 // URLs of the command line, as targets to be fetched. What is wrong with one is an outcome.
-std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, RunTotals* totals) {
+std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, const RemoteSource* source,
+                                        RunTotals* totals) {
   std::vector<RemoteTarget> targets;
   for (size_t i = 0; i < urls.size(); ++i) {
     const absl::StatusOr<CloneUrl> url = ParseCloneUrl(urls[i]);
@@ -128,8 +129,9 @@ std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, Ru
     RemoteTarget target;
     target.key = "url:" + url->name;
     target.name = url->name;
-    target.folder = MirrorFolder(url->name);
-    target.url = *url;
+    target.url = url->url;
+    target.authorization = url->authorization;
+    target.source = source;
     targets.push_back(std::move(target));
   }
   return targets;
@@ -139,7 +141,7 @@ std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, Ru
 struct WorkList {
   std::vector<RepositoryTarget> local;
   std::vector<RemoteTarget> remote;
-  std::vector<Organization> organizations;  // whose clients `remote` points to
+  std::vector<Organization> organizations;  // whose sources `remote` points to
 };
 
 // Lists a group's organizations and adds all that it names; what cannot be had is an outcome.
@@ -161,17 +163,21 @@ absl::Status AddGroup(const ScanOptions& options, const TargetGroup& asked, Grou
     }
     totals->Add(std::move(outcome), {});
   }
-  std::vector<RemoteTarget> remote = RemoteTargets(group.targets.urls, totals);
-  std::move(organization.targets.begin(), organization.targets.end(), std::back_inserter(remote));
-  for (RemoteTarget& target : remote) {
-    target.accepted = group.policy.accepted;
-    work->remote.push_back(std::move(target));
+  const RemoteSource* urls = organization.sources.emplace_back(std::make_unique<RemoteSource>()).get();
+  for (const auto& source : organization.sources) source->accepted = group.policy.accepted;
+  std::vector<RemoteTarget> remote = RemoteTargets(group.targets.urls, urls, totals);
+  for (std::vector<RemoteTarget>* some : {&organization.targets, &remote}) {
+    if (work->remote.empty()) {
+      work->remote = std::move(*some);
+    } else {
+      std::move(some->begin(), some->end(), std::back_inserter(work->remote));
+    }
+    some->clear();
   }
   for (RepositoryTarget& target : group.targets.local) {
     target.accepted = group.policy.accepted;
     work->local.push_back(std::move(target));
   }
-  organization.targets.clear();
   work->organizations.push_back(std::move(organization));
   return absl::OkStatus();
 }
