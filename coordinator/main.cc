@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "coordinator/cli_docs.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -266,6 +267,7 @@ int main(int argc, char** argv) {
   unsprawl::AddStore(app, &store, &exit_code);
   unsprawl::KeyOptions key;
   unsprawl::AddKey(app, &key, &exit_code);
+  unsprawl::AddDocsCommands(app, &exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
