@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "coordinator/cli_docs.h"
 #include "coordinator/doctor.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
@@ -381,6 +382,7 @@ int main(int argc, char** argv) {
   unsprawl::AddStore(app, &store, &exit_code);
   unsprawl::KeyOptions key;
   unsprawl::AddKey(app, &key, &exit_code);
+  unsprawl::AddDocsCommands(app, &exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
