@@ -38,6 +38,7 @@ struct ScanOptions {
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
   double min_confidence = 0.5;
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
+  bool fail_on_news = false;         // … but on what is new or reopened, backlog left out, of any severity
   FetchBackend fetch_backend = FetchBackend::kGit;
   std::string version;
   std::string command_line;          // for run.json; without credentials

@@ -70,8 +70,11 @@ TEST_F(RocksdbLedgerTest, AStoreIsItsOwnersOnly) {
 }
 
 TEST_F(RocksdbLedgerTest, ASecondOpenerIsToldWhoHoldsTheStore) {
-  auto ledger = Open();
-  const auto us = HasSubstr(absl::StrFormat("in use by process %d since 20", getpid()));
+  RocksdbLedger::Options options;
+  options.database.command = "testing";
+  auto ledger = Open(options);
+  const auto us = AllOf(HasSubstr(absl::StrFormat("in use by process %d of user ", getpid())),
+                        HasSubstr(" on "), HasSubstr(" since 20"), HasSubstr("(testing)"));
   EXPECT_THAT(RocksdbLedger::Open(store_, {}), FailsWith(absl::StatusCode::kUnavailable, us));
   const pid_t child = fork();
   if (child == 0) {  // another process, too
