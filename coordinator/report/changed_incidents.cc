@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/report/report.h"
+
 namespace unsprawl {
 namespace {
 
@@ -35,7 +37,13 @@ std::string_view Name(Cause cause) {
   return kNames[static_cast<size_t>(cause)];
 }
 
+absl::Status ChangedIncidents::Add(const Place& place) {
+  if (repository_ == nullptr) repository_ = &place.repository;
+  return absl::OkStatus();
+}
+
 absl::Status ChangedIncidents::End(const Incident& incident) {
+  const RepositoryOutcome* const repository = std::exchange(repository_, nullptr);
   if (incident.change.change == Change::kNone) return absl::OkStatus();
   ChangedIncident changed;
   changed.secret = incident.secret;
@@ -43,12 +51,12 @@ absl::Status ChangedIncidents::End(const Incident& incident) {
   changed.preview = incident.preview;
   changed.severity = incident.severity;
   changed.score_tenths = incident.score_tenths;
-  if (!incident.paths.empty()) {
-    changed.repository = incident.paths[0].repository.substr(0, kMaxBytes);
-    changed.path = incident.paths[0].path.substr(0, kMaxBytes);
+  if (repository != nullptr) {
+    changed.repository = repository->name.substr(0, kMaxBytes);
+    const bool in_a_tree = !incident.paths.empty() && incident.paths[0].repository == repository->name;
+    if (in_a_tree) changed.path = incident.paths[0].path.substr(0, kMaxBytes);
   }
   if (incident.first) {
-    if (incident.paths.empty()) changed.repository = incident.first->repository.substr(0, kMaxBytes);
     changed.author = incident.first->author_name.substr(0, kMaxBytes);
     changed.time = incident.first->author_time;
     changed.dated = true;

@@ -31,7 +31,8 @@ struct ChangedIncident {
   Severity severity = Severity::kLow;
   int score_tenths = 0;
   bool gone = false;            // stored nowhere any more; no row of incidents.jsonl
-  std::string repository, path; // raw bytes, cut; of its first place
+  std::string repository;       // raw bytes, cut; of its first place
+  std::string path;             // raw bytes, cut; the first one, or empty: in no tree
   std::string author;           // raw bytes, cut; who introduced it first
   int64_t time = 0;             // … and when, the author's seconds; meaningful when `dated`
   bool dated = false;
@@ -43,9 +44,9 @@ class ChangedIncidents : public IncidentSink {
  public:
   static constexpr size_t kMaxOfKind = 100;
 
-  absl::Status Add(const Place&) override { return absl::OkStatus(); }
+  absl::Status Add(const Place& place) override;
   absl::Status End(const Incident& incident) override;
-  void Drop() override {}
+  void Drop() override { repository_ = nullptr; }
   // After the pass.
   void AddGone(std::span<const GoneIncident> gone);
 
@@ -55,6 +56,7 @@ class ChangedIncidents : public IncidentSink {
  private:
   void Keep(ChangeKind kind, ChangedIncident changed);
 
+  const RepositoryOutcome* repository_ = nullptr;  // of the first place of the secret that is going by
   std::array<std::vector<ChangedIncident>, kChangeKinds> kept_;  // heaps: the least grave in front
 };
 

@@ -107,9 +107,8 @@ void ChangesOfKind(ChangeKind kind, std::string_view word, const ChangeSummary& 
   for (size_t i = 0; i < shown; ++i) {
     const ChangedIncident& incident = *all[i];
     const std::string title = incident.rule == nullptr ? "of a type not known any more" : Title(*incident.rule);
-    const std::string where =
-        incident.gone ? "stored nowhere any more"
-                      : absl::StrFormat("%s:%s", Safe(incident.repository, 20), Safe(incident.path, 26));
+    std::string where = incident.gone ? "stored nowhere any more" : Safe(incident.repository, 20);
+    if (!incident.path.empty()) where += ":" + Safe(incident.path, 26);
     Line(absl::StrFormat("  %-9s %s  [%s]  %s", word, Safe(title, 32), incident.ShortId(), where), out);
   }
   if (const uint64_t count = CountOf(changes, kind); count > shown) {
