@@ -66,6 +66,7 @@ absl::StatusOr<std::string> KeyForget(const fs::path& path, const fs::path& stor
   ASSIGN_OR_RETURN(const KeyRing ring, LoadFromFile(path));
   RocksdbLedger::Options options;
   options.database.create = false;
+  options.database.command = "unsprawl key forget";
   ASSIGN_OR_RETURN(const std::unique_ptr<RocksdbLedger> ledger,
                    RocksdbLedger::Open(store, options));
   RETURN_IF_ERROR(ledger->UseKey(KeyCheck(ring.current), PreviousChecks(ring)));

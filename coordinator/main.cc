@@ -18,6 +18,7 @@
 #include "coordinator/report/report.h"
 #include "coordinator/rules_command.h"
 #include "coordinator/run_config.h"
+#include "coordinator/runs_command.h"
 #include "coordinator/scan_command.h"
 #include "coordinator/store_command.h"
 #include "engine/base/status.h"
@@ -172,17 +173,20 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("--min-confidence", options->min_confidence, "report findings from this up (0 to 1)")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  constexpr int kNews = 5;
   static const std::map<std::string, int> kSeverities = {
-      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}};
+      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", kNews}};
   scan->add_option_function<int>(
           "--fail-on",
           [options](const int& severity) {
             options->fail_on.reset();
-            if (severity > 0) options->fail_on = static_cast<Severity>(severity);
+            options->fail_on_news = severity == kNews;
+            if (severity > 0 && severity < kNews) options->fail_on = static_cast<Severity>(severity);
           },
-          "exit with 1 when an incident is at or above this")
+          "exit with 1 when an incident is at or above this; new: when one is new or reopened, unless "
+          "a new rule or repository brought it")
       ->transform(CLI::CheckedTransformer(kSeverities))
-      ->option_text("none|low|medium|high|critical");
+      ->option_text("none|low|medium|high|critical|new");
   static const std::map<std::string, FetchBackend> kBackends = {
       {"auto", FetchBackend::kGit}, {"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}};
   scan->add_option("--fetch-backend", options->pipeline.fetch.backend, "what fetches clone URLs")
@@ -327,6 +331,23 @@ void AddStore(CLI::App& app, StoreOptions* options, int* exit_code) {
   purge->add_option("--secret", options->secret, "id of the secret, at least 12 digits");
 }
 
+struct RunsOptions {
+  std::string store;
+  bool json = false;
+};
+
+absl::StatusOr<int> ShowRuns(const RunsOptions& options) {
+  const StoreOptions place{.store = options.store, .other = {}, .repository = {}, .secret = {}};
+  return Print(ListRuns(place.dir(), options.json));
+}
+
+void AddRuns(CLI::App& app, RunsOptions* options, int* exit_code) {
+  CLI::App* runs =
+      AddCommand(app, "runs", "List the runs that the ledger recorded", options, ShowRuns, exit_code);
+  runs->add_option("--store", options->store, "folder of the ledger (default: XDG state folder)");
+  runs->add_flag("--json", options->json, "one JSON object a line");
+}
+
 struct KeyOptions {
   std::string file, store;
 };
@@ -380,6 +401,8 @@ int main(int argc, char** argv) {
   unsprawl::AddRules(app, &rules, &exit_code);
   unsprawl::StoreOptions store;
   unsprawl::AddStore(app, &store, &exit_code);
+  unsprawl::RunsOptions runs;
+  unsprawl::AddRuns(app, &runs, &exit_code);
   unsprawl::KeyOptions key;
   unsprawl::AddKey(app, &key, &exit_code);
   unsprawl::AddDocsCommands(app, &exit_code);

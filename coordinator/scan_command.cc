@@ -55,10 +55,10 @@ void CatchSignals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-// Seconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
-int64_t Now() {
+// Microseconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
+int64_t NowMicros() {
   const char* injected = std::getenv("SOURCE_DATE_EPOCH");
-  return injected != nullptr ? std::atoll(injected) : absl::ToUnixSeconds(absl::Now());
+  return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
 }
 
 int ThreadsFor(const ScanOptions& options) {
@@ -110,7 +110,9 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, c
   } else {
     const std::filesystem::path dir =
         options.store_dir.empty() ? StateDir() / "store" : std::filesystem::path(options.store_dir);
-    ASSIGN_OR_RETURN(ledger, RocksdbLedger::Open(dir, {}));
+    RocksdbLedger::Options ledger_options;
+    ledger_options.database.command = options.command_line;
+    ASSIGN_OR_RETURN(ledger, RocksdbLedger::Open(dir, ledger_options));
   }
   RETURN_IF_ERROR(ledger->UseKey(KeyCheck(keys.current), PreviousChecks(keys)));
   return ledger;
@@ -206,11 +208,12 @@ Progress::Style ProgressStyle(const ScanOptions& options) {
   return isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines;
 }
 
-int ExitCodeFor(const ReportTotals& totals, bool internal_error, const std::optional<Severity>& fail_on) {
+int ExitCodeFor(const ReportTotals& totals, bool internal_error, const ScanOptions& options) {
   if (internal_error) return kExitInternal;
   if (!totals.complete) return kExitIncomplete;
-  if (!fail_on.has_value()) return kExitClean;
-  for (int severity = static_cast<int>(*fail_on); severity <= 4; ++severity) {
+  if (options.fail_on_news) return totals.changes.HasNews() ? kExitFindings : kExitClean;
+  if (!options.fail_on.has_value()) return kExitClean;
+  for (int severity = static_cast<int>(*options.fail_on); severity <= 4; ++severity) {
     if (totals.by_severity[severity] > 0) return kExitFindings;
   }
   return kExitClean;
@@ -221,16 +224,33 @@ void PrintSummary(const std::filesystem::path& dir) {
   std::cout << summary.rdbuf() << std::flush;
 }
 
-// Runs whose records are kept: numbered and timed by the store.
-absl::Status FinishRun(const std::vector<RepositoryOutcome>& outcomes, bool complete,
-                       v1::RunRecord run, Ledger& ledger) {
-  for (const RepositoryOutcome& outcome : outcomes) {
+// Notes what the run covered, with which rules, and what came out: from now on later runs are compared
+// with it.
+absl::Status FinishRun(const ReportInput& input, const ReportTotals& report, v1::RunRecord run,
+                       Ledger& ledger) {
+  using Status = RepositoryOutcome::Status;
+  for (const RepositoryOutcome& outcome : input.repositories) {
     if (outcome.id == 0) continue;
-    run.add_repositories(outcome.id);
+    if (outcome.status == Status::kFailed || outcome.status == Status::kNotCovered) {
+      run.add_failed(outcome.id);
+    } else {
+      run.add_repositories(outcome.id);
+      if (outcome.status == Status::kPartial) run.add_partial(outcome.id);
+    }
     RETURN_IF_ERROR(ledger.RecordRunCoverage(run.id(), outcome.id, outcome.coverage));
   }
-  run.set_finished(absl::ToUnixMicros(absl::Now()));
-  run.set_complete(complete);
+  ASSIGN_OR_RETURN(const RuleListId rules, ledger.InternRules(input.ruleset->keys()));
+  run.set_rules(rules);
+  run.set_min_confidence(input.min_confidence);
+  v1::RunTotals& totals = *run.mutable_totals();
+  totals.set_incidents(report.incidents);
+  totals.set_open(report.open);
+  totals.set_new_incidents(report.changes.new_incidents());
+  totals.set_new_by_commit(report.changes.new_by_commit);
+  totals.set_reopened(report.changes.reopened);
+  totals.set_removed(report.changes.removed);
+  run.set_finished(input.run.finished_us);
+  run.set_complete(report.complete);
   RETURN_IF_ERROR(ledger.FinishRun(run));
   return ledger.Flush();
 }
@@ -268,7 +288,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                                  .full_mode = options.full_mode,
                                  .max_object_bytes = options.max_object_bytes,
                                  .key = keys.current,
-                                 .now = Now()};
+                                 .now = NowMicros() / 1'000'000};
   PipelineOptions pipeline = options.pipeline;
   pipeline.fetch.network = options.network;
   pipeline.fetch.stop = &g_stop;
@@ -282,7 +302,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   RETURN_IF_ERROR(NumberAll(work.local, work.remote, *ledger));
   progress.ExpectRepositories(work.local.size() + work.remote.size());
   v1::RunRecord run;
-  run.set_started(absl::ToUnixMicros(started));
+  run.set_started(NowMicros());
   run.set_ruleset(ruleset.id());
   ASSIGN_OR_RETURN(run, ledger->StartRun(run));
   const RunResources resources = {
@@ -313,16 +333,16 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   input.run.version = options.version;
   input.run.command = options.command_line;
   input.run.started_us = run.started();
-  input.run.finished_us = absl::ToUnixMicros(absl::Now());
+  input.run.finished_us = run.started() + absl::ToInt64Microseconds(absl::Now() - started);
   progress.StartStep("writing the report");
   StateHistory history(run.id(), *ledger);
+  RETURN_IF_ERROR(ledger->CarryHistoriesOver());
   ASSIGN_OR_RETURN(const ReportTotals report,
                    WriteReport(input, *ledger, options.output_dir, &history));
-  RETURN_IF_ERROR(history.Flush());
-  RETURN_IF_ERROR(FinishRun(input.repositories, report.complete, run, *ledger));
+  RETURN_IF_ERROR(FinishRun(input, report, run, *ledger));
   progress.Stop();
   PrintSummary(options.output_dir);
-  return ExitCodeFor(report, totals.internal_error(), options.fail_on);
+  return ExitCodeFor(report, totals.internal_error(), options);
 }
 
 }  // namespace unsprawl

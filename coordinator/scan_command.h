@@ -46,6 +46,7 @@ struct ScanOptions {
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
   double min_confidence = 0.5;
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
+  bool fail_on_news = false;         // … but on what is new or reopened, backlog left out, of any severity
   NetworkOptions network;            // for APIs and for fetching
   PipelineOptions pipeline;          // mirrors_dir default: $XDG_CACHE_HOME/unsprawl/mirrors
   std::string version;

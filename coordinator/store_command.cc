@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 absl::StatusOr<std::unique_ptr<RocksdbLedger>> OpenExisting(const fs::path& store) {
   RocksdbLedger::Options options;
   options.database.create = false;
+  options.database.command = "unsprawl store";
   return RocksdbLedger::Open(store, options);
 }
 

@@ -1,12 +1,13 @@
 #include "store/database.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
@@ -77,15 +78,40 @@ std::string Now() {
   return text;
 }
 
-std::string ReadSmallFile(const fs::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+constexpr size_t kMaxHolderBytes = 1000;
+
+std::string ReadHolder(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kMaxHolderBytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  return text;
+}
+
+std::string UserName() {
+  struct passwd entry, *found = nullptr;
+  char buffer[4096];
+  if (getpwuid_r(geteuid(), &entry, buffer, sizeof(buffer), &found) == 0 && found != nullptr) {
+    return entry.pw_name;
+  }
+  return absl::StrFormat("number %d", geteuid());
+}
+
+// Written in one step: who reads sees all of it or none.
+void WriteHolder(const fs::path& path, const std::string& command) {
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  std::string text = absl::StrFormat("process %d of user %s on %s since %s", getpid(), UserName(), host, Now());
+  if (!command.empty()) text += absl::StrFormat(" (%s)", command);
+  if (text.size() > kMaxHolderBytes) text = text.substr(0, kMaxHolderBytes - 4) + "…)";
+  const fs::path partial = path.native() + ".partial";
+  std::ofstream(partial, std::ios::binary) << text;
+  std::error_code ignored;
+  fs::rename(partial, path, ignored);
 }
 
 absl::Status InUse(const fs::path& dir) {
-  const std::string holder = ReadSmallFile(dir / "holder");
+  const std::string holder = ReadHolder(dir / "holder");
   return absl::UnavailableError(
       absl::StrFormat("the store %s is in use by %s; wait for it, or give another --store",
                       dir.string(), holder.empty() ? "another process" : holder));
@@ -115,7 +141,15 @@ absl::Status PrepareFolder(const fs::path& dir, const DatabaseOptions& options) 
   return absl::OkStatus();
 }
 
+// Rows of incident states that end before their cause still parse: only the number changes, so that an
+// older unsprawl does not take the new rows for damage.
+absl::Status FromSchema1(Database&, rocksdb::WriteBatch*) { return absl::OkStatus(); }
+
+constexpr Migration kMigrations[] = {{1, FromSchema1}};
+
 }  // namespace
+
+std::span<const Migration> BuiltinMigrations() { return kMigrations; }
 
 absl::Status Translate(const rocksdb::Status& status, std::string_view what) {
   if (status.ok()) return absl::OkStatus();
@@ -138,7 +172,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const fs::path& dir,
   std::error_code ignored;
   fs::remove_all(dir / "staging", ignored);
   fs::create_directories(dir / "staging", ignored);
-  std::ofstream(dir / "holder") << absl::StrFormat("process %d since %s", getpid(), Now());
+  WriteHolder(dir / "holder", options.command);
   database->holds_ = true;
   RETURN_IF_ERROR(database->CheckSchema(options));
   return database;

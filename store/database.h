@@ -31,6 +31,9 @@ struct Migration {
   absl::Status (*run)(Database& database, rocksdb::WriteBatch* batch);
 };
 
+// Those of this program, from schema 1 on.
+std::span<const Migration> BuiltinMigrations();
+
 struct DatabaseOptions {
   // Memory, in bytes. Together with open files' tables (some KB each, at most 256) this is all.
   size_t block_cache_bytes = 8 << 20;   // blocks, index and filter partitions
@@ -38,7 +41,9 @@ struct DatabaseOptions {
   bool create = true;                   // make a new store when there is none
   // For tests of migration: the newest schema known, and the steps up to it.
   uint32_t schema = kSchemaVersion;
-  std::span<const Migration> migrations = {};
+  std::span<const Migration> migrations = BuiltinMigrations();
+  // What this process does, without credentials: told to who finds the store in use.
+  std::string command;
 };
 
 // A status of ours for RocksDB's: `what` was being done to which store.
@@ -49,7 +54,9 @@ absl::Status Translate(const rocksdb::Status& status, std::string_view what);
 class Database {
  public:
   // Makes `dir` (mode 0700) when it is new or empty.
-  // Unavailable: another process (or this one) has it open; the message says which.
+  // Unavailable: another process (or this one) has it open; the message says which, whose, on which
+  // host, since when and what for. (RocksDB's lock decides; the note is for people, and one that a killed
+  // process left is never read.)
   // FailedPrecondition: made by a newer unsprawl; a folder that holds something else.
   // NotFound: no store there and options.create is false. DataLoss: RocksDB finds it damaged.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& dir,

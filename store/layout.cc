@@ -123,18 +123,28 @@ std::string EncodeIncidentState(const IncidentState& state) {
   std::string bytes;
   AppendVarint(&bytes, static_cast<uint64_t>(state.presence) << 1 | (state.open ? 1 : 0));
   AppendVarint(&bytes, state.repositories);
+  AppendVarint(&bytes, static_cast<uint64_t>(state.cause));
+  AppendBigEndian64(&bytes, state.rule);
   return bytes;
 }
 
 std::optional<IncidentState> DecodeIncidentState(const SecretId& secret, std::string_view bytes) {
   const std::optional<uint64_t> presence = TakeVarint(&bytes);
   const std::optional<uint64_t> repositories = TakeVarint(&bytes);
-  if (!presence || !repositories || !bytes.empty()) return std::nullopt;
+  if (!presence || !repositories) return std::nullopt;
   if (*presence >> 1 > static_cast<uint64_t>(v1::Presence_MAX)) return std::nullopt;
-  return IncidentState{.secret = secret,
-                       .presence = static_cast<v1::Presence>(*presence >> 1),
-                       .open = (*presence & 1) != 0,
-                       .repositories = *repositories};
+  IncidentState state{.secret = secret,
+                      .presence = static_cast<v1::Presence>(*presence >> 1),
+                      .open = (*presence & 1) != 0,
+                      .repositories = *repositories};
+  if (bytes.empty()) return state;
+  const std::optional<uint64_t> cause = TakeVarint(&bytes);
+  if (!cause || *cause > static_cast<uint64_t>(Cause::kScope) || bytes.size() != sizeof(state.rule)) {
+    return std::nullopt;
+  }
+  state.cause = static_cast<Cause>(*cause);
+  state.rule = ReadBigEndian64(bytes.data());
+  return state;
 }
 
 std::string EncodeBlobRow(const BlobRow& row) {

@@ -15,8 +15,9 @@
 
 namespace unsprawl {
 
-// Raised with every change of a key or value below; store/migrate.h brings older stores up to it.
-inline constexpr uint32_t kSchemaVersion = 1;
+// Raised with every change of a key or value below; Migration (store/database.h) brings older stores
+// up to it. 2: incident states have a cause and a rule.
+inline constexpr uint32_t kSchemaVersion = 2;
 
 // Column families, in the order of kFamilyNames.
 enum class Family : uint8_t {
@@ -81,7 +82,9 @@ inline constexpr char kIncidentPrefix = 'i';
 inline constexpr char kCoveragePrefix = 'c';
 std::string IncidentKey(const SecretId& secret, uint64_t run);
 std::string CoverageKey(uint64_t repository, uint64_t run);
-std::string EncodeIncidentState(const IncidentState& state);  // without its secret
+// Without its secret: varint(presence << 1 | open), varint(repositories), varint(cause), rule:8. Rows of
+// schema 1 end after the second: cause and rule are not known.
+std::string EncodeIncidentState(const IncidentState& state);
 std::optional<IncidentState> DecodeIncidentState(const SecretId& secret, std::string_view bytes);
 
 // ---- values

@@ -32,13 +32,34 @@ struct BlobState {
   uint64_t bytes = 0;    // content, as recorded (clean_bytes, object_bytes); 0: never said
 };
 
-// How far one secret had spread when a run ended; a row is kept only when it differs from the last.
+// What made a secret be reported (docs/design.md, "What changed").
+enum class Cause : uint8_t {
+  kUnknown = 0,  // noted by an unsprawl that did not say
+  kNewCommit = 1,
+  kNewRule = 2,
+  kScope = 3,    // a repository, or a doubtfulness, that no run before had looked at
+};
+
+// How far one secret had spread when a run ended.
 struct IncidentState {
   SecretId secret;
-  v1::Presence presence = v1::PRESENCE_UNSPECIFIED;  // best of its occurrences
+  v1::Presence presence = v1::PRESENCE_UNSPECIFIED;  // best of its occurrences; unspecified: has none
   bool open = false;                                 // at least one occurrence not removed
   uint64_t repositories = 0;                         // that hold an occurrence
+  Cause cause = Cause::kUnknown;                     // of its first report, or of its last reopening
+  uint64_t rule = 0;                                 // Rule::key of what names it; 0: not noted
   bool operator==(const IncidentState&) const = default;
+};
+
+// What runs noted of one secret, in order of runs.
+struct IncidentHistory {
+  struct Row {
+    uint64_t run = 0;
+    IncidentState state;
+    bool operator==(const Row&) const = default;
+  };
+  SecretId secret;
+  std::vector<Row> rows;  // at least one
 };
 
 class Ledger {
@@ -101,10 +122,15 @@ class Ledger {
   virtual absl::StatusOr<std::unique_ptr<Recording>> StartRecording(uint64_t repository) = 0;
 
   // ---- reading for reports
-  // Visits the visible occurrences of `repositories` (sorted ids) ordered by (secret, repository,
-  // order of Add). Streaming: holds one row. `visit` returns false to end early.
+  // Visits the visible occurrences of `repositories` (distinct ids) ordered by (secret, place in
+  // `repositories`, order of Add). Streaming: holds at most a megabyte of one secret's rows. `visit`
+  // returns false to end early.
   virtual absl::Status VisitOccurrences(
       std::span<const uint64_t> repositories,
+      absl::FunctionRef<bool(uint64_t repository, const v1::Occurrence&)> visit) const = 0;
+  // Visits the visible occurrences of one secret in all repositories, by number of the repository.
+  virtual absl::Status VisitSecret(
+      const SecretId& secret,
       absl::FunctionRef<bool(uint64_t repository, const v1::Occurrence&)> visit) const = 0;
   // Visits distinct commits recorded for `repositories`, ordered by id.
   virtual absl::Status VisitCommits(std::span<const uint64_t> repositories,
@@ -115,17 +141,24 @@ class Ledger {
   virtual absl::Status FinishRun(const v1::RunRecord& run) = 0;
   virtual absl::StatusOr<std::vector<v1::RunRecord>> Runs() const = 0;  // by id
 
-  // ---- what was known when (for trends)
-  // Both append only what differs from the latest earlier run's row; `run` never goes back.
+  // ---- what was known when
+  // Writes a row for each of `states`. To keep the store small a caller leaves out what does not differ
+  // from what the last *finished* run noted: rows of runs that never finish are not to be believed.
   virtual absl::Status RecordIncidentStates(uint64_t run,
                                             std::span<const IncidentState> states) = 0;
-  // Of `coverage`, skips are kept as one row per reason.
+  // Histories of the first `limit` secrets that have one, from id `from` on, by id. Rows of runs that
+  // did not finish are among them.
+  virtual absl::StatusOr<std::vector<IncidentHistory>> IncidentHistories(const SecretId& from,
+                                                                         size_t limit) const = 0;
+  // Moves the histories of ids that a rotation has replaced to the ids that replace them (ResolveAlias);
+  // of two rows of one run the younger id's stays. Call it when everything was recorded, before
+  // histories are read.
+  virtual absl::Status CarryHistoriesOver() = 0;
+  // Appends only what differs from the latest earlier run's row; `run` never goes back. Of `coverage`,
+  // skips are kept as one row per reason.
   virtual absl::Status RecordRunCoverage(uint64_t run, uint64_t repository,
                                          const v1::Coverage& coverage) = 0;
-  // Changes of one secret's state, of one repository's coverage, in order of runs.
-  virtual absl::Status VisitIncidentStates(
-      const SecretId& secret,
-      absl::FunctionRef<void(uint64_t run, const IncidentState&)> visit) const = 0;
+  // Changes of one repository's coverage, in order of runs.
   virtual absl::Status VisitRunCoverage(
       uint64_t repository,
       absl::FunctionRef<void(uint64_t run, const v1::Coverage&)> visit) const = 0;

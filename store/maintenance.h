@@ -45,8 +45,9 @@ struct PurgeCounts {
   uint64_t repositories = 0, occurrences = 0, commits = 0, matches = 0, blobs = 0, states = 0;
 };
 
-// Forgets a repository (by its name or key): its record, occurrences, commits and coverage, and
-// what is known of blobs that only its occurrences name, which become unscanned. NotFound: no such
+// Forgets a repository (by its name or key): its record, occurrences, commits and coverage, the states
+// of secrets that lie nowhere else, and what is known of blobs that only its occurrences name, which
+// become unscanned. NotFound: no such
 // name; FailedPrecondition: several repositories have this name (give the key). A crash in between
 // leaves less than before; run it again.
 absl::StatusOr<PurgeCounts> PurgeRepository(Database& database, std::string_view name);

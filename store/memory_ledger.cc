@@ -48,6 +48,9 @@ class MemoryLedger final : public Ledger {
   absl::Status VisitOccurrences(
       std::span<const uint64_t> repositories,
       absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const override;
+  absl::Status VisitSecret(
+      const SecretId& secret,
+      absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const override;
   absl::Status VisitCommits(std::span<const uint64_t> repositories,
                             absl::FunctionRef<bool(const v1::Commit&)> visit) const override;
 
@@ -58,9 +61,9 @@ class MemoryLedger final : public Ledger {
   absl::Status RecordIncidentStates(uint64_t run, std::span<const IncidentState> states) override;
   absl::Status RecordRunCoverage(uint64_t run, uint64_t repository,
                                  const v1::Coverage& coverage) override;
-  absl::Status VisitIncidentStates(
-      const SecretId& secret,
-      absl::FunctionRef<void(uint64_t, const IncidentState&)> visit) const override;
+  absl::StatusOr<std::vector<IncidentHistory>> IncidentHistories(const SecretId& from,
+                                                                 size_t limit) const override;
+  absl::Status CarryHistoriesOver() override;
   absl::Status VisitRunCoverage(
       uint64_t repository,
       absl::FunctionRef<void(uint64_t, const v1::Coverage&)> visit) const override;
@@ -82,6 +85,7 @@ class MemoryLedger final : public Ledger {
  private:
   friend class MemoryRecording;
 
+  SecretId Resolve(const SecretId& secret) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t epoch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return static_cast<uint32_t>(checks_.size());
   }
@@ -159,6 +163,10 @@ absl::Status MemoryLedger::UseKey(const SecretId& check, std::span<const SecretI
 
 absl::StatusOr<SecretId> MemoryLedger::ResolveAlias(const SecretId& secret) const {
   const MutexLock lock(mutex_);
+  return Resolve(secret);
+}
+
+SecretId MemoryLedger::Resolve(const SecretId& secret) const {
   SecretId id = secret;
   for (auto next = aliases_.find(id); next != aliases_.end(); next = aliases_.find(id)) {
     id = next->second;
@@ -312,7 +320,7 @@ absl::Status MemoryLedger::VisitOccurrences(
     uint64_t repository;
     v1::Occurrence occurrence;
   };
-  std::vector<Row> rows;  // in order of (repository, Add), then stably by secret
+  std::vector<Row> rows;  // in the order asked for and of Add, then stably by secret
   {
     const MutexLock lock(mutex_);
     for (const uint64_t id : repositories) {
@@ -325,6 +333,22 @@ absl::Status MemoryLedger::VisitOccurrences(
                    [](const Row& a, const Row& b) { return a.secret < b.secret; });
   for (const Row& row : rows) {
     if (!visit(row.repository, row.occurrence)) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLedger::VisitSecret(
+    const SecretId& secret, absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const {
+  std::vector<std::pair<uint64_t, v1::Occurrence>> rows;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, repository] : repositories_) {
+      const auto [first, end] = repository.occurrences.equal_range(secret);
+      for (auto row = first; row != end; ++row) rows.emplace_back(id, row->second);
+    }
+  }
+  for (const auto& [id, row] : rows) {
+    if (!visit(id, row)) break;
   }
   return absl::OkStatus();
 }
@@ -376,10 +400,34 @@ absl::StatusOr<std::vector<v1::RunRecord>> MemoryLedger::Runs() const {
 absl::Status MemoryLedger::RecordIncidentStates(uint64_t run,
                                                 std::span<const IncidentState> states) {
   const MutexLock lock(mutex_);
-  for (const IncidentState& state : states) {
-    std::map<uint64_t, IncidentState>& rows = incidents_[state.secret];
-    const auto next = rows.upper_bound(run);
-    if (next == rows.begin() || std::prev(next)->second != state) rows[run] = state;
+  for (const IncidentState& state : states) incidents_[state.secret][run] = state;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<IncidentHistory>> MemoryLedger::IncidentHistories(const SecretId& from,
+                                                                             size_t limit) const {
+  const MutexLock lock(mutex_);
+  std::vector<IncidentHistory> histories;
+  for (auto place = incidents_.lower_bound(from);
+       place != incidents_.end() && histories.size() < limit; ++place) {
+    IncidentHistory& history = histories.emplace_back(IncidentHistory{place->first, {}});
+    for (const auto& [run, state] : place->second) history.rows.push_back({run, state});
+  }
+  return histories;
+}
+
+absl::Status MemoryLedger::CarryHistoriesOver() {
+  const MutexLock lock(mutex_);
+  for (const auto& [replaced, next] : aliases_) {
+    const auto place = incidents_.find(replaced);
+    if (place == incidents_.end()) continue;
+    const SecretId id = Resolve(replaced);
+    std::map<uint64_t, IncidentState> rows = std::move(place->second);
+    incidents_.erase(place);
+    for (auto& [run, state] : rows) {
+      state.secret = id;
+      incidents_[id].emplace(run, state);
+    }
   }
   return absl::OkStatus();
 }
@@ -394,18 +442,6 @@ absl::Status MemoryLedger::RecordRunCoverage(uint64_t run, uint64_t repository,
       std::prev(next)->second.SerializeAsString() != small.SerializeAsString()) {
     rows[run] = small;
   }
-  return absl::OkStatus();
-}
-
-absl::Status MemoryLedger::VisitIncidentStates(
-    const SecretId& secret, absl::FunctionRef<void(uint64_t, const IncidentState&)> visit) const {
-  std::map<uint64_t, IncidentState> rows;
-  {
-    const MutexLock lock(mutex_);
-    const auto place = incidents_.find(secret);
-    if (place != incidents_.end()) rows = place->second;
-  }
-  for (const auto& [run, state] : rows) visit(run, state);
   return absl::OkStatus();
 }
 

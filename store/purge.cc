@@ -84,6 +84,33 @@ absl::StatusOr<std::set<std::string>> BlobsOnlyIn(const Database& database, uint
   return ours;
 }
 
+// Secrets with rows of `repository` and of no other.
+absl::StatusOr<std::set<SecretId>> SecretsOnlyIn(const Database& database, uint64_t repository) {
+  std::set<SecretId> ours;
+  std::string prefix;
+  AppendBigEndian64(&prefix, repository);
+  RETURN_IF_ERROR(database.VisitPrefix(Family::kPlaces, prefix, nullptr,
+                                       [&](std::string_view bytes, std::string_view) -> absl::Status {
+                                         const std::optional<OccurrenceKey> key = DecodePlaceKey(bytes);
+                                         if (!key) return Unreadable("places");
+                                         ours.insert(key->secret);
+                                         return absl::OkStatus();
+                                       }));
+  for (auto secret = ours.begin(); secret != ours.end();) {
+    bool elsewhere = false;
+    RETURN_IF_ERROR(database.VisitPrefix(
+        Family::kOccurrences, secret->raw(), nullptr,
+        [&](std::string_view bytes, std::string_view) -> absl::Status {
+          const std::optional<OccurrenceKey> key = DecodeOccurrenceKey(bytes);
+          if (!key) return Unreadable("occurrences");
+          elsewhere |= key->repository != repository;
+          return absl::OkStatus();
+        }));
+    secret = elsewhere ? ours.erase(secret) : std::next(secret);
+  }
+  return ours;
+}
+
 // Takes `secret` out of every row of matches; a blob without any other becomes clean.
 absl::Status PurgeMatches(Database& database, const SecretId& secret, PurgeCounts* counts) {
   Deleter deleter(database);
@@ -160,11 +187,18 @@ absl::StatusOr<PurgeCounts> PurgeRepository(Database& database, std::string_view
     pair.Delete(database.family(Family::kMatches), blob);
     RETURN_IF_ERROR(database.Write(&pair));
   }
+  const auto delete_history = [&](std::string_view key, std::string_view) {
+    ++counts.states;
+    return deleter.Delete(Family::kHistory, key);
+  };
   RETURN_IF_ERROR(database.VisitPrefix(Family::kHistory, CoverageKey(id, 0).substr(0, 9), nullptr,
-                                       [&](std::string_view key, std::string_view) {
-                                         ++counts.states;
-                                         return deleter.Delete(Family::kHistory, key);
-                                       }));
+                                       delete_history));
+  // Or the next run would call them removed.
+  ASSIGN_OR_RETURN(const std::set<SecretId> secrets, SecretsOnlyIn(database, id));
+  for (const SecretId& secret : secrets) {
+    RETURN_IF_ERROR(database.VisitPrefix(Family::kHistory, IncidentKey(secret, 0).substr(0, 17),
+                                         nullptr, delete_history));
+  }
   RETURN_IF_ERROR(deleter.Finish());
   // The record goes with a mark of doom for its rows: a crash leaves only what the next opening
   // deletes.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -17,6 +18,8 @@ namespace unsprawl {
 absl::Status VisitOccurrenceRows(
     const Database& database, std::span<const uint64_t> repositories,
     absl::FunctionRef<bool(uint64_t repository, const v1::Occurrence&)> visit);
+absl::Status VisitSecretRows(const Database& database, const SecretId& secret,
+                             absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit);
 // Holds up to some 100,000 rows: a share of all ids at a time, from every repository.
 absl::Status VisitCommitRows(const Database& database, std::span<const uint64_t> repositories,
                              absl::FunctionRef<bool(const v1::Commit&)> visit);
@@ -27,8 +30,10 @@ absl::Status WriteIncidentStates(Database& database, uint64_t run,
                                  std::span<const IncidentState> states);
 absl::Status WriteRunCoverage(Database& database, uint64_t run, uint64_t repository,
                               const v1::Coverage& coverage);
-absl::Status VisitIncidentRows(const Database& database, const SecretId& secret,
-                               absl::FunctionRef<void(uint64_t, const IncidentState&)> visit);
+absl::StatusOr<std::vector<IncidentHistory>> ReadIncidentHistories(const Database& database,
+                                                                   const SecretId& from, size_t limit);
+// In one step; nothing when `from` has no history.
+absl::Status MoveIncidentHistory(Database& database, const SecretId& from, const SecretId& to);
 absl::Status VisitCoverageRows(const Database& database, uint64_t repository,
                                absl::FunctionRef<void(uint64_t, const v1::Coverage&)> visit);
 

@@ -279,6 +279,11 @@ absl::Status RocksdbLedger::VisitOccurrences(
   return VisitOccurrenceRows(*database_, repositories, visit);
 }
 
+absl::Status RocksdbLedger::VisitSecret(
+    const SecretId& secret, absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const {
+  return VisitSecretRows(*database_, secret, visit);
+}
+
 absl::Status RocksdbLedger::VisitCommits(std::span<const uint64_t> repositories,
                                          absl::FunctionRef<bool(const v1::Commit&)> visit) const {
   return VisitCommitRows(*database_, repositories, visit);
@@ -341,9 +346,22 @@ absl::Status RocksdbLedger::RecordRunCoverage(uint64_t run, uint64_t repository,
   return WriteRunCoverage(*database_, run, repository, coverage);
 }
 
-absl::Status RocksdbLedger::VisitIncidentStates(
-    const SecretId& secret, absl::FunctionRef<void(uint64_t, const IncidentState&)> visit) const {
-  return VisitIncidentRows(*database_, secret, visit);
+absl::StatusOr<std::vector<IncidentHistory>> RocksdbLedger::IncidentHistories(const SecretId& from,
+                                                                              size_t limit) const {
+  return ReadIncidentHistories(*database_, from, limit);
+}
+
+absl::Status RocksdbLedger::CarryHistoriesOver() {
+  RETURN_IF_ERROR(database_->Writable());
+  RETURN_IF_ERROR(blobs_.Flush());  // aliases are on their way in with the blobs they came from
+  return database_->VisitPrefix(
+      Family::kMeta, std::string(1, kAliasPrefix), nullptr,
+      [&](std::string_view key, std::string_view) -> absl::Status {
+        const std::optional<SecretId> replaced = SecretIdFromRaw(key.substr(1));
+        if (!replaced) return Unreadable("aliases");
+        ASSIGN_OR_RETURN(const SecretId id, ResolveAlias(*replaced));
+        return MoveIncidentHistory(*database_, *replaced, id);
+      });
 }
 
 absl::Status RocksdbLedger::VisitRunCoverage(

@@ -68,6 +68,9 @@ class RocksdbLedger final : public Ledger {
   absl::Status VisitOccurrences(
       std::span<const uint64_t> repositories,
       absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const override;
+  absl::Status VisitSecret(
+      const SecretId& secret,
+      absl::FunctionRef<bool(uint64_t, const v1::Occurrence&)> visit) const override;
   absl::Status VisitCommits(std::span<const uint64_t> repositories,
                             absl::FunctionRef<bool(const v1::Commit&)> visit) const override;
 
@@ -78,9 +81,9 @@ class RocksdbLedger final : public Ledger {
   absl::Status RecordIncidentStates(uint64_t run, std::span<const IncidentState> states) override;
   absl::Status RecordRunCoverage(uint64_t run, uint64_t repository,
                                  const v1::Coverage& coverage) override;
-  absl::Status VisitIncidentStates(
-      const SecretId& secret,
-      absl::FunctionRef<void(uint64_t, const IncidentState&)> visit) const override;
+  absl::StatusOr<std::vector<IncidentHistory>> IncidentHistories(const SecretId& from,
+                                                                 size_t limit) const override;
+  absl::Status CarryHistoriesOver() override;
   absl::Status VisitRunCoverage(
       uint64_t repository,
       absl::FunctionRef<void(uint64_t, const v1::Coverage&)> visit) const override;

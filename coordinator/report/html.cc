@@ -26,6 +26,7 @@ void WriteHeader(HtmlWriter* html) {
   html->Raw("<body>\n<a class=\"skip\" href=\"#incidents\">Skip to the incidents</a>\n<header>")
       .Raw("<h1>Secret sprawl</h1><span class=\"soft\">what leaked, where it lies, since when</span>")
       .Raw("<nav aria-label=\"Sections\"><a href=\"#coverage\">Coverage</a>")
+      .Raw("<a href=\"#changes\">Changes</a>")
       .Raw("<a href=\"#types\">Types</a><a href=\"#repositories\">Repositories</a>")
       .Raw("<a href=\"#incidents\">Incidents</a></nav></header>\n<main>\n");
 }
@@ -46,12 +47,15 @@ void WriteFooter(const ReportInput& input, HtmlWriter* html) {
 }  // namespace
 
 absl::Status WriteHtml(const ReportInput& input, const CoverageSum& coverage,
-                       const PassTotals& pass, const Overview& overview, OutputFile* file) {
+                       const PassTotals& pass, const Overview& overview,
+                       const ChangeSummary& changes, const ChangedIncidents& changed,
+                       OutputFile* file) {
   HtmlWriter html(file);
   WriteHead(file, &html);
   WriteHeader(&html);
   WriteCoverageSection(input, coverage, &html);
   WriteCardsSection(coverage, pass, overview, &html);
+  WriteChangesSection(changes, changed, overview, &html);
   WriteTypesSection(overview, &html);
   WriteRepositoriesSection(coverage, overview, &html);
   WriteIncidentsSection(overview, &html);

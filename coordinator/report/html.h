@@ -3,6 +3,7 @@
 // this page's own style and script, by their hashes; no request leaves the page.
 #pragma once
 
+#include "coordinator/report/changed_incidents.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/overview.h"
 #include "coordinator/report/report.h"
@@ -11,6 +12,8 @@
 namespace unsprawl {
 
 absl::Status WriteHtml(const ReportInput& input, const CoverageSum& coverage,
-                       const PassTotals& pass, const Overview& overview, OutputFile* file);
+                       const PassTotals& pass, const Overview& overview,
+                       const ChangeSummary& changes, const ChangedIncidents& changed,
+                       OutputFile* file);
 
 }  // namespace unsprawl

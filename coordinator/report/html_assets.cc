@@ -97,6 +97,7 @@ rect.track { fill: var(--track); } rect.fill { fill: var(--accent); }
   display: inline-block; font-size: .8rem; border: 1px solid var(--line); border-radius: 999px;
   padding: .05rem .6rem; white-space: nowrap;
 }
+.chip.change { border-color: var(--accent); color: var(--accent); font-weight: 650; }
 .chip.now { border-color: var(--critical); color: var(--critical); }
 .scroll { overflow-x: auto; margin-top: .75rem; padding: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .925rem; }

@@ -40,6 +40,10 @@ void PresenceChip(v1::Presence presence, HtmlWriter* html) {
   html->Text(Describe(presence)).Raw("</span>");
 }
 
+bool IsNews(const IncidentChange& change) {
+  return (change.change == Change::kNew || change.change == Change::kReopened) && !change.backlog();
+}
+
 void WriteSummaryLine(const ShownIncident& shown, HtmlWriter* html) {
   const Incident& incident = shown.incident;
   html->Raw("<summary><span>");
@@ -47,6 +51,9 @@ void WriteSummaryLine(const ShownIncident& shown, HtmlWriter* html) {
   html->Raw("</span><span class=\"what\">").Short(Title(*incident.rule), kNameColumns);
   if (!incident.preview.empty()) html->Raw(" <code>").Text(incident.preview).Raw("</code>");
   html->Raw("</span><span class=\"when\">");
+  if (IsNews(incident.change)) {
+    html->Raw("<span class=\"chip change\">").Text(Name(incident.change.change)).Raw("</span> ");
+  }
   PresenceChip(incident.presence, html);
   html->Raw("</span><span class=\"where\">");
   if (!shown.places.empty()) {
@@ -85,11 +92,23 @@ std::string ScoreText(const Incident& incident) {
   return factors.structurally_dead ? text + ", at most 10: structurally dead" : text;
 }
 
+std::string FirstReported(const IncidentChange& change) {
+  std::string_view why = "";
+  switch (change.first_cause) {
+    case Cause::kNewCommit: why = ", leaked since the run before"; break;
+    case Cause::kNewRule: why = ", by a rule that was new then"; break;
+    case Cause::kScope: why = ", where no run had looked before"; break;
+    case Cause::kUnknown: break;
+  }
+  return absl::StrFormat("%s%s%s", FormatDay(change.first_seen), why, change.backlog() ? " (backlog)" : "");
+}
+
 void WriteFacts(const Incident& incident, HtmlWriter* html) {
   html->Raw("<dl class=\"facts\">");
   if (!incident.rule->description.empty()) Fact("What", incident.rule->description, html);
   Fact("Rule", absl::StrFormat("%s (%s)", incident.rule->id, incident.rule->provider), html);
   Fact("State", incident.open() ? "open" : "removed from all tips, not thereby revoked", html);
+  Fact("First reported", FirstReported(incident.change), html);
   Fact("Confidence", absl::StrFormat("%.2f", incident.confidence), html);
   if (!incident.doubt.empty()) Fact("Doubt", incident.doubt, html);
   Fact("Severity", ScoreText(incident), html);

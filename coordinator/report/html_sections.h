@@ -1,6 +1,7 @@
 // The sections of report.html, in its order. Each appends to `html`.
 #pragma once
 
+#include "coordinator/report/changed_incidents.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/html_writer.h"
 #include "coordinator/report/overview.h"
@@ -10,6 +11,8 @@ namespace unsprawl {
 void WriteCoverageSection(const ReportInput& input, const CoverageSum& coverage, HtmlWriter* html);
 void WriteCardsSection(const CoverageSum& coverage, const PassTotals& pass,
                        const Overview& overview, HtmlWriter* html);
+void WriteChangesSection(const ChangeSummary& changes, const ChangedIncidents& changed,
+                         const Overview& overview, HtmlWriter* html);
 void WriteTypesSection(const Overview& overview, HtmlWriter* html);
 void WriteRepositoriesSection(const CoverageSum& coverage, const Overview& overview,
                               HtmlWriter* html);

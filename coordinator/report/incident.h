@@ -11,6 +11,7 @@
 #include "coordinator/report/severity.h"
 #include "engine/base/object_id.h"
 #include "engine/match/ruleset.h"
+#include "store/ledger.h"
 #include "unsprawl/v1/types.pb.h"
 
 namespace unsprawl {
@@ -34,6 +35,22 @@ struct CommitPoint {
   int64_t author_time = 0;      // seconds since the epoch
   int64_t committer_time = 0;
   std::string author_name, author_email;  // raw bytes
+};
+
+// Against what the last finished run noted.
+enum class Change : uint8_t { kNone, kNew, kReopened, kRemoved };
+
+std::string_view Name(Change change);  // "none", "new", "reopened", "removed"
+std::string_view Name(Cause cause);    // "unknown", "new_commit", "new_rule", "scope"
+
+struct IncidentChange {
+  Change change = Change::kNone;
+  Cause first_cause = Cause::kUnknown;  // what made it be reported at all
+  Cause cause = Cause::kUnknown;        // … or, when it was reopened, what reopened it last
+  int64_t first_seen = 0;  // start of the first finished run that reported it, seconds since the epoch
+
+  // It came with a new rule or a new repository: no news, and nobody's fault of today.
+  bool backlog() const { return cause == Cause::kNewRule || cause == Cause::kScope; }
 };
 
 // One secret with all of its reported places.
@@ -61,6 +78,7 @@ struct Incident {
   std::optional<CommitPoint> first;         // introduction with the earliest committer date
   std::optional<CommitPoint> last_removal;  // the latest, if any
   std::vector<Path> paths;      // the first kMaxPaths locations, in the order of the pass
+  IncidentChange change;
 
   std::string Id() const { return ToHex(secret); }                                    // 32 digits
   std::string ShortId() const { return ToHex(std::string_view(secret).substr(0, 6)); }  // 12 digits

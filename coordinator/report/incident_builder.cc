@@ -79,7 +79,7 @@ void IncidentBuilder::Add(const Place& place) {
   }
 }
 
-const Incident& IncidentBuilder::Finish() {
+Incident& IncidentBuilder::Finish() {
   incident_.authors = authors_.size();
   incident_.factors.impact = ImpactOf(*incident_.rule);
   incident_.factors.repositories = incident_.repositories;

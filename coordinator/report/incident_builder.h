@@ -17,7 +17,7 @@ class IncidentBuilder {
   void Add(const Place& place);
   bool empty() const { return incident_.occurrences == 0; }
   // The incident of the places since Start; complete, with its score.
-  const Incident& Finish();
+  Incident& Finish();
 
  private:
   void CountRepository(const Place& place);

@@ -1,11 +1,11 @@
 #include "coordinator/report/incident_pass.h"
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_format.h"
+#include "coordinator/report/change_tracker.h"
 #include "coordinator/report/incident_builder.h"
 #include "engine/base/status.h"
 #include "engine/judge/judge.h"
@@ -19,13 +19,12 @@ constexpr float kAnyEntropy = 1e9f;  // above every rule's threshold
 // A secret's state while its rows go by.
 class Pass {
  public:
-  Pass(const ReportInput& input, std::span<IncidentSink* const> sinks)
-      : input_(input), sinks_(sinks) {
+  Pass(const ReportInput& input, ChangeTracker& changes, std::span<IncidentSink* const> sinks)
+      : input_(input), changes_(changes), sinks_(sinks) {
     for (const RepositoryOutcome& repository : input.repositories) {
       if (repository.id == 0) continue;
       if (repositories_.emplace(repository.id, &repository).second) ids_.push_back(repository.id);
     }
-    std::sort(ids_.begin(), ids_.end());
   }
 
   std::span<const uint64_t> ids() const { return ids_; }
@@ -58,8 +57,13 @@ class Pass {
 
   absl::Status EndSecret() {
     if (builder_.empty()) return absl::OkStatus();
-    const Incident& incident = builder_.Finish();
+    Incident& incident = builder_.Finish();
     const bool keep = incident.confidence >= input_.min_confidence;
+    if (keep) {
+      RETURN_IF_ERROR(changes_.End(&incident));
+    } else {
+      changes_.Drop();
+    }
     totals_.low_confidence += !keep;
     for (IncidentSink* sink : sinks_) {
       if (keep) {
@@ -75,6 +79,7 @@ class Pass {
  private:
   absl::Status Hand(const Place& place) {
     builder_.Add(place);
+    changes_.Add(place);
     for (IncidentSink* sink : sinks_) RETURN_IF_ERROR(sink->Add(place));
     return absl::OkStatus();
   }
@@ -130,9 +135,10 @@ class Pass {
   }
 
   const ReportInput& input_;
+  ChangeTracker& changes_;
   std::span<IncidentSink* const> sinks_;
   absl::flat_hash_map<uint64_t, const RepositoryOutcome*> repositories_;
-  std::vector<uint64_t> ids_;
+  std::vector<uint64_t> ids_;  // in the order of the input: that of names
   std::string secret_;
   IncidentBuilder builder_;
   PassTotals totals_;
@@ -141,8 +147,9 @@ class Pass {
 }  // namespace
 
 absl::StatusOr<PassTotals> RunIncidentPass(const ReportInput& input, const Ledger& ledger,
+                                           ChangeTracker* changes,
                                            std::span<IncidentSink* const> sinks) {
-  Pass pass(input, sinks);
+  Pass pass(input, *changes, sinks);
   absl::Status status;
   auto visit = [&](uint64_t repository, const v1::Occurrence& occurrence) {
     status = pass.Row(repository, occurrence);
@@ -151,6 +158,7 @@ absl::StatusOr<PassTotals> RunIncidentPass(const ReportInput& input, const Ledge
   RETURN_IF_ERROR(ledger.VisitOccurrences(pass.ids(), visit));
   RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(pass.EndSecret());
+  RETURN_IF_ERROR(changes->Finish());
   return pass.totals();
 }
 

@@ -13,6 +13,8 @@
 
 namespace unsprawl {
 
+class ChangeTracker;  // coordinator/report/change_tracker.h
+
 // What an export does with the pass. Calls come in the order of secret ids: the places of a secret,
 // in the ledger's order, then one End or Drop for it.
 class IncidentSink {
@@ -34,10 +36,12 @@ struct PassTotals {
   uint64_t low_confidence = 0;     // incidents below min_confidence
 };
 
-// Feeds `sinks` from the visible occurrences of `input.repositories`. Holds one incident; memory grows
+// Feeds `sinks` from the visible occurrences of `input.repositories`, a secret's places in the order of
+// these, and `changes` with them: incidents come with what changed. Holds one incident; memory grows
 // with the number of distinct paths and authors of one secret within one repository only (8 bytes
 // each). The first error of the ledger or of a sink ends the pass.
 absl::StatusOr<PassTotals> RunIncidentPass(const ReportInput& input, const Ledger& ledger,
+                                           ChangeTracker* changes,
                                            std::span<IncidentSink* const> sinks);
 
 }  // namespace unsprawl

@@ -73,6 +73,10 @@ void WriteIncident(const Incident& incident, std::string* row) {
   json.String("preview", incident.preview);
   json.String("state", incident.open() ? "open" : "removed");
   json.String("presence", Name(incident.presence));
+  json.Time("first_seen", incident.change.first_seen);
+  json.String("first_seen_cause", Name(incident.change.first_cause));
+  json.String("change", Name(incident.change.change));
+  json.Bool("backlog", incident.change.backlog());
   json.Unsigned("repositories", incident.repositories);
   json.Unsigned("occurrences", incident.occurrences);
   json.Unsigned("introductions", incident.introductions);

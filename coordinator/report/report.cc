@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "coordinator/report/change_tracker.h"
+#include "coordinator/report/changed_incidents.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/html.h"
 #include "coordinator/report/incident_pass.h"
@@ -9,6 +11,7 @@
 #include "coordinator/report/manifest.h"
 #include "coordinator/report/overview.h"
 #include "coordinator/report/report_folder.h"
+#include "coordinator/report/state_history.h"
 #include "coordinator/report/summary.h"
 #include "engine/base/status.h"
 
@@ -33,7 +36,7 @@ ReportTotals TotalsOf(const Overview& overview, const CoverageSum& coverage) {
 }  // namespace
 
 absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger& ledger,
-                                         const std::filesystem::path& dir, IncidentSink* also) {
+                                         const std::filesystem::path& dir, StateHistory* states) {
   ASSIGN_OR_RETURN(ReportFolder folder, ReportFolder::Open(dir));
   ASSIGN_OR_RETURN(OutputFile * incidents, folder.Start("incidents.jsonl"));
   ASSIGN_OR_RETURN(OutputFile * occurrences, folder.Start("occurrences.jsonl"));
@@ -41,16 +44,20 @@ absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger&
 
   JsonlExport rows(incidents, occurrences, std::move(spool));
   Overview overview(Overview::Limits{});
-  std::vector<IncidentSink*> sinks = {&rows, &overview};
-  if (also != nullptr) sinks.push_back(also);
-  ASSIGN_OR_RETURN(PassTotals pass, RunIncidentPass(input, ledger, sinks));
+  ChangedIncidents changed;
+  ASSIGN_OR_RETURN(ChangeTracker tracker, ChangeTracker::Open(input, ledger, states));
+  IncidentSink* const sinks[] = {&rows, &overview, &changed};
+  ASSIGN_OR_RETURN(const PassTotals pass, RunIncidentPass(input, ledger, &tracker, sinks));
+  if (states != nullptr) RETURN_IF_ERROR(states->Flush());
   const CoverageSum coverage = SumCoverage(input);
-  const ReportTotals totals = TotalsOf(overview, coverage);
+  ReportTotals totals = TotalsOf(overview, coverage);
+  totals.changes = tracker.summary();
+  changed.AddGone(tracker.gone());
 
   ASSIGN_OR_RETURN(OutputFile * summary, folder.Start("summary.txt"));
-  summary->Append(Summary(input, coverage, pass, overview));
+  summary->Append(Summary(input, coverage, pass, overview, totals.changes, changed));
   ASSIGN_OR_RETURN(OutputFile * page, folder.Start("report.html"));
-  RETURN_IF_ERROR(WriteHtml(input, coverage, pass, overview, page));
+  RETURN_IF_ERROR(WriteHtml(input, coverage, pass, overview, totals.changes, changed, page));
   ASSIGN_OR_RETURN(OutputFile * run, folder.Start("run.json"));
   RETURN_IF_ERROR(WriteRun(input.run, run));
   ASSIGN_OR_RETURN(OutputFile * manifest, folder.Start("manifest.json"));

@@ -14,7 +14,7 @@
 
 namespace unsprawl {
 
-class IncidentSink;  // coordinator/report/incident_pass.h
+class StateHistory;  // coordinator/report/state_history.h
 
 // How one repository of the run ended.
 struct RepositoryOutcome {
@@ -53,6 +53,35 @@ struct ReportInput {
   RunFacts run;
 };
 
+// What changed since the last finished run: counts and ids, nothing that would not do in a message to
+// strangers but the names of repositories in `dropped`.
+struct ChangeSummary {
+  static constexpr size_t kMaxIds = 1000;
+  struct Drop {
+    uint64_t repository = 0;  // ledger's
+    std::string name;
+    RepositoryOutcome::Status status = RepositoryOutcome::Status::kFailed;
+    std::string reason;
+  };
+
+  bool first_run = true;      // no earlier run of this store has finished: nothing to compare with
+  int64_t since = 0;          // when the run that this one is compared with started, seconds
+  // Incidents of this report that no finished run reported before, by cause.
+  uint64_t new_by_commit = 0, new_by_rule = 0, new_by_scope = 0;
+  uint64_t reopened = 0;          // open again, in a place that runs before looked at with these rules
+  uint64_t reopened_backlog = 0;  // open again, but only where no run had looked
+  uint64_t removed = 0;           // not open any more, or stored nowhere any more
+  uint64_t backlog = 0;           // incidents of this report that came as backlog, whenever they came
+  // 32 digits each, lowest first, at most kMaxIds: new by commit, reopened (no backlog), removed.
+  std::vector<std::string> new_ids, reopened_ids, removed_ids;
+  // Repositories that the last run that looked at them covered whole and this one did not, by name.
+  std::vector<Drop> dropped;
+  uint64_t out_of_scope = 0;      // repositories of the last run that this one did not ask for
+
+  uint64_t new_incidents() const { return new_by_commit + new_by_rule + new_by_scope; }
+  bool HasNews() const { return new_by_commit + reopened > 0; }  // what --fail-on=new fails on
+};
+
 // What the summary and the exit code are made of. Counts are of incidents at or above min_confidence.
 struct ReportTotals {
   uint64_t incidents = 0;              // open or removed: what was removed from all tips still leaked
@@ -62,16 +91,19 @@ struct ReportTotals {
   uint64_t occurrences = 0;            // rows of occurrences.jsonl
   uint64_t repositories_affected = 0;
   bool complete = true;                // no repository partial, failed or not covered
+  ChangeSummary changes;
 };
 
 // Writes incidents.jsonl, occurrences.jsonl, manifest.json, run.json, summary.txt and report.html into
 // `dir` (made with mode 0700; files 0600, each written beside and renamed). Memory does not grow with
 // the number of occurrences. All files but run.json depend only on the ledger's visible rows of
-// `input.repositories`, the ruleset and the input's other fields, never on clock, locale or order of
-// work. No file holds a raw secret or a blob id. `also`, if not null, is fed by the same pass.
+// `input.repositories`, what finished runs before `input.run.run_id` noted, the ruleset, the start of the
+// run and the input's other fields, never on clock, locale, order of work or the order in which the store
+// grew. No file holds a raw secret or a blob id. `states`, if not null, is told what this run has to note;
+// histories must have been carried over (Ledger::CarryHistoriesOver).
 absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger& ledger,
                                          const std::filesystem::path& dir,
-                                         IncidentSink* also = nullptr);
+                                         StateHistory* states = nullptr);
 
 // `bytes` made safe for a terminal and for one line of text: invalid UTF-8, C0/C1 controls, ESC, bidi
 // marks and other invisible format characters become \xNN or \u{…}. Valid printable text is unchanged.

@@ -1,7 +1,5 @@
 #include "coordinator/report/state_history.h"
 
-#include <algorithm>
-
 namespace unsprawl {
 namespace {
 
@@ -9,12 +7,8 @@ constexpr size_t kBatch = 4096;
 
 }  // namespace
 
-absl::Status StateHistory::End(const Incident& incident) {
-  IncidentState& state = states_.emplace_back();
-  std::copy(incident.secret.begin(), incident.secret.end(), state.secret.bytes.begin());
-  state.presence = incident.presence;
-  state.open = incident.open();
-  state.repositories = incident.repositories;
+absl::Status StateHistory::Record(const IncidentState& state) {
+  states_.push_back(state);
   return states_.size() < kBatch ? absl::OkStatus() : Flush();
 }
 

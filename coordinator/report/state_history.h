@@ -1,22 +1,20 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
-#include "coordinator/report/incident_pass.h"
+#include "absl/status/status.h"
 #include "store/ledger.h"
 
 namespace unsprawl {
 
-// Notes in the ledger how far each reported secret had spread in this run, for trends later.
-class StateHistory : public IncidentSink {
+// Notes in the ledger how far secrets had spread in this run, some thousand at a time.
+class StateHistory {
  public:
   StateHistory(uint64_t run, Ledger& ledger) : run_(run), ledger_(ledger) {}
 
-  absl::Status Add(const Place&) override { return absl::OkStatus(); }
-  absl::Status End(const Incident& incident) override;
-  void Drop() override {}
-
-  // Records what is still held. Call after the pass.
+  absl::Status Record(const IncidentState& state);
+  // Records what is still held.
   absl::Status Flush();
 
  private:

@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kColumns = 100;
 constexpr size_t kIncidents = 10;
 constexpr size_t kTypes = 8;
+constexpr size_t kChanges = 5;  // of a kind
 constexpr size_t kProblems = 10;
 
 // One line of at most kColumns columns. `text` is safe already.
@@ -97,6 +98,58 @@ void Coverage(const ReportInput& input, const CoverageSum& sum, std::string* out
   }
   if (!input.sandboxed) {
     Line(absl::StrFormat("  Not sandboxed: %s", EscapeForTerminal(input.sandbox_note)), out);
+  }
+}
+
+void ChangesOfKind(ChangeKind kind, std::string_view word, const ChangeSummary& changes,
+                   const ChangedIncidents& changed, std::string* out) {
+  const std::vector<const ChangedIncident*> all = changed.Of(kind);
+  const size_t shown = std::min(all.size(), kChanges);
+  for (size_t i = 0; i < shown; ++i) {
+    const ChangedIncident& incident = *all[i];
+    const std::string title = incident.rule == nullptr ? "of a type not known any more" : Title(*incident.rule);
+    std::string where = incident.gone ? "stored nowhere any more" : Safe(incident.repository, 20);
+    if (!incident.path.empty()) where += ":" + Safe(incident.path, 26);
+    Line(absl::StrFormat("  %-9s %s  [%s]  %s", word, Safe(title, 32), incident.ShortId(), where), out);
+  }
+  if (const uint64_t count = CountOf(changes, kind); count > shown) {
+    Line(absl::StrFormat("  … and %s more %s", WithThousands(count - shown), word), out);
+  }
+}
+
+void CoverageDrops(const ChangeSummary& changes, std::string* out) {
+  const size_t shown = std::min(changes.dropped.size(), kChanges);
+  for (size_t i = 0; i < shown; ++i) {
+    const ChangeSummary::Drop& drop = changes.dropped[i];
+    Line(absl::StrFormat("  COVERAGE DROPPED: %s was covered whole before, now %s", Safe(drop.name, 40),
+                         Name(drop.status)), out);
+  }
+  if (changes.dropped.size() > shown) {
+    Line(absl::StrFormat("  … and of %s more", WithThousands(changes.dropped.size() - shown)), out);
+  }
+}
+
+// One line that starts with "Changes", then lines that are indented.
+void Changes(const ChangeSummary& changes, const ChangedIncidents& changed, std::string* out) {
+  if (changes.first_run) {
+    Line("Changes: this is the first finished run of this store. What it found is backlog.", out);
+    return;
+  }
+  Line(absl::StrFormat("Changes since the run of %s: %s new, %s reopened, %s removed", FormatDay(changes.since),
+                       WithThousands(changes.new_by_commit), WithThousands(changes.reopened),
+                       WithThousands(changes.removed)), out);
+  ChangesOfKind(ChangeKind::kNew, "new", changes, changed, out);
+  ChangesOfKind(ChangeKind::kReopened, "reopened", changes, changed, out);
+  ChangesOfKind(ChangeKind::kRemoved, "removed", changes, changed, out);
+  if (changes.new_by_rule + changes.new_by_scope + changes.reopened_backlog > 0) {
+    Line(absl::StrFormat("  Backlog, not news: %s by new rules, %s where no run had looked before",
+                         WithThousands(changes.new_by_rule),
+                         WithThousands(changes.new_by_scope + changes.reopened_backlog)), out);
+  }
+  CoverageDrops(changes, out);
+  if (changes.out_of_scope > 0) {
+    Line(absl::StrFormat("  Not asked for this time: %s of that run",
+                         Counted(changes.out_of_scope, "repository", "repositories")), out);
   }
 }
 
@@ -213,10 +266,12 @@ std::string Title(const Rule& rule) {
 }
 
 std::string Summary(const ReportInput& input, const CoverageSum& coverage, const PassTotals& pass,
-                    const Overview& overview) {
+                    const Overview& overview, const ChangeSummary& changes,
+                    const ChangedIncidents& changed) {
   std::string out;
   Headline(coverage, overview, &out);
   Coverage(input, coverage, &out);
+  Changes(changes, changed, &out);
   Incidents(overview, &out);
   Types(overview, &out);
   Next(pass, overview, &out);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "coordinator/report/changed_incidents.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/overview.h"
 #include "coordinator/report/report.h"
@@ -10,7 +11,8 @@
 namespace unsprawl {
 
 std::string Summary(const ReportInput& input, const CoverageSum& coverage, const PassTotals& pass,
-                    const Overview& overview);
+                    const Overview& overview, const ChangeSummary& changes,
+                    const ChangedIncidents& changed);
 
 // "1 repository", "3 repositories": `number` with thousands, and the word that fits it.
 std::string Counted(uint64_t number, std::string_view one, std::string_view many);

@@ -230,15 +230,16 @@ TEST_P(LedgerTest, OccurrencesComeBySecretThenRepositoryThenOrderOfAdd) {
   RecordPlaces(*ledger_, a, {Place(3, "w", 4), Place(2, "v", 5)}, {});
   RecordPlaces(*ledger_, c, {Place(2, "not asked for", 5)}, {});
   std::vector<std::string> paths;
-  const std::vector<uint64_t> asked = {a, b};
-  ASSERT_THAT(ledger_->VisitOccurrences(asked,
-                                        [&](uint64_t repository, const v1::Occurrence& row) {
-                                          paths.push_back(
-                                              absl::StrFormat("%d%s", repository, row.paths(0)));
-                                          return true;
-                                        }),
-              IsOk());
+  const std::vector<uint64_t> asked = {a, b}, turned = {b, a};
+  const auto note = [&](uint64_t repository, const v1::Occurrence& row) {
+    paths.push_back(absl::StrFormat("%d%s", repository, row.paths(0)));
+    return true;
+  };
+  ASSERT_THAT(ledger_->VisitOccurrences(asked, note), IsOk());
   EXPECT_THAT(paths, ElementsAre("2y", "1v", "2z", "2x", "1w"));
+  paths.clear();
+  ASSERT_THAT(ledger_->VisitOccurrences(turned, note), IsOk());
+  EXPECT_THAT(paths, ElementsAre("2y", "2z", "2x", "1v", "1w"));
   int seen = 0;
   ASSERT_THAT(
       ledger_->VisitOccurrences(asked, [&](uint64_t, const v1::Occurrence&) { return ++seen < 2; }),
@@ -256,6 +257,66 @@ TEST_P(LedgerTest, ASmallPartOfABigStoreIsReadTheSame) {
   EXPECT_THAT(Places(*ledger_, {a, b}),
               ElementsAre(HasSubstr("3 y"), HasSubstr("2 v"), HasSubstr("3 z"), HasSubstr("3 x"),
                           HasSubstr("2 w")));
+  EXPECT_THAT(Places(*ledger_, {b, a}),
+              ElementsAre(HasSubstr("3 y"), HasSubstr("3 z"), HasSubstr("3 x"), HasSubstr("2 v"),
+                          HasSubstr("2 w")));
+}
+
+TEST_P(LedgerTest, ASecretWithMoreRowsThanFitInMemoryComesInTheOrderAskedFor) {
+  const std::string long_path(300, 'p');
+  std::vector<uint64_t> order;
+  for (const char* key : {"local:/a", "local:/b", "local:/c"}) {
+    std::vector<v1::Occurrence> rows = {Place(1, "before", 1), Place(3, "after", 1)};
+    for (int i = 0; i < 2000; ++i) rows.push_back(Place(2, absl::StrFormat("%d %s", i, long_path), i));
+    order.push_back(Open(key));
+    RecordPlaces(*ledger_, order.back(), rows, {});
+  }
+  std::reverse(order.begin(), order.end());
+  std::vector<std::pair<SecretId, uint64_t>> seen;  // each run of rows once
+  int in_a_row = 0;
+  ASSERT_THAT(ledger_->VisitOccurrences(
+                  order,
+                  [&](uint64_t repository, const v1::Occurrence& row) {
+                    const std::pair group(*SecretIdFromRaw(row.secret()), repository);
+                    if (seen.empty() || seen.back() != group) seen.push_back(group), in_a_row = 0;
+                    if (group.first == SecretNumber(2)) {
+                      EXPECT_EQ(row.paths(0), absl::StrFormat("%d %s", in_a_row++, long_path));
+                    }
+                    return true;
+                  }),
+              IsOk());
+  std::vector<std::pair<SecretId, uint64_t>> expected;
+  for (int secret = 1; secret <= 3; ++secret) {
+    for (const uint64_t repository : order) expected.emplace_back(SecretNumber(secret), repository);
+  }
+  EXPECT_EQ(seen, expected);
+  int rows = 0;
+  ASSERT_THAT(ledger_->VisitOccurrences(order, [&](uint64_t, const v1::Occurrence&) { return ++rows < 3000; }),
+              IsOk());
+  EXPECT_EQ(rows, 3000);
+}
+
+TEST_P(LedgerTest, OneSecretIsFoundInEveryRepositoryThatShowsIt) {
+  const uint64_t a = Open("local:/a"), b = Open("local:/b"), c = Open("local:/c");
+  RecordPlaces(*ledger_, c, {Place(2, "c1", 1), Place(1, "other", 1), Place(2, "c2", 1)}, {});
+  RecordPlaces(*ledger_, a, {Place(2, "gone", 1)}, {});
+  RecordPlaces(*ledger_, a, {Place(3, "other", 1)}, {});
+  RecordPlaces(*ledger_, b, {Place(2, "b", 1)}, {});
+  std::vector<std::string> paths;
+  const auto note = [&](uint64_t repository, const v1::Occurrence& row) {
+    EXPECT_EQ(row.secret(), SecretNumber(2).raw());
+    paths.push_back(absl::StrFormat("%d%s", repository, row.paths(0)));
+    return true;
+  };
+  ASSERT_THAT(ledger_->VisitSecret(SecretNumber(2), note), IsOk());
+  EXPECT_THAT(paths, ElementsAre("2b", "3c1", "3c2"));
+  int seen = 0;
+  const auto one = [&](uint64_t, const v1::Occurrence&) { return ++seen < 1; };
+  ASSERT_THAT(ledger_->VisitSecret(SecretNumber(2), one), IsOk());
+  EXPECT_EQ(seen, 1);
+  paths.clear();
+  ASSERT_THAT(ledger_->VisitSecret(SecretNumber(9), note), IsOk());
+  EXPECT_THAT(paths, IsEmpty());
 }
 
 TEST_P(LedgerTest, OfAForksCommitTheSameRowShowsWhateverTheOrder) {
@@ -290,14 +351,7 @@ TEST_P(LedgerTest, RunsAreNumberedAndFinished) {
   EXPECT_THAT(ledger_->FinishRun(second), FailsWith(absl::StatusCode::kNotFound, HasSubstr("17")));
 }
 
-TEST_P(LedgerTest, StatesAndCoverageAreKeptWhenTheyChange) {
-  IncidentState state{SecretNumber(1), v1::PRESENCE_HEAD, true, 2};
-  const IncidentState removed{SecretNumber(1), v1::PRESENCE_HISTORY, false, 2};
-  const IncidentState neighbour{SecretNumber(2), v1::PRESENCE_BRANCH, true, 1};
-  const std::vector<IncidentState> first = {state, neighbour}, second = {removed, neighbour};
-  ASSERT_THAT(ledger_->RecordIncidentStates(1, first), IsOk());
-  ASSERT_THAT(ledger_->RecordIncidentStates(2, first), IsOk());
-  ASSERT_THAT(ledger_->RecordIncidentStates(3, second), IsOk());
+TEST_P(LedgerTest, CoverageIsKeptWhenItChanges) {
   v1::Coverage coverage;
   coverage.set_blobs(10);
   for (int i = 0; i < 3; ++i) {
@@ -310,13 +364,6 @@ TEST_P(LedgerTest, StatesAndCoverageAreKeptWhenTheyChange) {
   coverage.set_blobs(11);
   ASSERT_THAT(ledger_->RecordRunCoverage(3, 4, coverage), IsOk());
   Reopen();
-  std::vector<std::pair<uint64_t, IncidentState>> states;
-  ASSERT_THAT(ledger_->VisitIncidentStates(
-                  SecretNumber(1),
-                  [&](uint64_t run, const IncidentState& row) { states.emplace_back(run, row); }),
-              IsOk());
-  EXPECT_THAT(states, ElementsAre(std::pair<uint64_t, IncidentState>(1, state),
-                                  std::pair<uint64_t, IncidentState>(3, removed)));
   std::vector<std::string> rows;
   ASSERT_THAT(ledger_->VisitRunCoverage(4,
                                         [&](uint64_t run, const v1::Coverage& row) {
@@ -338,6 +385,33 @@ TEST_P(LedgerTest, NotesAreKeptByName) {
   EXPECT_EQ(*ledger_->ReadNote("page /ab"), "");
   EXPECT_THAT(ledger_->WriteNote("page /a", "two"), IsOk());
   EXPECT_EQ(*ledger_->ReadNote("page /a"), "two");
+}
+
+IncidentState Noted(int secret, v1::Presence presence, bool open) {
+  return {SecretNumber(secret), presence, open, 2, Cause::kNewCommit, 77};
+}
+
+TEST_P(LedgerTest, HistoriesComeByIdAndInPages) {
+  const IncidentState open = Noted(1, v1::PRESENCE_HEAD, true), gone = Noted(1, v1::PRESENCE_HISTORY, false);
+  const std::vector<IncidentState> first = {Noted(3, v1::PRESENCE_BRANCH, true), open}, second = {gone},
+                                   again = {Noted(1, v1::PRESENCE_UNREACHABLE, false)},
+                                   last = {Noted(2, v1::PRESENCE_HEAD, true)};
+  ASSERT_THAT(ledger_->RecordIncidentStates(1, first), IsOk());
+  ASSERT_THAT(ledger_->RecordIncidentStates(300, again), IsOk());
+  ASSERT_THAT(ledger_->RecordIncidentStates(300, second), IsOk());  // of one run the last stays
+  ASSERT_THAT(ledger_->RecordIncidentStates(2, last), IsOk());
+  Reopen();
+  const auto histories = ledger_->IncidentHistories(SecretId(), 2);
+  ASSERT_THAT(histories, IsOk());
+  ASSERT_THAT(*histories, SizeIs(2));
+  EXPECT_EQ((*histories)[0].secret, SecretNumber(1));
+  EXPECT_THAT((*histories)[0].rows, ElementsAre(IncidentHistory::Row{1, open}, IncidentHistory::Row{300, gone}));
+  EXPECT_EQ((*histories)[1].secret, SecretNumber(2));
+  const auto rest = ledger_->IncidentHistories(SecretNumber(3), 2);
+  ASSERT_THAT(*rest, SizeIs(1));
+  EXPECT_EQ((*rest)[0].secret, SecretNumber(3));
+  EXPECT_THAT(*ledger_->IncidentHistories(SecretNumber(4), 2), IsEmpty());
+  EXPECT_THAT(*ledger_->IncidentHistories(SecretId(), 0), IsEmpty());
 }
 
 TEST_P(LedgerTest, AForeignKeyIsRefused) {
@@ -382,6 +456,27 @@ TEST_P(LedgerTest, ARotationCarriesIdsOver) {
   ASSERT_THAT(ledger_->UseKey(SecretNumber(102), two), IsOk());
   Record({}, {Hit(2, {{1, 10, 4, 77}})}, rules);
   EXPECT_EQ(*ledger_->ResolveAlias(SecretNumber(7)), SecretNumber(77));
+
+  // Histories follow; a row that the younger id has of the same run stays.
+  const std::vector<IncidentState> old_ids = {Noted(7, v1::PRESENCE_HEAD, true), Noted(8, v1::PRESENCE_HEAD, true)},
+                                   middle = {Noted(57, v1::PRESENCE_BRANCH, true)},
+                                   young = {Noted(77, v1::PRESENCE_HISTORY, false)};
+  ASSERT_THAT(ledger_->RecordIncidentStates(1, old_ids), IsOk());
+  ASSERT_THAT(ledger_->RecordIncidentStates(2, middle), IsOk());
+  ASSERT_THAT(ledger_->RecordIncidentStates(3, old_ids), IsOk());
+  ASSERT_THAT(ledger_->RecordIncidentStates(3, young), IsOk());
+  for (int pass = 0; pass < 2; ++pass) {
+    ASSERT_THAT(ledger_->CarryHistoriesOver(), IsOk());
+    Reopen();
+    const auto histories = ledger_->IncidentHistories(SecretId(), 10);
+    ASSERT_THAT(*histories, SizeIs(2));
+    EXPECT_EQ((*histories)[0].secret, SecretNumber(58));
+    EXPECT_EQ((*histories)[1].secret, SecretNumber(77));
+    EXPECT_THAT((*histories)[1].rows,
+                ElementsAre(IncidentHistory::Row{1, Noted(77, v1::PRESENCE_HEAD, true)},
+                            IncidentHistory::Row{2, Noted(77, v1::PRESENCE_BRANCH, true)},
+                            IncidentHistory::Row{3, young[0]}));
+  }
   EXPECT_THAT(ledger_->UseKey(SecretNumber(101), two),
               FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("was rotated")));
 }

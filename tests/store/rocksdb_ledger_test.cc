@@ -70,8 +70,11 @@ TEST_F(RocksdbLedgerTest, AStoreIsItsOwnersOnly) {
 }
 
 TEST_F(RocksdbLedgerTest, ASecondOpenerIsToldWhoHoldsTheStore) {
-  auto ledger = Open();
-  const auto us = HasSubstr(absl::StrFormat("in use by process %d since 20", getpid()));
+  RocksdbLedger::Options options;
+  options.database.command = "testing";
+  auto ledger = Open(options);
+  const auto us = AllOf(HasSubstr(absl::StrFormat("in use by process %d of user ", getpid())),
+                        HasSubstr(" on "), HasSubstr(" since 20"), HasSubstr("(testing)"));
   EXPECT_THAT(RocksdbLedger::Open(store_, {}), FailsWith(absl::StatusCode::kUnavailable, us));
   const pid_t child = fork();
   if (child == 0) {  // another process, too
@@ -133,6 +136,27 @@ absl::Status RenameRepositories(Database& database, rocksdb::WriteBatch* batch) 
 
 absl::Status FailToMigrate(Database&, rocksdb::WriteBatch*) {
   return absl::UnavailableError("the disk is gone");
+}
+
+TEST_F(RocksdbLedgerTest, AStoreOfSchema1IsTakenOverWithItsStates) {
+  RocksdbLedger::Options older;
+  older.database.schema = 1;
+  {
+    const auto ledger = Open(older);
+    Fill(*ledger);
+    rocksdb::WriteBatch batch;  // as schema 1 wrote it
+    batch.Put(ledger->database().family(Family::kHistory), IncidentKey(SecretNumber(7), 1), "\x03\x02");
+    ASSERT_THAT(ledger->database().Write(&batch), IsOk());
+  }
+  RocksdbLedger::Options reader;
+  EXPECT_THAT(RocksdbLedger::OpenReader(store_, reader),
+              FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("unsprawl store migrate")));
+  const auto ledger = Open();
+  const auto histories = ledger->IncidentHistories(SecretId(), 9);
+  ASSERT_THAT(*histories, SizeIs(1));
+  const IncidentState expected{SecretNumber(7), v1::PRESENCE_HEAD, true, 2, Cause::kUnknown, 0};
+  EXPECT_THAT((*histories)[0].rows, ElementsAre(IncidentHistory::Row{1, expected}));
+  EXPECT_EQ(Problems(*ledger), 0u);
 }
 
 TEST_F(RocksdbLedgerTest, AnOlderStoreIsMigratedStepByStepAndOnce) {
@@ -276,6 +300,8 @@ TEST_F(RocksdbLedgerTest, ABackupIsAStoreAndRestoresToTheSame) {
 TEST_F(RocksdbLedgerTest, APurgedRepositoryLeavesNothingOfItsOwn) {
   auto ledger = Open();
   Fill(*ledger);
+  const std::vector<IncidentState> of_a = {{SecretNumber(8), v1::PRESENCE_HEAD, true, 1}};
+  ASSERT_THAT(ledger->RecordIncidentStates(1, of_a), IsOk());
   EXPECT_THAT(PurgeRepository(ledger->database(), "nobody"),
               FailsWith(absl::StatusCode::kNotFound, HasSubstr("no repository")));
   const auto counts = PurgeRepository(ledger->database(), "/a");
@@ -283,6 +309,9 @@ TEST_F(RocksdbLedgerTest, APurgedRepositoryLeavesNothingOfItsOwn) {
   EXPECT_EQ(counts->occurrences, 2u);
   EXPECT_EQ(counts->commits, 1u);
   EXPECT_EQ(counts->blobs, 1u);  // blob 4; blob 3 is the other's, too
+  const auto histories = ledger->IncidentHistories(SecretId(), 9);  // so is secret 7, unlike 8
+  ASSERT_THAT(*histories, SizeIs(1));
+  EXPECT_EQ((*histories)[0].secret, SecretNumber(7));
   EXPECT_THAT(Places(*ledger, {1, 2}), SizeIs(1));
   EXPECT_EQ(Problems(*ledger), 0u);
   const std::vector<ObjectId> blobs = {BlobId(3), BlobId(4)};

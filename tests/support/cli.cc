@@ -49,6 +49,31 @@ bool HasEnded(pid_t process) {
   return state == "Z";
 }
 
+// Cuts every piece of `text` from `begin` to `end`.
+void Cut(std::string_view begin, std::string_view end, std::string* text) {
+  for (size_t from = text->find(begin); from != std::string::npos; from = text->find(begin, from)) {
+    const size_t to = text->find(end, from);
+    if (to == std::string::npos) return;
+    text->erase(from, to + end.size() - from);
+  }
+}
+
+std::string WithoutChanges(const std::string& name, std::string text) {
+  if (name == "incidents.jsonl") {
+    Cut(",\"first_seen\":", ",\"repositories\"", &text);
+  } else if (name == "report.html") {
+    Cut("<section id=\"changes\">", "</section>\n", &text);
+    Cut("<span class=\"chip change\">", "</span> ", &text);
+    Cut("<div><dt>First reported</dt>", "</div>", &text);
+  } else if (name == "summary.txt") {
+    const size_t from = text.find("Changes");
+    size_t to = text.find('\n', from) + 1;
+    while (from != std::string::npos && text.compare(to, 2, "  ") == 0) to = text.find('\n', to) + 1;
+    if (from != std::string::npos) text.erase(from, to - from);
+  }
+  return text;
+}
+
 std::string Program() {
   const char* binary = std::getenv("UNSPRAWL_BINARY");  // ctest sets it
   return binary != nullptr ? binary : "build/release/unsprawl";
@@ -165,7 +190,7 @@ std::map<std::string, std::string> Cli::ReportFiles() const {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(report())) {
     const std::string name = entry.path().filename().native();
-    if (name != "run.json") files[name] = ReadFile(entry.path());
+    if (name != "run.json") files[name] = WithoutChanges(name, ReadFile(entry.path()));
   }
   return files;
 }

@@ -51,7 +51,8 @@ class Cli {
 
   const std::filesystem::path& home() const { return home_; }
   std::filesystem::path report() const { return home_ / "report"; }
-  // Every file of the report but run.json, by name.
+  // Every file of the report but run.json, by name, without what it says of earlier runs: equal for two
+  // stores that know the same, however they came to know it.
   std::map<std::string, std::string> ReportFiles() const;
   // The rows of a .jsonl file of the report.
   std::vector<nlohmann::json> Rows(const std::string& file) const;

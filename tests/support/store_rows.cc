@@ -146,7 +146,8 @@ RandomOperation::RandomOperation(std::mt19937& random, int blobs, int repositori
   for (int i = Below(random, 80); i > 0; --i) commits_.push_back(CommitNumber(Below(random, 100)));
   for (int secret = 0; secret < 10; ++secret) {
     states_.push_back({SecretNumber(secret), static_cast<v1::Presence>(1 + Below(random, 4)),
-                       Below(random, 2) == 0, static_cast<uint64_t>(Below(random, 2))});
+                       Below(random, 2) == 0, static_cast<uint64_t>(Below(random, 2)),
+                       static_cast<Cause>(Below(random, 4)), random()});
   }
   tips_ = absl::StrFormat("tips %d", random());
 }
@@ -222,15 +223,14 @@ std::string Dump(Ledger& ledger, int blobs, int repositories) {
   }
   EXPECT_THAT(ledger.ReadHits(ids, [&](const v1::BlobHit& hit) { text += Text(hit) + "\n"; }),
               IsOk());
-  for (int secret = 0; secret < 10; ++secret) {
-    EXPECT_THAT(ledger.VisitIncidentStates(SecretNumber(secret),
-                                           [&](uint64_t run, const IncidentState& state) {
-                                             text +=
-                                                 absl::StrFormat("%d %d %d %d %d\n", secret, run,
-                                                                 static_cast<int>(state.presence),
-                                                                 state.open, state.repositories);
-                                           }),
-                IsOk());
+  const auto histories = ledger.IncidentHistories(SecretId(), 1000);
+  EXPECT_THAT(histories, IsOk());
+  for (const IncidentHistory& history : *histories) {
+    for (const auto& [run, state] : history.rows) {
+      text += absl::StrFormat("%s %d %d %d %d %d %d\n", ToHex(history.secret.raw()), run,
+                              static_cast<int>(state.presence), state.open, state.repositories,
+                              static_cast<int>(state.cause), state.rule);
+    }
   }
   return text;
 }

@@ -23,8 +23,35 @@ std::string ReadFile(const std::filesystem::path& path) {
   return text.str();
 }
 
+// An earlier run, two days before, of the first two repositories and of the one that is empty now, without
+// the rule for private keys.
+void RememberARun(ReportWorld& world) {
+  v1::RunRecord run = *world.ledger->StartRun(v1::RunRecord());
+  std::vector<uint64_t> rules = world.ruleset->keys();
+  std::erase(rules, world.RuleOf("private-key").key);
+  run.set_rules(*world.ledger->InternRules(rules));
+  run.set_min_confidence(0.5);
+  run.set_started(world.input.run.started_us - int64_t{2 * 86'400} * 1'000'000);
+  run.set_finished(run.started() + 1);
+  run.add_repositories(1);
+  run.add_repositories(2);
+  run.add_repositories(world.ledger->OpenRepository("local:/acme/sha256", "acme/sha256")->id());
+  run.add_repositories(77);
+  std::vector<IncidentState> states;
+  for (const uint32_t secret : {0x10000000u, 0x20000000u, 0x60000000u}) {
+    IncidentState& state = states.emplace_back();
+    std::copy_n(SecretOf(secret).begin(), state.secret.bytes.size(), state.secret.bytes.begin());
+    state.presence = secret == 0x10000000u ? v1::PRESENCE_HISTORY : v1::PRESENCE_HEAD;
+    state.open = secret != 0x10000000u;
+    state.cause = Cause::kScope;
+    state.rule = world.RuleOf("mailer-api-key").key;
+  }
+  EXPECT_THAT(world.ledger->RecordIncidentStates(run.id(), states), IsOk());
+  EXPECT_THAT(world.ledger->FinishRun(run), IsOk());
+}
+
 // Something of everything: open, removed and unreachable, several repositories, a move, a repeat, a
-// name that is not UTF-8, failed and partial repositories, skips of all kinds.
+// name that is not UTF-8, failed and partial repositories, skips of all kinds, changes of all kinds.
 void Furnish(ReportWorld& world) {
   const Rule& pat = world.RuleOf("forge-pat");
   const Rule& mailer = world.RuleOf("mailer-api-key");
@@ -74,6 +101,7 @@ void Furnish(ReportWorld& world) {
   world.input.sandboxed = false;
   world.input.sandbox_note = "the kernel has no Landlock";
   world.input.run.command = "scan --jobs 2 acme";
+  RememberARun(world);
 }
 
 TEST(ReportGoldenTest, TheReportIsByteForByteWhatWasReviewed) {

@@ -18,7 +18,7 @@ SecretId Secret() {
 const OccurrenceKey kKey{.secret = Secret(), .repository = 258, .generation = 3, .sequence = 4};
 
 TEST(StoreLayout, KeysAreTheseBytes) {
-  EXPECT_EQ(kSchemaVersion, 1u);
+  EXPECT_EQ(kSchemaVersion, 2u);
   EXPECT_EQ(SchemaKey(), "mschema");
   EXPECT_EQ(CreatedKey(), "mcreated");
   EXPECT_EQ(NextRepositoryKey(), "mnext_repository");
@@ -56,8 +56,9 @@ TEST(StoreLayout, SmallValuesAreTheseBytes) {
   const std::vector<uint64_t> keys = {1, 0x8000000000000002};
   EXPECT_EQ(ToHex(EncodeRuleList(keys)), "00000000000000018000000000000002");
   const IncidentState state{
-      .secret = Secret(), .presence = v1::PRESENCE_BRANCH, .open = true, .repositories = 300};
-  EXPECT_EQ(ToHex(EncodeIncidentState(state)), "05ac02");
+      .secret = Secret(), .presence = v1::PRESENCE_BRANCH, .open = true, .repositories = 300,
+      .cause = Cause::kNewRule, .rule = 258};
+  EXPECT_EQ(ToHex(EncodeIncidentState(state)), "05ac02" "02" "0000000000000102");
   RecordRow row{.key_epoch = 1, .occurrences = 2, .commits = 300, .record = {}};
   row.record.set_id(9);
   EXPECT_EQ(ToHex(EncodeRecordRow(row)), "0102ac020809");
@@ -71,8 +72,13 @@ TEST(StoreLayout, EverythingDecodesToWhatItWas) {
         BlobRow{.rules = 1, .hit = true, .bytes = 1, .key_epoch = UINT32_MAX}}) {
     EXPECT_EQ(DecodeBlobRow(EncodeBlobRow(row)), row);
   }
-  const IncidentState state{Secret(), v1::PRESENCE_UNREACHABLE, false, UINT64_MAX};
+  IncidentState state{Secret(), v1::PRESENCE_UNREACHABLE, false, UINT64_MAX, Cause::kScope, UINT64_MAX};
   EXPECT_EQ(DecodeIncidentState(Secret(), EncodeIncidentState(state)), state);
+  state.cause = Cause::kUnknown;  // a row of schema 1
+  state.rule = 0;
+  std::string old = EncodeIncidentState(state);
+  old.resize(old.size() - 9);
+  EXPECT_EQ(DecodeIncidentState(Secret(), old), state);
   const std::vector<uint64_t> keys = {1, 2, UINT64_MAX};
   EXPECT_EQ(DecodeRuleList(EncodeRuleList(keys)), keys);
 }
@@ -91,6 +97,10 @@ TEST(StoreLayout, CutOrLongRowsAreRefused) {
   EXPECT_EQ(DecodeBlobRow("\x0b\x01"), std::nullopt);      // a hit without its key
   EXPECT_EQ(DecodeBlobRow("\x0a\x01\x01"), std::nullopt);  // more than a row
   EXPECT_EQ(DecodeRuleList("1234567"), std::nullopt);
+  EXPECT_EQ(DecodeIncidentState(Secret(), "\x05"), std::nullopt);
+  EXPECT_EQ(DecodeIncidentState(Secret(), "\x05\x01\x01"), std::nullopt);           // no rule
+  EXPECT_EQ(DecodeIncidentState(Secret(), "\x05\x01\x01" "12345678x"), std::nullopt);
+  EXPECT_EQ(DecodeIncidentState(Secret(), "\x05\x01\x04" "12345678"), std::nullopt);  // no such cause
   EXPECT_FALSE(DecodeRecordRow("\x01").has_value());
   std::string_view overlong("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10);
   EXPECT_EQ(TakeVarint(&overlong), std::nullopt);
