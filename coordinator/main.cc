@@ -194,6 +194,9 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
       ->option_text("auto|git|libgit2");
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
+  scan->add_option("--webhook", options->webhook.url, "called when something is new or reopened, or coverage drops");
+  scan->add_option("--webhook-secret-file", options->webhook.secret_file,
+                   "what its calls are signed with (default: UNSPRAWL_WEBHOOK_SECRET)");
   scan->add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
   scan->add_flag("!--no-sandbox", options->sandbox,
                  "do not confine the process that parses repositories");

@@ -245,6 +245,8 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Path("ca_file", &options.network.ca_file)
           .Path("client_cert", &options.network.client_cert)
           .Path("client_key", &options.network.client_key)
+          .Text("webhook", &options.webhook.url)
+          .Path("webhook_secret_file", &options.webhook.secret_file)
           .Size("mirrors_budget", [&](uint64_t bytes) { pipeline.mirrors_budget_bytes = bytes; })
           .Size("max_object_size", [&](uint64_t bytes) { options.max_object_bytes = bytes; })
           .Size("memory_limit", [&](uint64_t bytes) { options.memory_bytes = bytes; })

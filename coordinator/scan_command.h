@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/organization.h"
 #include "coordinator/pipeline.h"
+#include "coordinator/webhook.h"
 #include "engine/match/ruleset.h"
 
 namespace unsprawl {
@@ -48,6 +49,7 @@ struct ScanOptions {
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
   bool fail_on_news = false;         // … but on what is new or reopened, backlog left out, of any severity
   NetworkOptions network;            // for APIs and for fetching
+  WebhookOptions webhook;
   PipelineOptions pipeline;          // mirrors_dir default: $XDG_CACHE_HOME/unsprawl/mirrors
   std::string version;
   std::string command_line;          // for run.json; without credentials
