@@ -38,12 +38,19 @@ std::string_view Name(Cause cause) {
 }
 
 absl::Status ChangedIncidents::Add(const Place& place) {
-  if (repository_ == nullptr) repository_ = &place.repository;
+  const v1::Presence presence = place.occurrence.presence();
+  if (shown_.repository != nullptr && presence >= shown_.presence) return absl::OkStatus();
+  shown_.repository = &place.repository;
+  shown_.presence = presence;
+  shown_.path.clear();
+  if (!place.occurrence.paths().empty()) {
+    shown_.path = place.occurrence.paths().rbegin()->substr(0, kMaxBytes);
+  }
   return absl::OkStatus();
 }
 
 absl::Status ChangedIncidents::End(const Incident& incident) {
-  const RepositoryOutcome* const repository = std::exchange(repository_, nullptr);
+  auto shown = std::exchange(shown_, {});
   if (incident.change.change == Change::kNone) return absl::OkStatus();
   ChangedIncident changed;
   changed.secret = incident.secret;
@@ -51,11 +58,8 @@ absl::Status ChangedIncidents::End(const Incident& incident) {
   changed.preview = incident.preview;
   changed.severity = incident.severity;
   changed.score_tenths = incident.score_tenths;
-  if (repository != nullptr) {
-    changed.repository = repository->name.substr(0, kMaxBytes);
-    const bool in_a_tree = !incident.paths.empty() && incident.paths[0].repository == repository->name;
-    if (in_a_tree) changed.path = incident.paths[0].path.substr(0, kMaxBytes);
-  }
+  if (shown.repository != nullptr) changed.repository = shown.repository->name.substr(0, kMaxBytes);
+  changed.path = std::move(shown.path);
   if (incident.first) {
     changed.author = incident.first->author_name.substr(0, kMaxBytes);
     changed.time = incident.first->author_time;

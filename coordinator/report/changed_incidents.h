@@ -31,8 +31,8 @@ struct ChangedIncident {
   Severity severity = Severity::kLow;
   int score_tenths = 0;
   bool gone = false;            // stored nowhere any more; no row of incidents.jsonl
-  std::string repository;       // raw bytes, cut; of its first place
-  std::string path;             // raw bytes, cut; the first one, or empty: in no tree
+  std::string repository;       // raw bytes, cut; of its most exposed place
+  std::string path;             // raw bytes, cut; where that moved to last; empty: in no tree
   std::string author;           // raw bytes, cut; who introduced it first
   int64_t time = 0;             // … and when, the author's seconds; meaningful when `dated`
   bool dated = false;
@@ -46,7 +46,7 @@ class ChangedIncidents : public IncidentSink {
 
   absl::Status Add(const Place& place) override;
   absl::Status End(const Incident& incident) override;
-  void Drop() override { repository_ = nullptr; }
+  void Drop() override { shown_ = {}; }
   // After the pass.
   void AddGone(std::span<const GoneIncident> gone);
 
@@ -56,7 +56,12 @@ class ChangedIncidents : public IncidentSink {
  private:
   void Keep(ChangeKind kind, ChangedIncident changed);
 
-  const RepositoryOutcome* repository_ = nullptr;  // of the first place of the secret that is going by
+  // Of the secret that is going by: its most exposed place, of equal ones the first.
+  struct {
+    const RepositoryOutcome* repository = nullptr;
+    std::string path;
+    v1::Presence presence = v1::PRESENCE_UNSPECIFIED;
+  } shown_;
   std::array<std::vector<ChangedIncident>, kChangeKinds> kept_;  // heaps: the least grave in front
 };
 

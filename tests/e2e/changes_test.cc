@@ -83,6 +83,7 @@ TEST_F(ChangesTest, ALeakIsNewOnceThenRemovedThenReopened) {
   repo.Commit();
   EXPECT_EQ(Scan({repo.path()}).exit_code, 1);
   EXPECT_THAT(Changes(), UnorderedElementsAre(Row("reopened", "scope", false, "01"), Row("none", "new_commit", false, "02")));
+  EXPECT_THAT(Summary(), HasSubstr("app:again.env")) << "the place where it is open";
 
   const auto runs = RunsAsJson();
   ASSERT_EQ(runs.size(), 5u);
