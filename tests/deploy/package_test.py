@@ -62,7 +62,8 @@ class Package(unittest.TestCase):
                      "usr/share/man/man1/unsprawl.1.gz", "usr/share/bash-completion/completions/unsprawl",
                      "usr/share/zsh/vendor-completions/_unsprawl",
                      "usr/share/fish/vendor_completions.d/unsprawl.fish",
-                     "usr/share/doc/unsprawl/README.md", "usr/share/doc/unsprawl/copyright"):
+                     "usr/share/doc/unsprawl/README.md", "usr/share/doc/unsprawl/examples/nightly.toml",
+                     "usr/share/doc/unsprawl/copyright"):
             self.assertGreater((self.root / file).stat().st_size, 0, file)
         self.assertTrue((self.root / "etc/unsprawl").is_dir())
         service = (self.root / "lib/systemd/system/unsprawl-nightly.service").read_text()
