@@ -62,10 +62,7 @@ class Organizer {
 
  private:
   absl::Status ReadAppKey() {
-    // The same care as for a token, though it has many lines.
-    RETURN_IF_ERROR(ReadTokenFile(options_.app_key_file).status().code() == absl::StatusCode::kInvalidArgument
-                        ? absl::OkStatus()
-                        : ReadTokenFile(options_.app_key_file).status());
+    RETURN_IF_ERROR(CheckPrivate(options_.app_key_file));
     std::ifstream file(options_.app_key_file);
     app_key_ = {options_.app_id, {std::istreambuf_iterator<char>(file), {}}};
     return AppJwt(app_key_, absl::Now()).status();
