@@ -141,7 +141,6 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
           },
           "only repositories that were pushed to since (2025-01-31)");
   scan.add_option("--wikis", forge.max_wikis, "scan wikis as well, at most this many");
-  scan.add_option("--gists", forge.max_gists, "scan gists as well, at most this many");
 }
 
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {

@@ -24,7 +24,7 @@ struct ForgeOptions {
   std::string app_id, app_key_file;      // GitHub App; instead of tokens
   Selection selection;
   bool inspect = false;                  // also learn what only `doctor` tells (Organization::remarks)
-  uint64_t max_wikis = 0, max_gists = 0;  // how many of each, of all scopes together
+  uint64_t max_wikis = 0;                // how many are scanned, of all scopes together
   // Everything but on_wait is taken over into each client.
   ApiOptions api;
 };

@@ -51,14 +51,10 @@ class CloudForge final : public Forge {
     return repository;
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    const Json& list = Child(body, "values");
-    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
-    v1::ForgePage page;
-    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
-    page.set_next(TextField(body, "next"));
-    return page;
+ protected:
+  const Json& List(const Json& body) const override { return Child(body, "values"); }
+  std::string Next(const ForgeScope&, const Json& body, const HttpResponse&) const override {
+    return TextField(body, "next");
   }
 };
 
@@ -98,17 +94,11 @@ class DataCenterForge final : public Forge {
     return repository;
   }
 
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    const Json& list = Child(body, "values");
-    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
-    v1::ForgePage page;
-    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
-    if (!FlagField(body, "isLastPage") && body.contains("nextPageStart")) {
-      ASSIGN_OR_RETURN(const std::string first, FirstPage(scope));
-      page.set_next(absl::StrFormat("%s&start=%d", first, NumberField(body, "nextPageStart")));
-    }
-    return page;
+ protected:
+  const Json& List(const Json& body) const override { return Child(body, "values"); }
+  std::string Next(const ForgeScope& scope, const Json& body, const HttpResponse&) const override {
+    if (FlagField(body, "isLastPage") || !body.contains("nextPageStart")) return "";
+    return absl::StrFormat("%s&start=%d", FirstPage(scope).value(), NumberField(body, "nextPageStart"));
   }
 };
 

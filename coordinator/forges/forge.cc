@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -35,6 +36,19 @@ bool TakePrefix(std::string_view prefix, std::string* text) {
 }
 
 }  // namespace
+
+absl::StatusOr<v1::ForgePage> Forge::ParsePage(const ForgeScope& scope, const HttpResponse& response) const {
+  ASSIGN_OR_RETURN(const Json body, ParseBody(response));
+  const Json& list = List(body);
+  if (!list.is_array()) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s answered with something that lists no repositories", OriginOf(response.url)));
+  }
+  v1::ForgePage page;
+  for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
+  page.set_next(Next(scope, body, response));
+  return page;
+}
 
 std::optional<ForgeScope> ParseForgeScope(std::string_view text) {
   const size_t colon = text.find(':');

@@ -47,9 +47,9 @@ class Forge {
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;
   // One repository as this forge's answers describe it.
   virtual v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const = 0;
-  // The repositories of one answer and where it goes on. FailedPrecondition: not an answer of this forge.
-  virtual absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const = 0;
-
+  // The repositories of one answer and where it goes on: by default the body itself, and the Link header.
+  // FailedPrecondition: not an answer of this forge.
+  virtual absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const;
   // Of one repository, below the API's base URL: to ask whether it is gone, or only withheld from git.
   virtual std::string RepositoryPath(const v1::ForgeRepository& repository) const = 0;
   // Where a token hears about itself: who it is, its scopes, its end; empty: nowhere.
@@ -59,6 +59,13 @@ class Forge {
   // Where the forge lists force pushes to a repository (objects with "before", a commit that no ref may reach
   // any more), given its RepositoryPath; empty: nowhere.
   virtual std::string ForcePushesPath(const std::string&) const { return ""; }
+
+ protected:
+  // The list of repositories in an answer, and the page that follows it.
+  virtual const Json& List(const Json& body) const { return body; }
+  virtual std::string Next(const ForgeScope&, const Json&, const HttpResponse& response) const {
+    return NextLink(response);
+  }
 };
 
 // The forge for a name in ForgeScope::forge. `api_url` decides between Bitbucket's two kinds.

@@ -46,19 +46,8 @@ class GiteaForge final : public Forge {
     repository.set_is_template(FlagField(json, "template"));
     repository.set_has_wiki(FlagField(json, "has_wiki"));
     repository.set_size_kb(NumberField(json, "size"));
-    for (const Json& topic : Child(json, "topics")) {
-      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-    }
+    AddTexts(json, "topics", repository.mutable_topics());
     return repository;
-  }
-
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    if (!body.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
-    v1::ForgePage page;
-    for (const Json& json : body) *page.add_repositories() = ParseRepository(scope, json);
-    page.set_next(NextLink(response));
-    return page;
   }
 };
 

@@ -67,19 +67,12 @@ class GitHubForge final : public Forge {
     repository.set_has_wiki(FlagField(json, "has_wiki"));
     repository.set_size_kb(NumberField(json, "size"));
     repository.set_pushed_at(TimeField(json, "pushed_at"));
-    for (const Json& topic : Child(json, "topics")) {
-      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-    }
+    AddTexts(json, "topics", repository.mutable_topics());
     return repository;
   }
 
   absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    const Json& list = body.is_array() ? body : Child(body, "repositories");
-    if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no repositories");
-    v1::ForgePage page;
-    for (const Json& json : list) *page.add_repositories() = ParseRepository(scope, json);
-    page.set_next(NextLink(response));
+    ASSIGN_OR_RETURN(v1::ForgePage page, Forge::ParsePage(scope, response));
     // Organizations behind single sign-on that this token was not authorised for are left out in silence.
     if (const std::string_view sso = response.header("x-github-sso"); !sso.empty()) {
       page.set_incomplete(absl::StrFormat(
@@ -87,6 +80,11 @@ class GitHubForge final : public Forge {
           sso.substr(0, 200)));
     }
     return page;
+  }
+
+ protected:
+  const Json& List(const Json& body) const override {
+    return body.is_array() ? body : Child(body, "repositories");  // of an installation
   }
 };
 

@@ -51,19 +51,8 @@ class GitLabForge final : public Forge {
     repository.set_disabled(TextField(json, "repository_access_level") == "disabled");
     repository.set_has_wiki(FlagField(json, "wiki_enabled"));
     repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
-    for (const Json& topic : Child(json, "topics")) {
-      if (topic.is_string()) repository.add_topics(topic.get<std::string>());
-    }
+    AddTexts(json, "topics", repository.mutable_topics());
     return repository;  // last_activity_at is not the time of a push, and lags: never taken for one.
-  }
-
-  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
-    ASSIGN_OR_RETURN(const Json body, ParseBody(response));
-    if (!body.is_array()) return absl::FailedPreconditionError("an answer that lists no projects");
-    v1::ForgePage page;
-    for (const Json& json : body) *page.add_repositories() = ParseRepository(scope, json);
-    page.set_next(NextLink(response));
-    return page;
   }
 };
 

@@ -50,6 +50,12 @@ const Json& Child(const Json& object, std::string_view name) {
   return field != nullptr && field->is_structured() ? *field : kNothing;
 }
 
+void AddTexts(const Json& object, std::string_view name, google::protobuf::RepeatedPtrField<std::string>* texts) {
+  for (const Json& text : Child(object, name)) {
+    if (text.is_string()) texts->Add(text.get<std::string>());
+  }
+}
+
 absl::StatusOr<Json> ParseBody(const HttpResponse& response) {
   Json json = Json::parse(response.body, nullptr, false);
   if (json.is_discarded()) {

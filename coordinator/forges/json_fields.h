@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/http_client.h"
+#include "google/protobuf/repeated_field.h"
 
 namespace unsprawl {
 
@@ -22,6 +23,9 @@ bool FlagField(const Json& object, std::string_view name);
 int64_t TimeField(const Json& object, std::string_view name);
 // The object or list in `name`; an empty object if there is none.
 const Json& Child(const Json& object, std::string_view name);
+
+// Appends the strings of the list in `name`.
+void AddTexts(const Json& object, std::string_view name, google::protobuf::RepeatedPtrField<std::string>* texts);
 
 // The body as JSON. FailedPrecondition: it is not (a login page, a proxy's error).
 absl::StatusOr<Json> ParseBody(const HttpResponse& response);
