@@ -400,6 +400,40 @@ TEST_F(OrganizationTest, CloneUrlsOfAnAnswerAreNotBelieved) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
 }
 
+TEST_F(OrganizationTest, WikisAreScannedWhenAskedForAndOftenThereIsNone) {
+  GitRepo wiki(home_.path() / "wiki");
+  wiki.Write("Home.md", "t=" + FakeGithubToken(300) + "\n");
+  wiki.Commit();
+  unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", wiki.path(), "wiki.git"});
+  json settings = Settings();
+  settings["repositories"][0]["has_wiki"] = true;
+  settings["repositories"][0]["wiki_path"] = home_.path() / "wiki.git";
+  settings["repositories"][1]["has_wiki"] = true;
+  const ForgeServer forge(settings);
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  const CliResult scan = Scan(forge, {"github:acme", "--wikis", "10"});
+  EXPECT_EQ(scan.exit_code, 1) << scan.out;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+  EXPECT_EQ(Outcome("acme/app0.wiki")["status"], "ok");
+  EXPECT_EQ(Outcome("acme/app1.wiki"), json());
+}
+
+TEST_F(OrganizationTest, PullRequestsBeyondTheirBudgetAreLeftOutAndCounted) {
+  const ForgeServer forge(Settings());
+  repos_[0].Write("pull.env", "t=" + FakeGithubToken(301) + "\n");
+  repos_[0].Commit();
+  for (const char* ref : {"refs/pull/1/head", "refs/pull/2/head"}) {
+    repos_[0].Git({"push", "-q", Bare(0), absl::StrFormat("HEAD:%s", ref)});
+  }
+  EXPECT_EQ(Scan(forge, {"github:acme", "--max-pull-requests", "1"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  EXPECT_THAT(Outcome("acme/app0")["skips"].dump(), HasSubstr("not-fetched"));
+  // A larger budget is another set of refs.
+  EXPECT_EQ(Scan(forge, {"github:acme", "--audit-days", "0"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+}
+
 TEST_F(OrganizationTest, TheDoctorSaysWhatWouldStandInTheWay) {
   const ForgeServer forge(Settings());
   const auto doctor = [&](std::vector<std::string> more = {}) {
