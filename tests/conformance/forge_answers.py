@@ -193,6 +193,8 @@ def conversation(forge, folder, app_id):
         ("/app", "/app", jwt), ("/app/installations", "/app/installations", jwt),
         ("/app/installations/{id}", "/app/installations/77", jwt),
         ("/app/installations/{id}", "/app/installations/76", jwt),
+        ("/orgs/{org}/installation", "/orgs/acme/installation", jwt),
+        ("/users/{user}/installation", "/users/person/installation", jwt),
         ("/rate_limit", "/rate_limit", "for-reading"), ("/rate_limit", "/rate_limit", None),
         ("/repos/{owner}/{repo}", "/repos/acme/copy", "for-reading"),
         ("/repos/{owner}/{repo}", "/repos/acme/old", "for-reading"),

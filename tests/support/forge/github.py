@@ -47,7 +47,7 @@ class GitHub:
             ("GET", "/app/installations", self.installations),
             ("GET", "/app/installations/{id}", self.installation),
             ("GET", "/orgs/{org}/installation", self.installation_on),
-            ("GET", "/users/{org}/installation", self.installation_on),
+            ("GET", "/users/{user}/installation", lambda request, user: self.installation_on(request, user)),
             ("POST", "/app/installations/{id}/access_tokens", self.access_tokens),
             ("GET", "/rate_limit", self.rate_limit),
             ("GET", "/repos/{owner}/{repo}", self.repository),
