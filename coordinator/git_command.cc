@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,8 +133,8 @@ struct Pipe {
 };
 
 // In the forked child: only what is safe there, then git.
-[[noreturn]] void Exec(const GitCommand& command, const Pipe (&pipes)[3], char* const* arguments,
-                       char* const* environment, pid_t parent) {
+[[noreturn]] void Exec(const Pipe (&pipes)[3], char* const* arguments, char* const* environment,
+                       pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);  // No fetch goes on behind the back of the next run.
   if (getppid() != parent) _exit(126);
   setpgid(0, 0);  // What git starts (ssh, git-remote-https, index-pack) is ended with it.
@@ -143,10 +142,6 @@ struct Pipe {
   dup2(pipes[1].write, 1);
   dup2(pipes[2].write, 2);
   for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
-  if (command.max_file_bytes > 0) {
-    const rlimit limit = {command.max_file_bytes, command.max_file_bytes};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
   execvpe("git", arguments, environment);
   _exit(127);
 }
@@ -177,7 +172,7 @@ absl::StatusOr<Child> Spawn(const GitCommand& command) {
   const pid_t parent = getpid();
   child.pid = fork();
   if (child.pid == 0) {
-    Exec(command, pipes, argument_pointers.data(), environment_pointers.data(), parent);
+    Exec(pipes, argument_pointers.data(), environment_pointers.data(), parent);
   }
   const int error = errno;
   close(pipes[0].read);
@@ -255,14 +250,6 @@ absl::StatusOr<std::string> RunGit(const GitCommand& command) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return out;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return absl::FailedPreconditionError("git cannot be started: install it (apt-get install git)");
-  }
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ) {
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "git was ended: what it fetched grew above %d bytes", command.max_file_bytes));
-  }
-  if (command.max_file_bytes > 0 && err.find("File too large") != std::string::npos) {
-    return absl::ResourceExhaustedError(absl::StrFormat("what git fetched grew above %d bytes",
-                                                        command.max_file_bytes));
   }
   return Failure(err);
 }

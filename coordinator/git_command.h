@@ -20,7 +20,6 @@ struct GitCommand {
   const NetworkOptions* network = nullptr;
   const std::atomic<bool>* stop = nullptr;
   absl::Duration timeout = absl::InfiniteDuration();
-  uint64_t max_file_bytes = 0;         // no file of it may grow larger (a pack without end); 0: any
   size_t max_output_bytes = 256 << 20;
 };
 
@@ -28,7 +27,7 @@ struct GitCommand {
 // redirects, one transport; of our environment only what reaches proxies, certificates, keys and agents.
 // Failures of the remote end: NotFound (gone), PermissionDenied (401, 403, a key), Aborted (451),
 // Unavailable (everything else that may pass), with git's last words, object ids blotted out.
-// DeadlineExceeded: `timeout`. ResourceExhausted: max_file_bytes, max_output_bytes, a full disk.
+// DeadlineExceeded: `timeout`. ResourceExhausted: max_output_bytes, a full disk.
 // FailedPrecondition: git is not installed; a certificate that is not trusted. Cancelled: `stop`.
 absl::StatusOr<std::string> RunGit(const GitCommand& command);
 

@@ -11,9 +11,9 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
+#include "coordinator/pause.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -71,15 +71,6 @@ absl::Status WriteLines(const fs::path& file, const std::set<std::string>& lines
 
 std::string Hex(const std::string& bytes) { return std::string(absl::BytesToHexString(bytes)); }
 
-absl::Status Pause(absl::Duration duration, const std::atomic<bool>* stop) {
-  const absl::Time end = absl::Now() + duration;
-  while (absl::Now() < end) {
-    if (stop != nullptr && *stop) return absl::CancelledError("stopped");
-    absl::SleepFor(std::min(end - absl::Now(), absl::Milliseconds(100)));
-  }
-  return absl::OkStatus();
-}
-
 // Runs `attempt` until it succeeds or fails for good.
 template <typename Attempt>
 auto Persist(const FetchOptions& options, const Attempt& attempt) -> decltype(attempt()) {
@@ -125,7 +116,6 @@ GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOpt
   command.remote = &url;
   command.network = &options.network;
   command.timeout = options.timeout;
-  command.max_file_bytes = options.max_pack_bytes;
   return command;
 }
 

@@ -22,7 +22,6 @@ struct FetchOptions {
   int attempts = 3;                                // of what may pass
   absl::Duration first_pause = absl::Seconds(1);   // before trying again; doubled
   absl::Duration timeout = absl::Hours(6);         // of one fetch
-  uint64_t max_pack_bytes = 0;                     // a larger pack is refused; 0: any size
   // Refs of pull and merge requests (refs/pull/*, refs/merge-requests/*, …) are taken from repositories
   // that have at most this many.
   uint64_t max_pull_requests = 1'000'000;

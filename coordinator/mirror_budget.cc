@@ -62,7 +62,6 @@ bool MirrorBudget::Evict() {
   fs::remove_all(error ? mirror : doomed, error);
   total_ -= oldest->second.bytes;
   mirrors_.erase(oldest);
-  ++evicted_;
   return true;
 }
 

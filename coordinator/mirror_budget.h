@@ -28,8 +28,6 @@ class MirrorBudget {
   // Gives it back; what it takes now is counted.
   void Release(const std::string& folder) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  uint64_t evicted() const { return evicted_; }
-
  private:
   struct Kept {
     uint64_t bytes = 0;
@@ -51,7 +49,6 @@ class MirrorBudget {
   bool looked_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, Kept> mirrors_ ABSL_GUARDED_BY(mutex_);
   uint64_t total_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of mirrors_, expected ones included
-  std::atomic<uint64_t> evicted_ = 0;
 };
 
 }  // namespace unsprawl

@@ -84,8 +84,7 @@ class Organizer {
 
   ApiOptions ClientOptions(const Forge& forge) const {
     ApiOptions api = options_.api;
-    const TokenBudget::Options budget = forge.Budget();
-    api.budget.per_minute = budget.per_minute;
+    api.budget.per_minute = forge.RequestsPerMinute();
     api.on_wait = say_;
     return api;
   }

@@ -68,13 +68,17 @@ class Pipeline {
     run_.progress->StartRepository(target.name);
     v1::RepositoryRecord record;
     absl::Status obtained = TryToObtain(target, &record);
+    absl::StatusOr<HttpResponse> asked = absl::UnknownError("not asked");
     if (absl::IsNotFound(obtained) || absl::IsFailedPrecondition(obtained)) {
-      if (const std::optional<RemoteTarget> renamed = Renamed(target)) obtained = TryToObtain(*renamed, &record);
+      asked = AskForge(target);
+      if (const std::optional<RemoteTarget> renamed = Renamed(target, asked)) {
+        obtained = TryToObtain(*renamed, &record);
+      }
     }
     if (obtained.ok() || *run_.stop) return;
     run_.progress->FinishRepository(target.name);
     if (target.optional && absl::IsNotFound(obtained)) return;
-    const Status how = StatusFor(target, obtained);
+    const Status how = StatusFor(obtained, asked.status());
     if (how != Status::kGone) {
       run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
                                          EscapeForTerminal(std::string(obtained.message()))));
@@ -97,7 +101,8 @@ class Pipeline {
     if (known.unmoved && mirror.fetched_digest() == note.refs_digest() &&
         !note.refs_digest().empty()) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-      return Enqueue(target, mirror, std::move(note), {});
+      Enqueue(target, mirror, std::move(note), {});
+      return absl::OkStatus();
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
     ASSIGN_OR_RETURN(const CloneUrl url, UrlWithToken(target));
@@ -117,20 +122,22 @@ class Pipeline {
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                      v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
-    const bool fetched = mirror.exists() && mirror.fetched_digest() == refs.digest;
     // What a forge calls a size is about that of the packs; of an update it says nothing.
     RETURN_IF_ERROR(budget_.Use(target.folder(), mirror.exists() ? 0 : target.size_kb * 1024));
     const bool was_there = mirror.exists();
-    absl::Status done;
-    if (!fetched) done = mirror.Fetch(url, refs, options_.fetch);
-    if (done.ok() && !fetched && was_there) done = FetchForcePushed(target, url, &mirror);
-    if (done.ok()) done = Enqueue(target, mirror, std::move(note), refs);
-    if (!done.ok()) budget_.Release(target.folder());
-    return done;
+    if (!was_there || mirror.fetched_digest() != refs.digest) {
+      absl::Status done = mirror.Fetch(url, refs, options_.fetch);
+      if (done.ok() && was_there) done = FetchForcePushed(target, url, &mirror);
+      if (!done.ok()) {
+        budget_.Release(target.folder());
+        return done;
+      }
+    }
+    Enqueue(target, mirror, std::move(note), refs);
+    return absl::OkStatus();
   }
 
-  absl::Status Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note,
-                       const Mirror::Refs& refs) {
+  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note, const Mirror::Refs& refs) {
     ReadyTarget ready;
     ready.target.key = target.key;
     ready.target.name = target.name;
@@ -149,7 +156,6 @@ class Pipeline {
     ready.note = std::move(note);
     run_.progress->Update(target.name, "waiting to be scanned", 0, 0, 0, 0);
     queue_.Add(std::move(ready));
-    return absl::OkStatus();
   }
 
   // What a force push left without a ref between two fetches, where the forge names it.
@@ -171,17 +177,17 @@ class Pipeline {
     return mirror->FetchLost(url, ids, options_.fetch);
   }
 
-  // What the forge's API says of one repository. NotFound as well where there is nobody to ask.
+  // What the forge's API says of one repository. Unknown: there is nobody to ask.
   static absl::StatusOr<HttpResponse> AskForge(const RemoteTarget& target) {
     const RemoteSource& source = *target.source;
-    if (source.client == nullptr || target.optional) return absl::NotFoundError("nobody to ask");
+    if (source.client == nullptr || target.optional) return absl::UnknownError("nobody to ask");
     return source.client->Get(source.forge->RepositoryPath(target.AtForge()), source.forge->Headers());
   }
 
   // The repository under the name that its forge knows it by now, if that is another: it was renamed or
   // moved since it was listed. git follows no redirect.
-  static std::optional<RemoteTarget> Renamed(const RemoteTarget& target) {
-    const absl::StatusOr<HttpResponse> asked = AskForge(target);
+  static std::optional<RemoteTarget> Renamed(const RemoteTarget& target,
+                                             const absl::StatusOr<HttpResponse>& asked) {
     if (!asked.ok()) return std::nullopt;
     const absl::StatusOr<Json> json = ParseBody(*asked);
     if (!json.ok()) return std::nullopt;
@@ -197,15 +203,13 @@ class Pipeline {
     return renamed;
   }
 
-  // Git cannot tell what is gone from what is withheld; the API can.
-  Status StatusFor(const RemoteTarget& target, const absl::Status& obtained) {
+  // Git cannot tell what is gone from what is withheld; the API, `asked`, can.
+  static Status StatusFor(const absl::Status& obtained, const absl::Status& asked) {
     if (absl::IsPermissionDenied(obtained) || absl::IsAborted(obtained)) return Status::kRefused;
-    if (!absl::IsNotFound(obtained) || target.source->client == nullptr) return Status::kFailed;
-    const absl::StatusOr<HttpResponse> asked = AskForge(target);
-    if (absl::IsNotFound(asked.status())) return Status::kGone;
-    return asked.ok() || absl::IsPermissionDenied(asked.status()) || absl::IsAborted(asked.status())
-               ? Status::kRefused
-               : Status::kFailed;
+    if (!absl::IsNotFound(obtained)) return Status::kFailed;
+    if (absl::IsNotFound(asked)) return Status::kGone;
+    const bool withheld = asked.ok() || absl::IsPermissionDenied(asked) || absl::IsAborted(asked);
+    return withheld ? Status::kRefused : Status::kFailed;
   }
 
   void AddUnchanged(const RemoteTarget& target, const v1::RepositoryRecord& record) {

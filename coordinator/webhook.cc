@@ -8,8 +8,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "coordinator/forges/token_source.h"
+#include "coordinator/pause.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -77,7 +77,7 @@ absl::Status SendWebhook(const WebhookOptions& options, const NetworkOptions& ne
   HttpClient http(network, stop);
   absl::Status last;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (attempt > 0) absl::SleepFor(absl::Seconds(attempt));
+    RETURN_IF_ERROR(Pause(absl::Seconds(attempt), stop));
     const absl::StatusOr<HttpResponse> response = http.Send(request);
     if (response.ok() && response->status >= 200 && response->status < 300) return absl::OkStatus();
     last = response.ok() ? absl::UnavailableError(absl::StrFormat("%s answered %d", origin, response->status))

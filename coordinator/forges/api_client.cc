@@ -1,17 +1,15 @@
 #include "coordinator/forges/api_client.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/pause.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
 namespace {
-
-constexpr absl::Duration kStopPoll = absl::Milliseconds(100);
 
 // Origin and path: a query may hold what a forge calls a token.
 std::string Shown(std::string_view url) { return std::string(url.substr(0, url.find('?'))); }
@@ -122,8 +120,8 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
     if (++attempt == options_.max_attempts) break;
     const absl::Duration pause =
         std::min(options_.max_pause, options_.first_pause * (1 << std::min(attempt - 1, 10)));
-    // Full jitter: many scopes that failed together do not come back together.
-    RETURN_IF_ERROR(Sleep(pause * std::uniform_real_distribution<>(0.5, 1)(random_)));
+    // Jitter: many scopes that failed together do not come back together.
+    RETURN_IF_ERROR(Pause(pause * std::uniform_real_distribution<>(0.5, 1)(random_), options_.stop));
   }
   return last;
 }
@@ -154,7 +152,7 @@ absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken() {
                                        absl::FormatDuration(absl::Ceil(ready - now, absl::Seconds(1))),
                                        OriginOf(base_url_)));
     }
-    RETURN_IF_ERROR(Sleep(ready - now));
+    RETURN_IF_ERROR(Pause(ready - now, options_.stop));
   }
 }
 
@@ -165,15 +163,6 @@ absl::Status ApiClient::Refused() const {
     all += absl::StrFormat("%s%s (%s)", all.empty() ? "" : "; ", token.why, name);
   }
   return absl::PermissionDeniedError(all);
-}
-
-absl::Status ApiClient::Sleep(absl::Duration duration) const {
-  const absl::Time end = absl::Now() + duration;
-  for (absl::Duration left = duration; left > absl::ZeroDuration(); left = end - absl::Now()) {
-    if (options_.stop != nullptr && *options_.stop) return absl::CancelledError("stopped");
-    absl::SleepFor(std::min(left, kStopPoll));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ApiClient::GitToken() {
@@ -187,15 +176,6 @@ absl::StatusOr<std::string> ApiClient::GitToken() {
     last = value.status();
   }
   return last;
-}
-
-std::vector<std::string> ApiClient::refusals() const {
-  MutexLock lock(mutex_);
-  std::vector<std::string> all;
-  for (const Token& token : tokens_) {
-    if (token.refused) all.push_back(token.why);
-  }
-  return all;
 }
 
 }  // namespace unsprawl

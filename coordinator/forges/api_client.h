@@ -56,8 +56,6 @@ class ApiClient {
 
   uint64_t requests() const { return requests_; }         // sent so far
   uint64_t not_modified() const { return not_modified_; }  // of them answered by 304
-  // Tokens that were refused, with the forge's words. For reports.
-  std::vector<std::string> refusals() const;
 
  private:
   struct Token {
@@ -70,7 +68,6 @@ class ApiClient {
   absl::StatusOr<HttpResponse> Send(HttpRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
   // The token that may send first; waits for it. Null: anonymous.
   absl::StatusOr<Token*> WaitForToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Sleep(absl::Duration duration) const;
   absl::Status Refused() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string base_url_;

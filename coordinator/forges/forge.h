@@ -41,7 +41,8 @@ class Forge {
   virtual ApiClient::Authorize Authorize() const = 0;
   // The user name that goes with a token when git fetches over HTTPS.
   virtual std::string_view GitUser() const = 0;
-  virtual TokenBudget::Options Budget() const { return {}; }
+  // How many requests a minute it wants at most; 0: it states no such rate.
+  virtual double RequestsPerMinute() const { return 0; }
 
   // The listing to begin with, a path below the API's base URL.
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;

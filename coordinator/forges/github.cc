@@ -23,7 +23,7 @@ class GitHubForge final : public Forge {
   }
   std::string_view GitUser() const override { return "x-access-token"; }
   // Secondary limits: 900 points a minute, a GET is one.
-  TokenBudget::Options Budget() const override { return {.per_minute = 900}; }
+  double RequestsPerMinute() const override { return 900; }
 
   std::string IdentityPath(const ForgeScope& scope) const override { return scope.kind == ForgeScope::Kind::kInstallation ? "" : "/user"; }
   const char* Permissions() const override {

@@ -23,28 +23,20 @@ namespace {
 using nlohmann::json;
 
 constexpr char kToken[] = "the-token-of-the-reader";
-constexpr char kOneRule[] = R"(
+constexpr char kFirstRule[] = R"(
 [[rules]]
 id = "first"
 regex = '''\bfst_[a-z0-9]{12}\b'''
 keywords = ["fst_"]
 )";
-constexpr char kTwoRules[] = R"(
-[[rules]]
-id = "first"
-regex = '''\bfst_[a-z0-9]{12}\b'''
-keywords = ["fst_"]
+constexpr char kSecondRule[] = R"(
 [[rules]]
 id = "second"
 regex = '''\bsnd_[a-z0-9]{12}\b'''
 keywords = ["snd_"]
 )";
 // The second rule again, wider: a rule that changed.
-constexpr char kChangedRules[] = R"(
-[[rules]]
-id = "first"
-regex = '''\bfst_[a-z0-9]{12}\b'''
-keywords = ["fst_"]
+constexpr char kChangedRule[] = R"(
 [[rules]]
 id = "second"
 regex = '''\b(?:snd|trd)_[a-z0-9]{12}\b'''
@@ -59,9 +51,9 @@ class World {
     for (int i = 0; i < 3; ++i) AddRepository(-1);
     forge_ = std::make_unique<ForgeServer>(
         json{{"repositories", listing_}, {"tokens", {{"reader", {{"value", kToken}}}}}});
-    WriteFile(dir_ / "rules0.toml", kOneRule);
-    WriteFile(dir_ / "rules1.toml", kTwoRules);
-    WriteFile(dir_ / "rules2.toml", kChangedRules);
+    WriteFile(dir_ / "rules0.toml", kFirstRule);
+    WriteFile(dir_ / "rules1.toml", std::string(kFirstRule) + kSecondRule);
+    WriteFile(dir_ / "rules2.toml", std::string(kFirstRule) + kChangedRule);
   }
 
   const ForgeServer& forge() const { return *forge_; }

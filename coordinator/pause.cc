@@ -1,0 +1,18 @@
+#include "coordinator/pause.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+
+namespace unsprawl {
+
+absl::Status Pause(absl::Duration duration, const std::atomic<bool>* stop) {
+  const absl::Time end = absl::Now() + duration;
+  for (absl::Duration left = duration; left > absl::ZeroDuration(); left = end - absl::Now()) {
+    if (stop != nullptr && *stop) return absl::CancelledError("stopped");
+    absl::SleepFor(std::min(left, absl::Milliseconds(100)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace unsprawl
