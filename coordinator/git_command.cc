@@ -133,14 +133,15 @@ struct Pipe {
 };
 
 // In the forked child: only what is safe there, then git.
-[[noreturn]] void Exec(const Pipe (&pipes)[3], char* const* arguments, char* const* environment,
-                       pid_t parent) {
+[[noreturn]] void Exec(const Pipe (&pipes)[3], int inherited_fd, char* const* arguments,
+                       char* const* environment, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);  // No fetch goes on behind the back of the next run.
   if (getppid() != parent) _exit(126);
   setpgid(0, 0);  // What git starts (ssh, git-remote-https, index-pack) is ended with it.
   dup2(pipes[0].read, 0);
   dup2(pipes[1].write, 1);
   dup2(pipes[2].write, 2);
+  if (inherited_fd >= 0) fcntl(inherited_fd, F_SETFD, 0);
   for (const int number : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
   execvpe("git", arguments, environment);
   _exit(127);
@@ -172,7 +173,7 @@ absl::StatusOr<Child> Spawn(const GitCommand& command) {
   const pid_t parent = getpid();
   child.pid = fork();
   if (child.pid == 0) {
-    Exec(pipes, argument_pointers.data(), environment_pointers.data(), parent);
+    Exec(pipes, command.inherited_fd, argument_pointers.data(), environment_pointers.data(), parent);
   }
   const int error = errno;
   close(pipes[0].read);

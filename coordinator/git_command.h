@@ -21,6 +21,7 @@ struct GitCommand {
   const std::atomic<bool>* stop = nullptr;
   absl::Duration timeout = absl::InfiniteDuration();
   size_t max_output_bytes = 256 << 20;
+  int inherited_fd = -1;  // stays open in git and whatever it starts: what they hold is held until all have ended
 };
 
 // What it printed on stdout. No system or global configuration, no prompt, no hooks, no submodules, no

@@ -1,6 +1,9 @@
 #include "coordinator/mirror.h"
 
+#include <fcntl.h>
 #include <openssl/sha.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -24,6 +27,9 @@ namespace fs = std::filesystem;
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
 constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: Refs::digest
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
+constexpr char kLockFile[] = "unsprawl-lock";  // locked by whoever changes the mirror, and by its git
+constexpr absl::Duration kLockPatience = absl::Minutes(1);  // with the git of a run that was killed
+constexpr absl::Duration kLockPoll = absl::Milliseconds(50);
 
 // Of an annotated tag the commit: that is what a walk names.
 constexpr char kTipFormat[] = "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)";
@@ -86,6 +92,52 @@ auto Persist(const FetchOptions& options, const Attempt& attempt) -> decltype(at
     if (!absl::IsUnavailable(status) || made >= options.attempts) return result;
     RETURN_IF_ERROR(Pause(options.first_pause * (1 << (made - 1)), options.stop));
   }
+}
+
+// The right to change a mirror. Every git that is given `fd` shares it: those that a killed run has left
+// behind have ended when it is had.
+class MirrorLock {
+ public:
+  // Waits a while. Unavailable: somebody works there. Cancelled: `stop`.
+  static absl::StatusOr<MirrorLock> Take(const fs::path& dir, const std::atomic<bool>* stop) {
+    const fs::path file = dir / kLockFile;
+    MirrorLock lock(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (lock.fd_ < 0) return absl::PermissionDeniedError(absl::StrFormat("%s cannot be written", file.native()));
+    for (absl::Duration waited; flock(lock.fd_, LOCK_EX | LOCK_NB) != 0; waited += kLockPoll) {
+      if (waited >= kLockPatience) {
+        return absl::UnavailableError(absl::StrFormat("%s: another process fetches into it", dir.native()));
+      }
+      RETURN_IF_ERROR(Pause(kLockPoll, stop));
+    }
+    return lock;
+  }
+  ~MirrorLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+  MirrorLock(MirrorLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  MirrorLock& operator=(MirrorLock&&) = delete;
+
+  int fd() const { return fd_; }
+
+ private:
+  explicit MirrorLock(int fd) : fd_(fd) {}
+
+  int fd_;
+};
+
+// Removes what a git that was killed left half done: nobody would ever, and its locks stop the next one.
+void RemoveLeftovers(const fs::path& dir) {
+  std::vector<fs::path> leftovers;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entries(dir, error);
+       !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    const std::string name = entries->path().filename();
+    const bool temporary = name.starts_with("tmp_") || name.starts_with(".tmp-") || name.starts_with("pack_git2_");
+    if (name.ends_with(".lock") || (temporary && entries->path().native().find("/objects/") != std::string::npos)) {
+      leftovers.push_back(entries->path());
+    }
+  }
+  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, error);
 }
 
 absl::StatusOr<std::string> ListWithGit(const CloneUrl& url, const FetchOptions& options) {
@@ -169,36 +221,42 @@ absl::StatusOr<Mirror::Refs> Mirror::List(const CloneUrl& url, const FetchOption
 }
 
 absl::Status Mirror::Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options) {
+  if (options.backend == FetchBackend::kLibgit2 && !refs.pull_requests) {
+    return absl::FailedPreconditionError("libgit2 cannot leave out pull requests: use --fetch-backend git");
+  }
   std::error_code error;
-  fs::create_directories(dir_.parent_path(), error);
+  fs::create_directories(dir_, error);
   if (error) {
     return absl::PermissionDeniedError(
-        absl::StrFormat("%s: cannot be made (%s)", dir_.parent_path().native(), error.message()));
+        absl::StrFormat("%s: cannot be made (%s)", dir_.native(), error.message()));
   }
   fs::remove(dir_ / kFetchedFile, error);
-  if (options.backend == FetchBackend::kLibgit2) {
-    if (!refs.pull_requests) {
-      return absl::FailedPreconditionError("libgit2 cannot leave out pull requests: use --fetch-backend git");
-    }
-    RETURN_IF_ERROR(Persist(options, [&] { return FetchWithLibgit2(url, dir_.native(), options); }));
-    return WriteLines(dir_ / kFetchedFile, {Hex(refs.digest)});
-  }
+  RETURN_IF_ERROR(Persist(options, [&] { return FetchOnce(url, refs, options); }));
+  return WriteLines(dir_ / kFetchedFile, {Hex(refs.digest)});
+}
+
+absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options) {
+  ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
+  RemoveLeftovers(dir_);
+  if (options.backend == FetchBackend::kLibgit2) return FetchWithLibgit2(url, dir_.native(), options);
+  const auto change = [&](GitCommand command) {
+    command.inherited_fd = lock.fd();
+    return RunGit(command).status();
+  };
   GitCommand init;
   init.arguments = {"init", "-q", "--bare", "--template=", dir_.native()};
   init.stop = options.stop;
-  RETURN_IF_ERROR(RunGit(init).status());
+  RETURN_IF_ERROR(change(init));
   RETURN_IF_ERROR(NoteTips(options));
   std::vector<std::string> refspecs = {"+refs/*:refs/*"};
   if (!refs.pull_requests) {
     for (const char* prefix : kPullRequestRefs) refspecs.push_back(absl::StrFormat("^%s*", prefix));
   }
-  const GitCommand fetch = FetchCommand(dir_, url, options, refspecs);
-  RETURN_IF_ERROR(Persist(options, [&] { return RunGit(fetch).status(); }));
+  RETURN_IF_ERROR(change(FetchCommand(dir_, url, options, refspecs)));
   if (!refs.head.empty()) {
-    RETURN_IF_ERROR(RunGit(Local(dir_, {"symbolic-ref", "HEAD", refs.head}, options)).status());
+    RETURN_IF_ERROR(change(Local(dir_, {"symbolic-ref", "HEAD", refs.head}, options)));
   }
-  RETURN_IF_ERROR(NoteLost(options));
-  return WriteLines(dir_ / kFetchedFile, {Hex(refs.digest)});
+  return NoteLost(options);
 }
 
 std::string Mirror::fetched_digest() const {
@@ -262,12 +320,14 @@ std::vector<std::string> Mirror::lost_tips() const { return ReadLines(dir_ / kLo
 absl::Status Mirror::FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
                                const FetchOptions& options) {
   if (options.backend == FetchBackend::kLibgit2) return absl::OkStatus();  // It cannot ask for an id.
+  ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
   std::vector<std::string> had;
   for (const std::string& id : ids) {
     const bool is_id = id.size() == 40 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (!is_id) continue;
-    if (!RunGit(Local(dir_, {"cat-file", "-e", id}, options)).ok() &&
-        !RunGit(FetchCommand(dir_, url, options, {id})).ok()) {
+    GitCommand fetch = FetchCommand(dir_, url, options, {id});
+    fetch.inherited_fd = lock.fd();
+    if (!RunGit(Local(dir_, {"cat-file", "-e", id}, options)).ok() && !RunGit(fetch).ok()) {
       if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
       continue;
     }

@@ -50,7 +50,8 @@ class Mirror {
 
   // Fetches all refs of `url`. Objects of refs that vanished or were forced stay, and their tips are noted
   // as lost; gc never runs, and packs that hold them are marked to be kept. An interrupted fetch is taken
-  // up again by the next. Errors as RunGit's, after options.attempts.
+  // up again by the next: what a killed git left half done is removed. Errors as RunGit's, after
+  // options.attempts. Unavailable: another process works in the mirror.
   absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
   // Fetches the commits `ids` (hexadecimal) that no ref reaches, one by one, where the server allows it, and
   // notes them as lost. What the server refuses is left out.
@@ -63,6 +64,7 @@ class Mirror {
   std::vector<std::string> lost_tips() const;
 
  private:
+  absl::Status FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);
   absl::Status AddLost(const std::vector<std::string>& ids);

@@ -1,0 +1,93 @@
+// Mirrors, fetched from a folder by the real git.
+#include "coordinator/mirror.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tests/support/cli.h"
+#include "tests/support/git_repo.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+class MirrorTest : public testing::Test {
+ protected:
+  MirrorTest() {
+    origin_.Write("a", "1\n");
+    origin_.Commit();
+  }
+
+  absl::Status Fetch() {
+    const absl::StatusOr<CloneUrl> url = ParseCloneUrl("file://" + origin_.path().native());
+    if (!url.ok()) return url.status();
+    const absl::StatusOr<Mirror::Refs> refs = Mirror::List(*url, options_);
+    if (!refs.ok()) return refs.status();
+    return mirror_.Fetch(*url, *refs, options_);
+  }
+  // "<id> <ref>" of every ref.
+  std::string MirroredRefs() const {
+    return unsprawl::Run(mirror_.dir(), {"git", "for-each-ref", "--format=%(objectname) %(refname)"});
+  }
+  std::string Refs() { return origin_.Git({"for-each-ref", "--format=%(objectname) %(refname)"}) + "\n"; }
+
+  TempDir home_;
+  GitRepo origin_{home_.path() / "origin"};
+  Mirror mirror_{home_.path() / "mirrors" / "m.git"};
+  FetchOptions options_;
+};
+
+TEST_F(MirrorTest, WhatAKilledGitLeavesStopsNobody) {
+  ASSERT_THAT(Fetch(), IsOk());
+  origin_.Write("a", "2\n");
+  origin_.Commit();
+  origin_.Git({"branch", "other"});
+  const std::filesystem::path lock[] = {
+      mirror_.dir() / "packed-refs.lock", mirror_.dir() / "config.lock", mirror_.dir() / "HEAD.lock",
+      mirror_.dir() / "refs/heads/main.lock", mirror_.dir() / "refs/heads/other.lock"};
+  for (const auto& file : lock) WriteFile(file, "");
+  WriteFile(mirror_.dir() / "objects/pack/tmp_pack_Kx3", std::string(1000, 'x'));
+  WriteFile(mirror_.dir() / "objects/tmp_objdir-incoming-1/pack/x", "x");
+  EXPECT_THAT(Fetch(), IsOk());
+  EXPECT_EQ(MirroredRefs(), Refs());
+  for (const auto& file : lock) EXPECT_FALSE(std::filesystem::exists(file)) << file;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mirror_.dir() / "objects")) {
+    EXPECT_EQ(entry.path().filename().native().find("tmp_"), std::string::npos) << entry.path();
+  }
+}
+
+TEST_F(MirrorTest, AFetchWaitsForTheGitOfARunThatWasKilled) {
+  ASSERT_THAT(Fetch(), IsOk());
+  origin_.Write("a", "2\n");
+  origin_.Commit();
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t other = fork();
+  if (other == 0) {
+    const int fd = open((mirror_.dir() / "unsprawl-lock").c_str(), O_RDWR);
+    const bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    (void)!write(ready[1], locked ? "y" : "n", 1);
+    usleep(300'000);
+    const bool alone = std::filesystem::exists(mirror_.dir() / "packed-refs.lock");
+    _exit(alone ? 0 : 1);  // Nobody removed its lock while it lived.
+  }
+  char locked = 'n';
+  ASSERT_EQ(read(ready[0], &locked, 1), 1);
+  EXPECT_EQ(locked, 'y');
+  WriteFile(mirror_.dir() / "packed-refs.lock", "");
+  EXPECT_THAT(Fetch(), IsOk());
+  EXPECT_EQ(MirroredRefs(), Refs());
+  int status = -1;
+  ASSERT_EQ(waitpid(other, &status, 0), other);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace unsprawl
