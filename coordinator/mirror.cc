@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
 constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: Refs::digest
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
+constexpr char kAlternatesFile[] = "objects/info/alternates";
 constexpr char kLockFile[] = "unsprawl-lock";  // locked by whoever changes the mirror, and by its git
 constexpr absl::Duration kLockPatience = absl::Minutes(1);  // with the git of a run that was killed
 constexpr absl::Duration kLockPoll = absl::Milliseconds(50);
@@ -238,7 +239,12 @@ absl::Status Mirror::Fetch(const CloneUrl& url, const Refs& refs, const FetchOpt
 absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options) {
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
   RemoveLeftovers(dir_);
-  if (options.backend == FetchBackend::kLibgit2) return FetchWithLibgit2(url, dir_.native(), options);
+  ForgetLostLender();
+  if (options.backend == FetchBackend::kLibgit2) {
+    if (lender().empty()) return FetchWithLibgit2(url, dir_.native(), options);
+    // What its refs leave behind has to be noted, or nobody could tell it from what the lender has.
+    return absl::FailedPreconditionError("the mirror shares objects with another: use --fetch-backend git");
+  }
   const auto change = [&](GitCommand command) {
     command.inherited_fd = lock.fd();
     return RunGit(command).status();
@@ -259,7 +265,30 @@ absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const Fetc
   return NoteLost(options);
 }
 
+absl::Status Mirror::Borrow(const Mirror& lender) {
+  const fs::path file = dir_ / kAlternatesFile;
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  // Relative: the mirrors' folder may be moved.
+  return WriteLines(file, {(lender.dir_ / "objects").lexically_relative(dir_ / "objects").native()});
+}
+
+fs::path Mirror::lender() const {
+  const std::vector<std::string> lines = ReadLines(dir_ / kAlternatesFile);
+  return lines.empty() ? "" : (dir_ / "objects" / lines[0]).lexically_normal().parent_path();
+}
+
+// Without the lender's objects refs name what is not there, and git would not even fetch.
+void Mirror::ForgetLostLender() {
+  if (lender().empty() || Mirror(lender()).exists()) return;
+  std::error_code error;
+  fs::remove(dir_ / "packed-refs", error);
+  fs::remove_all(dir_ / "refs", error);
+  fs::remove(dir_ / kAlternatesFile, error);
+}
+
 std::string Mirror::fetched_digest() const {
+  if (!lender().empty() && !Mirror(lender()).exists()) return "";
   const std::vector<std::string> lines = ReadLines(dir_ / kFetchedFile);
   return lines.size() == 1 ? std::string(absl::HexStringToBytes(lines[0])) : "";
 }

@@ -57,7 +57,15 @@ class Mirror {
   // notes them as lost. What the server refuses is left out.
   absl::Status FetchLost(const CloneUrl& url, const std::vector<std::string>& ids, const FetchOptions& options);
 
-  // The digest of the last completed Fetch; empty if there was none, or one was interrupted since.
+  // Lets it do without what `lender`, another mirror below the same folder, holds: the next fetch gets what
+  // is missing there. For a mirror that does not exist yet. The lender must then stay, and lose nothing.
+  absl::Status Borrow(const Mirror& lender);
+  // The mirror that this one borrows from; empty: none. It may have been deleted by hand: the next fetch
+  // then gets everything.
+  std::filesystem::path lender() const;
+
+  // The digest of the last completed Fetch; empty if there was none, one was interrupted since, or the
+  // lender is gone.
   std::string fetched_digest() const;
   // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted. While
   // there are any, the mirror is the only place that is known to have them.
@@ -65,6 +73,7 @@ class Mirror {
 
  private:
   absl::Status FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
+  void ForgetLostLender();
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);
   absl::Status AddLost(const std::vector<std::string>& ids);

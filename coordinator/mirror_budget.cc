@@ -40,17 +40,27 @@ void MirrorBudget::LookAround() {
     entries.disable_recursion_pending();
     const Mirror mirror(entries->path());
     const std::string folder = entries->path().lexically_relative(dir_);
-    const Kept kept = {.bytes = mirror.bytes(), .used = UsedAt(mirror.dir()), .users = 0,
-                       .waiting = 0, .pinned = !mirror.lost_tips().empty()};
+    Kept& kept = mirrors_[folder];
+    kept.bytes = mirror.bytes();
+    kept.used = UsedAt(mirror.dir());
+    kept.pinned = !mirror.lost_tips().empty();
     total_ += kept.bytes;
-    mirrors_[folder] = kept;
+    if (!mirror.lender().empty()) SetLender(folder, mirror.lender().lexically_relative(dir_));
   }
+}
+
+void MirrorBudget::SetLender(const std::string& folder, const std::string& lender) {
+  std::string& known = mirrors_[folder].lender;
+  if (!known.empty()) --mirrors_[known].borrowers;
+  if (!lender.empty()) ++mirrors_[lender].borrowers;
+  known = lender;
 }
 
 bool MirrorBudget::Evict() {
   auto oldest = mirrors_.end();
   for (auto it = mirrors_.begin(); it != mirrors_.end(); ++it) {
-    if (it->second.users + it->second.waiting > 0 || it->second.pinned || it->second.bytes == 0) continue;
+    const Kept& kept = it->second;
+    if (kept.users + kept.waiting + kept.borrowers > 0 || kept.pinned || kept.bytes == 0) continue;
     if (oldest == mirrors_.end() || it->second.used < oldest->second.used) oldest = it;
   }
   if (oldest == mirrors_.end()) return false;
@@ -61,6 +71,7 @@ bool MirrorBudget::Evict() {
   fs::rename(mirror, doomed, error);
   fs::remove_all(error ? mirror : doomed, error);
   total_ -= oldest->second.bytes;
+  SetLender(oldest->first, "");
   mirrors_.erase(oldest);
   return true;
 }
@@ -71,9 +82,10 @@ bool MirrorBudget::AnyInUseBut(const std::string& folder) const {
   });
 }
 
-absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_bytes) {
+absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_bytes, const std::string& lender) {
   MutexLock lock(mutex_);
   if (budget_ > 0 && !looked_) LookAround();
+  if (!lender.empty()) SetLender(folder, lender);
   ++mirrors_[folder].waiting;
   while (budget_ > 0 && total_ + expected_bytes > budget_) {
     if (Evict()) continue;

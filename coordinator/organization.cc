@@ -7,9 +7,11 @@
 #include <set>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/forges/fork_parents.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
 #include "coordinator/mirror.h"
@@ -22,6 +24,7 @@ namespace {
 // A push within this time before the listing may have been followed by one in the same second that the
 // listing does not show.
 constexpr int64_t kSettledSeconds = 60;
+constexpr int kMaxForkDepth = 32;  // of forks of forks; ends circles
 
 // The App's own identity, for what no installation may ask.
 class AppToken final : public TokenSource {
@@ -57,6 +60,7 @@ class Organizer {
       }
       RETURN_IF_ERROR(AddScope(scopes[i]));
     }
+    NameNetworks();
     return std::move(result_);
   }
 
@@ -236,12 +240,18 @@ class Organizer {
     for (const std::string& why : listing.incomplete) {
       AddOutcome(scope.text, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
     }
+    if (const std::string graphql = forge.GraphQlUrl(api_url); !graphql.empty() && !client.is_anonymous()) {
+      RETURN_IF_ERROR(LearnForkParents(graphql, scope.text, client, ledger_, &listing.repositories));
+    }
     result_.listed += listing.repositories.size();
     absl::flat_hash_set<std::string> listed;
     std::set<std::string> selected;
     for (v1::ForgeRepository& repository : listing.repositories) {
       RemoteTarget target = TargetOf(repository, source);
       listed.insert(target.key);
+      if (!repository.parent().empty()) {
+        parents_[target.key] = absl::StrFormat("%s/%s", HostOf(source.web_url), repository.parent());
+      }
       if (WhyNot(options_.selection, repository) != nullptr) {
         ++result_.not_selected;
         continue;
@@ -289,6 +299,25 @@ class Organizer {
     return absl::OkStatus();
   }
 
+  // The furthest ancestor that is known of a repository.
+  std::string RootOf(std::string key) const {
+    for (int depth = 0; depth < kMaxForkDepth; ++depth) {
+      const auto parent = parents_.find(key);
+      if (parent == parents_.end()) break;
+      key = parent->second;
+    }
+    return key;
+  }
+
+  void NameNetworks() {
+    absl::flat_hash_set<std::string> roots;
+    for (const auto& [key, parent] : parents_) roots.insert(RootOf(parent));
+    for (RemoteTarget& target : result_.targets) {
+      std::string root = RootOf(target.key);
+      if (roots.contains(root)) target.network = std::move(root);
+    }
+  }
+
   // What this scope had when it was last listed whole, and has no longer.
   absl::Status AccountForMissing(const ForgeScope& scope, const std::string& api_url, bool complete,
                                  const absl::flat_hash_set<std::string>& listed,
@@ -331,6 +360,7 @@ class Organizer {
   AppKey app_key_;
   Organization result_;
   absl::flat_hash_set<std::string> keys_;  // of all scopes
+  absl::flat_hash_map<std::string, std::string> parents_;  // of all listed forks, by key
   uint64_t wikis_ = 0;
 };
 

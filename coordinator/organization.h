@@ -45,6 +45,7 @@ struct RemoteTarget {
   std::string url;            // without credentials
   std::string authorization;  // that a URL came with
   const RemoteSource* source = nullptr;
+  std::string network;        // key of the root of its fork network, listed or not; empty: none that is known
   uint64_t size_kb = 0;       // as the forge says; 0: not known
   int64_t pushed_at = 0;      // seconds since the epoch; 0: not known, or too fresh to be trusted
   bool optional = false;      // a wiki: often there is none, and that is no gap

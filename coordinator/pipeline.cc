@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/fork_networks.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
 #include "coordinator/mirror_budget.h"
@@ -35,10 +36,15 @@ class Pipeline {
 
   void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
     for (RepositoryTarget& target : local) queue_.Add({std::move(target), "", {}});
-    // The largest first: what is fetched last is then scanned in no time.
-    std::stable_sort(remote.begin(), remote.end(), [](const RemoteTarget& a, const RemoteTarget& b) {
-      return a.size_kb > b.size_kb;
+    networks_.emplace(remote, options_.mirrors_dir, run_.stop);
+    // The largest first: what is fetched last is then scanned in no time. Forks get little that is new once
+    // their root is there.
+    const auto ready = std::stable_partition(remote.begin(), remote.end(), [&](const RemoteTarget& target) {
+      return !networks_->WaitsForAnother(target);
     });
+    const auto larger = [](const RemoteTarget& a, const RemoteTarget& b) { return a.size_kb > b.size_kb; };
+    std::stable_sort(remote.begin(), ready, larger);
+    std::stable_sort(ready, remote.end(), larger);
     std::atomic<size_t> next{0};
     std::vector<std::thread> fetchers, lanes;
     const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
@@ -101,7 +107,7 @@ class Pipeline {
     if (known.unmoved && mirror.fetched_digest() == note.refs_digest() &&
         !note.refs_digest().empty()) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-      Enqueue(target, mirror, std::move(note), {});
+      Enqueue(target, mirror, std::move(note));
       return absl::OkStatus();
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
@@ -111,6 +117,7 @@ class Pipeline {
     note.set_refs_digest(refs.digest);
     note.set_pushed_at(target.pushed_at);
     note.set_checked_at(now);
+    note.set_refs_left_out(refs.pull_requests ? 0 : refs.pull_request_refs);
     if (known.current && same_refs) {
       RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target.key), note.SerializeAsString()));
       AddUnchanged(target, *record);
@@ -122,32 +129,55 @@ class Pipeline {
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                      v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
-    // What a forge calls a size is about that of the packs; of an update it says nothing.
-    RETURN_IF_ERROR(budget_.Use(target.folder(), mirror.exists() ? 0 : target.size_kb * 1024));
-    const bool was_there = mirror.exists();
-    if (!was_there || mirror.fetched_digest() != refs.digest) {
-      absl::Status done = mirror.Fetch(url, refs, options_.fetch);
-      if (done.ok() && was_there) done = FetchForcePushed(target, url, &mirror);
-      if (!done.ok()) {
-        budget_.Release(target.folder());
-        return done;
-      }
+    if (mirror.exists()) {
+      RETURN_IF_ERROR(Update(target, url, refs, &mirror));
+    } else {
+      ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
+      const absl::Status fetched = FetchFirst(target, url, refs, lender, &mirror);
+      if (lender.empty()) networks_->Finish(target, fetched.ok());
+      RETURN_IF_ERROR(fetched);
     }
-    Enqueue(target, mirror, std::move(note), refs);
+    Enqueue(target, mirror, std::move(note));
     return absl::OkStatus();
   }
 
-  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note, const Mirror::Refs& refs) {
+  // OK: the mirror is in use.
+  absl::Status Update(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs, Mirror* mirror) {
+    RETURN_IF_ERROR(budget_.Use(target.folder(), 0));  // Of an update a forge does not say how large it is.
+    if (mirror->fetched_digest() == refs.digest) return absl::OkStatus();
+    absl::Status done = mirror->Fetch(url, refs, options_.fetch);
+    if (done.ok()) done = FetchForcePushed(target, url, mirror);
+    if (!done.ok()) budget_.Release(target.folder());
+    return done;
+  }
+
+  // OK: the mirror is in use.
+  absl::Status FetchFirst(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
+                          const std::string& lender, Mirror* mirror) {
+    // What a forge calls a size is about that of the packs; of a fork nearly all is its lender's.
+    RETURN_IF_ERROR(budget_.Use(target.folder(), lender.empty() ? target.size_kb * 1024 : 0, lender));
+    const Mirror lending(options_.mirrors_dir / lender);
+    absl::Status done;
+    if (!lender.empty() && lending.exists()) done = mirror->Borrow(lending);
+    if (done.ok()) done = mirror->Fetch(url, refs, options_.fetch);
+    if (!done.ok()) budget_.Release(target.folder());
+    return done;
+  }
+
+  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note) {
     ReadyTarget ready;
     ready.target.key = target.key;
     ready.target.name = target.name;
     ready.target.path = mirror.dir();
     ready.target.pack_bytes = PackBytes(mirror.dir());
-    for (const std::string& tip : mirror.lost_tips()) ready.target.unreferenced += tip + " ";
-    if (!refs.pull_requests) {
+    ready.target.borrows = !mirror.lender().empty();
+    for (const std::string& tip : mirror.lost_tips()) {
+      if (const auto id = ObjectId::FromHex(tip)) ready.target.lost_tips += id->raw();
+    }
+    if (note.refs_left_out() > 0) {
       v1::Skip skip;
       skip.set_reason(v1::SKIP_REASON_NOT_FETCHED);
-      skip.set_count(refs.pull_request_refs);
+      skip.set_count(note.refs_left_out());
       skip.set_detail("pull requests beyond --max-pull-requests");
       ready.target.skips.push_back(std::move(skip));
     }
@@ -254,6 +284,7 @@ class Pipeline {
   const RunResources& run_;
   RunTotals& totals_;
   MirrorBudget budget_;
+  std::optional<ForkNetworks> networks_;
   ScanQueue queue_;
 };
 

@@ -32,10 +32,8 @@ constexpr char kNoAnswer = static_cast<char>(0xff);
 constexpr std::string_view kEngineVersion = "1";
 
 // The tips and how they were scanned; equal means nothing is left to do.
-std::string Watermark(const ScanSettings& settings, std::string_view tips_digest,
-                      std::string_view unreferenced) {
-  std::string text = absl::StrFormat("%s %s", ScanSettingsText(settings), tips_digest);
-  if (!unreferenced.empty()) text += absl::StrFormat(" %s", unreferenced);
+std::string Watermark(const ScanSettings& settings, std::string_view tips_digest, std::string_view lost_tips) {
+  std::string text = absl::StrFormat("%s %s %s", ScanSettingsText(settings), tips_digest, lost_tips);
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
          reinterpret_cast<uint8_t*>(digest.data()));
@@ -108,6 +106,8 @@ class RepositoryRun {
     command.mutable_open()->set_path(target_.path.native());
     command.mutable_open()->set_max_object_bytes(run_.settings.max_object_bytes);
     command.mutable_open()->set_threads(static_cast<uint32_t>(threads()));
+    command.mutable_open()->set_borrows(target_.borrows);
+    command.mutable_open()->set_lost_tips(target_.lost_tips);
     RETURN_IF_ERROR(Send(command));
     Event event;
     RETURN_IF_ERROR(NextEvent(&event));
@@ -121,7 +121,7 @@ class RepositoryRun {
   }
 
   std::string NewWatermark() const {
-    return Watermark(run_.settings, opened_.tips_digest(), target_.unreferenced);
+    return Watermark(run_.settings, opened_.tips_digest(), target_.lost_tips);
   }
   bool Unchanged() const {
     return record_.tips_digest() == NewWatermark() && IsCurrent(record_, *run_.ruleset);
@@ -189,10 +189,7 @@ class RepositoryRun {
   }
 
   absl::Status AnswerLookup(const v1::LookupRequest& request) {
-    std::vector<ObjectId> blobs(request.blobs().size() / ObjectId::kBytes);
-    for (size_t i = 0; i < blobs.size(); ++i) {
-      blobs[i] = ObjectId::FromRaw(request.blobs().data() + i * ObjectId::kBytes);
-    }
+    const std::vector<ObjectId> blobs = UnpackObjectIds(request.blobs());
     ASSIGN_OR_RETURN(const std::vector<BlobState> states, run_.ledger->Lookup(blobs));
     v1::ShardCommand command;
     std::string* answers = command.mutable_lookup()->mutable_answers();

@@ -24,8 +24,8 @@ struct RepositoryTarget {
   std::filesystem::path path;
   bool linked_worktree = false;  // its HEAD is not the repository's own
   uint64_t pack_bytes = 0;       // size of its packs: what is large goes first
-  // Commits that no ref names and that are to be scanned with the rest: a text that changes with them.
-  std::string unreferenced;
+  bool borrows = false;          // OpenRepository::borrows
+  std::string lost_tips;         // OpenRepository::lost_tips
   std::vector<v1::Skip> skips;   // what was left out before scanning
   std::set<v1::SkipReason> accepted;  // skips that do not make it partial
 };

@@ -59,7 +59,7 @@ class Session {
 
   absl::Status LocateTargets(const v1::LocateShard& shard) {
     RETURN_IF_ERROR(OpenObjects());
-    return LocateShard(shard, state_, Resources());
+    return LocateShard(shard, open_, state_, Resources());
   }
 
   absl::Status OpenObjects() {

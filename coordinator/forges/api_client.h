@@ -41,6 +41,7 @@ class ApiClient {
             ApiOptions options);
 
   const std::string& base_url() const { return base_url_; }
+  bool is_anonymous() const { return anonymous_; }
 
   // Sends a GET (or, with `body`, a POST of JSON) for an absolute URL below the origin, or a path below the
   // base URL. The response is 2xx or 304.

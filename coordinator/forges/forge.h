@@ -60,6 +60,8 @@ class Forge {
   // Where the forge lists force pushes to a repository (objects with "before", a commit that no ref may reach
   // any more), given its RepositoryPath; empty: nowhere.
   virtual std::string ForcePushesPath(const std::string&) const { return ""; }
+  // Where to ask for the parents of forks, which its listings leave out (fork_parents.h); empty: they do not.
+  virtual std::string GraphQlUrl(std::string_view) const { return ""; }
 
  protected:
   // The list of repositories in an answer, and the page that follows it.

@@ -15,6 +15,9 @@ class GitHubForge final : public Forge {
     if (const size_t api = origin.find("://api."); api != std::string::npos) origin.erase(api + 3, 4);
     return origin;
   }
+  std::string GraphQlUrl(std::string_view api_url) const override {
+    return OriginOf(api_url) + (api_url.ends_with("/api/v3") ? "/api/graphql" : "/graphql");
+  }
   HttpHeaders Headers() const override {
     return {{"Accept", "application/vnd.github+json"}, {"X-GitHub-Api-Version", "2022-11-28"}};
   }

@@ -32,6 +32,12 @@ std::optional<ObjectId> ObjectId::FromHex(std::string_view hex) {
 
 std::string ObjectId::ToHex() const { return unsprawl::ToHex(raw()); }
 
+std::vector<ObjectId> UnpackObjectIds(std::string_view packed) {
+  std::vector<ObjectId> ids(packed.size() / ObjectId::kBytes);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = ObjectId::FromRaw(packed.data() + i * ObjectId::kBytes);
+  return ids;
+}
+
 std::string ToHex(std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace unsprawl {
 
@@ -45,6 +46,9 @@ struct ObjectId {
     return H::combine_contiguous(std::move(h), id.bytes.data(), id.bytes.size());
   }
 };
+
+// The ids in `packed`, kBytes each, one after the other; what is left over at its end is none.
+std::vector<ObjectId> UnpackObjectIds(std::string_view packed);
 
 // Lower-case hexadecimal of any bytes.
 std::string ToHex(std::string_view bytes);

@@ -22,6 +22,9 @@ QUERIES = [
     """query($login: String!, $after: String) { organization(login: $login) {
         repositories(first: 2, after: $after, isFork: true) {
             nodes { databaseId parent { databaseId nameWithOwner } } pageInfo { hasNextPage endCursor } } } }""",
+    """query { r0: repository(owner: "acme", name: "app") {
+            databaseId parent { databaseId parent { databaseId parent { databaseId } } } }
+        r1: repository(owner: "acme", name: "fork2") { databaseId parent { databaseId parent { databaseId } } } }""",
     """query($login: String!) { rateLimit { limit cost used remaining resetAt } viewer { login }
         repositoryOwner(login: $login) { login id repositories(
             first: 50, orderBy: {field: PUSHED_AT, direction: DESC}) { totalCount

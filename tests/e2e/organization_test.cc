@@ -429,6 +429,12 @@ TEST_F(OrganizationTest, PullRequestsBeyondTheirBudgetAreLeftOutAndCounted) {
   EXPECT_EQ(Scan(forge, {"github:acme", "--max-pull-requests", "1"}).exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
   EXPECT_THAT(Outcome("acme/app0")["skips"].dump(), HasSubstr("not-fetched"));
+  // Other rules, nothing pushed: the mirror is scanned again, and what it lacks is still said.
+  WriteFile(home_.path() / "more.toml", "[extend]\nuseDefault = true\n[[rules]]\nid = \"x\"\nregex = \"xyzzy_[0-9]{9}\"\n"
+                                        "keywords = [\"xyzzy_\"]\n");
+  EXPECT_EQ(Scan(forge, {"github:acme", "--max-pull-requests", "1", "-c", home_.path() / "more.toml"}).exit_code, 1);
+  EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], 0);
+  EXPECT_THAT(Outcome("acme/app0")["skips"].dump(), HasSubstr("not-fetched"));
   // A larger budget is another set of refs.
   EXPECT_EQ(Scan(forge, {"github:acme", "--audit-days", "0"}).exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);

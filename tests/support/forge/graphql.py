@@ -162,11 +162,23 @@ def answer(request, state, tokens):
             "repositories": lambda arguments: repositories(found["login"], arguments)
         }
 
+    def named(owner, name):
+        found = state.listing(lambda r: r["owner"] == owner and r["name"] == name and tokens.sees(
+            request.token, r))[0:1]
+        if not found:
+            errors.append({
+                "type": "NOT_FOUND", "path": ["repository"],
+                "message": f"Could not resolve to a Repository with the name '{owner}/{name}'."
+            })
+            return None
+        return repository(found[0], 4)
+
     window = tokens.window(request.token, "graphql")
     query = {
         "organization": lambda a: account("organization", "Organization", a.get("login")),
         "user": lambda a: account("user", "User", a.get("login")),
         "repositoryOwner": lambda a: account("repositoryOwner", None, a.get("login")),
+        "repository": lambda a: named(a.get("owner"), a.get("name")),
         "viewer": {"login": request.token.config.get("login", "someone")},
         "rateLimit": {
             "limit": window["limit"], "cost": 1, "used": window["used"],
