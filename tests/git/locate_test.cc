@@ -123,6 +123,32 @@ TEST_P(RandomHistoryTest, PlacesAreThoseOfTheOracleInEveryPackingOnAnyNumberOfTh
   EXPECT_EQ(Describe(LocateIn(repo.path(), targets, starved), targets), expected);
 }
 
+// A clone that borrows from a repository with much that it does not reach, and one that stands alone.
+TEST_P(RandomHistoryTest, WhatIsBorrowedAndNotReachedIsAsIfItWereNotThere) {
+  const TempDir dir;
+  GitRepo lender(dir.path() / "r");
+  MakeRandomHistory({.seed = GetParam()}, lender);
+  unsprawl::Run(dir.path(), {"git", "clone", "-q", "--mirror", "--no-local", lender.path(), "alone"});
+  unsprawl::Run(dir.path(), {"git", "clone", "-q", "--mirror", "--shared", lender.path(), "borrower"});
+  std::istringstream list(lender.Git({"for-each-ref", "--format=%(refname) %(objectname)"}));
+  std::vector<ObjectId> lost;
+  std::mt19937 random(GetParam());
+  for (std::string ref, id; list >> ref >> id;) {
+    if (random() % 3 > 0) continue;
+    lost.push_back(*ObjectId::FromHex(id));
+    for (const char* clone : {"alone", "borrower"}) unsprawl::Run(dir.path(), {"git", "-C", clone, "update-ref", "-d", ref});
+  }
+  ASSERT_FALSE(lost.empty());
+  const std::vector<LocateTarget> targets = TargetsOf(lender);
+  LocateOptions locate;
+  const std::vector<std::string> alone = Describe(LocateIn(dir.path() / "alone", targets, locate), targets);
+  // What the lender has besides shows as long as nobody says that it is borrowed.
+  EXPECT_GT(Describe(LocateIn(dir.path() / "borrower", targets, locate), targets).size(), alone.size());
+  locate.borrows = true;
+  locate.lost_tips = lost;
+  EXPECT_EQ(Describe(LocateIn(dir.path() / "borrower", targets, locate), targets), alone);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomHistoryTest, testing::Range(1u, 9u));
 
 class LocateTest : public testing::Test {
