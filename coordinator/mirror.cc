@@ -17,6 +17,7 @@
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
 #include "coordinator/pause.h"
+#include "engine/base/object_id.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -27,6 +28,7 @@ namespace fs = std::filesystem;
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
 constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: Refs::digest
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
+constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote is there no longer
 constexpr char kAlternatesFile[] = "objects/info/alternates";
 constexpr char kLockFile[] = "unsprawl-lock";  // locked by whoever changes the mirror, and by its git
 constexpr absl::Duration kLockPatience = absl::Minutes(1);  // with the git of a run that was killed
@@ -233,6 +235,7 @@ absl::Status Mirror::Fetch(const CloneUrl& url, const Refs& refs, const FetchOpt
   }
   fs::remove(dir_ / kFetchedFile, error);
   RETURN_IF_ERROR(Persist(options, [&] { return FetchOnce(url, refs, options); }));
+  fs::remove(dir_ / kGoneFile, error);
   return WriteLines(dir_ / kFetchedFile, {Hex(refs.digest)});
 }
 
@@ -346,18 +349,26 @@ absl::Status Mirror::AddLost(const std::vector<std::string>& ids) {
 
 std::vector<std::string> Mirror::lost_tips() const { return ReadLines(dir_ / kLostFile); }
 
-absl::Status Mirror::FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
-                               const FetchOptions& options) {
-  if (options.backend == FetchBackend::kLibgit2) return absl::OkStatus();  // It cannot ask for an id.
+void Mirror::NoteGone() { std::ofstream(dir_ / kGoneFile, std::ios::app); }
+
+bool Mirror::is_irreplaceable() const {
+  std::error_code error;
+  return fs::exists(dir_ / kGoneFile, error) || !lost_tips().empty();
+}
+
+absl::StatusOr<uint64_t> Mirror::FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
+                                           const FetchOptions& options) {
+  if (options.backend == FetchBackend::kLibgit2) return ids.size();  // It cannot ask for an id.
+  uint64_t missing = 0;
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
   std::vector<std::string> had;
   for (const std::string& id : ids) {
-    const bool is_id = id.size() == 40 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (!is_id) continue;
+    if (!ObjectId::FromHex(id)) continue;
     GitCommand fetch = FetchCommand(dir_, url, options, {id});
     fetch.inherited_fd = lock.fd();
     if (!RunGit(Local(dir_, {"cat-file", "-e", id}, options)).ok() && !RunGit(fetch).ok()) {
       if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
+      ++missing;
       continue;
     }
     // Known or fetched: lost unless a ref reaches it.
@@ -365,7 +376,8 @@ absl::Status Mirror::FetchLost(const CloneUrl& url, const std::vector<std::strin
         Local(dir_, {"rev-list", "--max-count=1", id, "--not", "--all"}, options));
     if (reached.ok() && !reached->empty()) had.push_back(id);
   }
-  return AddLost(had);
+  RETURN_IF_ERROR(AddLost(had));
+  return missing;
 }
 
 std::string MirrorFolder(std::string_view name) {

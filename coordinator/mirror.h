@@ -53,9 +53,10 @@ class Mirror {
   // up again by the next: what a killed git left half done is removed. Errors as RunGit's, after
   // options.attempts. Unavailable: another process works in the mirror.
   absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
-  // Fetches the commits `ids` (hexadecimal) that no ref reaches, one by one, where the server allows it, and
-  // notes them as lost. What the server refuses is left out.
-  absl::Status FetchLost(const CloneUrl& url, const std::vector<std::string>& ids, const FetchOptions& options);
+  // Fetches those of the commits `ids` (hexadecimal) that are not here, one by one, where the server allows
+  // it, and notes those that no ref reaches as lost. Returns how many cannot be had.
+  absl::StatusOr<uint64_t> FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
+                                     const FetchOptions& options);
 
   // Lets it do without what `lender`, another mirror below the same folder, holds: the next fetch gets what
   // is missing there. For a mirror that does not exist yet. The lender must then stay, and lose nothing.
@@ -67,9 +68,12 @@ class Mirror {
   // The digest of the last completed Fetch; empty if there was none, one was interrupted since, or the
   // lender is gone.
   std::string fetched_digest() const;
-  // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted. While
-  // there are any, the mirror is the only place that is known to have them.
+  // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted.
   std::vector<std::string> lost_tips() const;
+  // Says that the remote is there no longer; the next Fetch unsays it.
+  void NoteGone();
+  // Whether it may be the only place that has some objects: of lost tips, or of a remote that is gone.
+  bool is_irreplaceable() const;
 
  private:
   absl::Status FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options);

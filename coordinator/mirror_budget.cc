@@ -43,7 +43,7 @@ void MirrorBudget::LookAround() {
     Kept& kept = mirrors_[folder];
     kept.bytes = mirror.bytes();
     kept.used = UsedAt(mirror.dir());
-    kept.pinned = !mirror.lost_tips().empty();
+    kept.pinned = mirror.is_irreplaceable();
     total_ += kept.bytes;
     if (!mirror.lender().empty()) SetLender(folder, mirror.lender().lexically_relative(dir_));
   }
@@ -120,7 +120,7 @@ void MirrorBudget::Release(const std::string& folder) {
   total_ = total_ - kept.bytes + bytes;
   kept.bytes = bytes;
   kept.used = absl::Now();
-  kept.pinned = !mirror.lost_tips().empty();
+  kept.pinned = mirror.is_irreplaceable();
   --kept.users;
   // A finished run of many large repositories ends below its budget, too.
   while (budget_ > 0 && total_ > budget_ && Evict()) {

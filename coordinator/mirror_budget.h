@@ -14,8 +14,8 @@
 namespace unsprawl {
 
 // Keeps the mirrors' folder below a number of bytes: when another mirror needs room, those that were used
-// longest ago go. A mirror in use stays, and so does one with lost tips, which may be the only place that
-// has them, and one that others borrow from. Thread-safe; one process at a time (the store's lock sees to it).
+// longest ago go. A mirror in use stays, and so does one that is irreplaceable, and one that others borrow
+// from. Thread-safe; one process at a time (the store's lock sees to it).
 class MirrorBudget {
  public:
   // `bytes` 0: no bound. `stop` is polled while waiting.
@@ -36,7 +36,7 @@ class MirrorBudget {
     absl::Time used;
     int users = 0;
     int waiting = 0;      // that will use it: it stays
-    bool pinned = false;  // holds lost tips
+    bool pinned = false;  // irreplaceable
     std::string lender;   // the folder that it borrows from; empty: none
     int borrowers = 0;
   };

@@ -60,6 +60,9 @@ class Organizer {
       }
       RETURN_IF_ERROR(AddScope(scopes[i]));
     }
+    for (RemoteTarget& target : gone_) {  // Unless another scope has it now.
+      if (keys_.insert(target.key).second) result_.targets.push_back(std::move(target));
+    }
     NameNetworks();
     return std::move(result_);
   }
@@ -262,7 +265,7 @@ class Organizer {
     }
     const bool complete = listing.incomplete.empty();
     listing = {};
-    return AccountForMissing(scope, api_url, complete, listed, std::move(selected));
+    return AccountForMissing(source, api_url, complete, listed, std::move(selected));
   }
 
   static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const RemoteSource& source) {
@@ -319,22 +322,27 @@ class Organizer {
   }
 
   // What this scope had when it was last listed whole, and has no longer.
-  absl::Status AccountForMissing(const ForgeScope& scope, const std::string& api_url, bool complete,
+  absl::Status AccountForMissing(const RemoteSource& source, const std::string& api_url, bool complete,
                                  const absl::flat_hash_set<std::string>& listed,
                                  std::set<std::string> selected) {
-    const std::string note_name = "scope " + api_url + " " + scope.text;
+    const std::string note_name = "scope " + api_url + " " + source.scope.text;
     ASSIGN_OR_RETURN(const auto stored, ledger_.ReadNote(note_name));
     v1::ScopeNote note;
     if (stored && !note.ParseFromString(*stored)) note.Clear();
     for (const std::string& key : note.keys()) {
       if (listed.count(key) > 0) continue;
       selected.insert(key);  // It is said every time, until it is purged.
-      if (keys_.count(key) > 0) continue;
       ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger_.OpenRepository(key, ""));
-      AddOutcome(record.name(), complete ? RepositoryOutcome::Status::kGone : RepositoryOutcome::Status::kFailed,
-                 complete ? "its forge lists it no longer: deleted, moved away, or hidden from this token"
-                          : "missing from a listing that is incomplete",
-                 record);
+      if (complete) {
+        RemoteTarget& target = gone_.emplace_back();
+        target.key = key;
+        target.name = record.name();
+        target.source = &source;
+        target.gone = "its forge lists it no longer: deleted, moved away, or hidden from this token";
+      } else if (!keys_.contains(key)) {
+        AddOutcome(record.name(), RepositoryOutcome::Status::kFailed, "missing from a listing that is incomplete",
+                   record);
+      }
     }
     note.mutable_keys()->Assign(selected.begin(), selected.end());
     return ledger_.WriteNote(note_name, note.SerializeAsString());
@@ -360,6 +368,7 @@ class Organizer {
   AppKey app_key_;
   Organization result_;
   absl::flat_hash_set<std::string> keys_;  // of all scopes
+  std::vector<RemoteTarget> gone_;  // of all scopes
   absl::flat_hash_map<std::string, std::string> parents_;  // of all listed forks, by key
   uint64_t wikis_ = 0;
 };

@@ -49,6 +49,7 @@ struct RemoteTarget {
   uint64_t size_kb = 0;       // as the forge says; 0: not known
   int64_t pushed_at = 0;      // seconds since the epoch; 0: not known, or too fresh to be trusted
   bool optional = false;      // a wiki: often there is none, and that is no gap
+  std::string gone;           // why it cannot be fetched any more: only what is kept of it counts; empty: it can
 
   // Of its mirror, below the mirrors' folder.
   std::string folder() const;
@@ -61,8 +62,8 @@ absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target);
 
 struct Organization {
   std::vector<RemoteTarget> targets;
-  // Scopes whose listing failed or is incomplete, repositories that are listed and not served, and those
-  // that are gone: with what is known of them.
+  // Scopes whose listing failed or is incomplete, repositories that are listed and not served: with what is
+  // known of them.
   std::vector<RepositoryOutcome> outcomes;
   uint64_t listed = 0, not_selected = 0;
   // What a person should know of tokens and installations; with ForgeOptions::inspect.
@@ -75,7 +76,7 @@ struct Organization {
 };
 
 // Lists every scope. What goes wrong with one is an outcome, and the others go on. Repositories that an
-// earlier, complete listing of the same scope had and this one lacks end as gone.
+// earlier, complete listing of the same scope had and this one lacks are targets that are gone.
 // InvalidArgument, NotFound, PermissionDenied: what was asked for cannot be done (an unknown address, a
 // token file that is not there). Cancelled: `options.api.stop`.
 absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,

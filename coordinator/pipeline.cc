@@ -14,6 +14,7 @@
 #include "coordinator/mirror_budget.h"
 #include "coordinator/scan_queue.h"
 #include "coordinator/targets.h"
+#include "engine/base/object_id.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -25,6 +26,14 @@ constexpr size_t kMaxLostTips = 200;  // of one repository's force pushes that a
 
 std::string NoteName(const std::string& key) { return "mirror " + key; }
 
+v1::Skip SkipOf(v1::SkipReason reason, uint64_t count, const char* detail) {
+  v1::Skip skip;
+  skip.set_reason(reason);
+  skip.set_count(count);
+  skip.set_detail(detail);
+  return skip;
+}
+
 class Pipeline {
  public:
   Pipeline(const PipelineOptions& options, const RunResources& run, RunTotals* totals)
@@ -35,7 +44,7 @@ class Pipeline {
         queue_(run.settings.threads, run.stop) {}
 
   void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
-    for (RepositoryTarget& target : local) queue_.Add({std::move(target), "", {}});
+    for (RepositoryTarget& target : local) queue_.Add({.target = std::move(target)});
     networks_.emplace(remote, options_.mirrors_dir, run_.stop);
     // The largest first: what is fetched last is then scanned in no time. Forks get little that is new once
     // their root is there.
@@ -73,7 +82,7 @@ class Pipeline {
   void Obtain(const RemoteTarget& target) {
     run_.progress->StartRepository(target.name);
     v1::RepositoryRecord record;
-    absl::Status obtained = TryToObtain(target, &record);
+    absl::Status obtained = target.gone.empty() ? TryToObtain(target, &record) : EndAsGone(target, target.gone);
     absl::StatusOr<HttpResponse> asked = absl::UnknownError("not asked");
     if (absl::IsNotFound(obtained) || absl::IsFailedPrecondition(obtained)) {
       asked = AskForge(target);
@@ -82,14 +91,41 @@ class Pipeline {
       }
     }
     if (obtained.ok() || *run_.stop) return;
-    run_.progress->FinishRepository(target.name);
-    if (target.optional && absl::IsNotFound(obtained)) return;
-    const Status how = StatusFor(obtained, asked.status());
-    if (how != Status::kGone) {
-      run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
-                                         EscapeForTerminal(std::string(obtained.message()))));
+    Status how = StatusFor(obtained, asked.status());
+    if (target.optional && absl::IsNotFound(obtained)) how = Status::kGone;
+    if (how == Status::kGone) {
+      const bool never_was = target.optional && record.tips_digest().empty();
+      if (!never_was) obtained = EndAsGone(target, std::string(obtained.message()));
+      if (never_was || obtained.ok()) return run_.progress->FinishRepository(target.name);
+      how = Status::kFailed;
     }
+    run_.progress->FinishRepository(target.name);
+    run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
+                                       EscapeForTerminal(std::string(obtained.message()))));
     totals_.AddFailure(target.name, obtained, record, how);
+  }
+
+  // The outcome of one that is there no longer. Rules that it was not scanned under go over its mirror first,
+  // if that is kept.
+  absl::Status EndAsGone(const RemoteTarget& target, const std::string& why) {
+    ASSIGN_OR_RETURN(Known known, LookUp(target, *run_.ruleset, run_.settings, options_.audit_every, 0, *run_.ledger));
+    Mirror mirror(options_.mirrors_dir / target.folder());
+    if (mirror.exists()) mirror.NoteGone();
+    if (!known.current && mirror.exists()) {
+      RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
+      Enqueue(target, mirror, std::move(known.note), why);
+      return absl::OkStatus();
+    }
+    RepositoryOutcome outcome = OutcomeOf(known.record, {});
+    outcome.status = Status::kGone;
+    outcome.reason = why;
+    if (!known.current && outcome.coverage.blobs() > 0) {
+      *outcome.coverage.add_skips() = SkipOf(v1::SKIP_REASON_UNOBTAINABLE, outcome.coverage.blobs(),
+                                             "scanned under older rules only; no mirror of it is kept");
+    }
+    totals_.Add(std::move(outcome), {});
+    run_.progress->FinishRepository(target.name);
+    return absl::OkStatus();
   }
 
   absl::Status TryToObtain(const RemoteTarget& target, v1::RepositoryRecord* record) {
@@ -137,6 +173,10 @@ class Pipeline {
       if (lender.empty()) networks_->Finish(target, fetched.ok());
       RETURN_IF_ERROR(fetched);
     }
+    if (absl::Status recalled = RecallLost(url, &mirror, &note); !recalled.ok()) {
+      budget_.Release(target.folder());
+      return recalled;
+    }
     Enqueue(target, mirror, std::move(note));
     return absl::OkStatus();
   }
@@ -164,8 +204,10 @@ class Pipeline {
     return done;
   }
 
-  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note) {
+  // `gone`: why it will not be fetched any more; empty: it will.
+  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note, std::string gone = "") {
     ReadyTarget ready;
+    ready.gone = std::move(gone);
     ready.target.key = target.key;
     ready.target.name = target.name;
     ready.target.path = mirror.dir();
@@ -174,12 +216,14 @@ class Pipeline {
     for (const std::string& tip : mirror.lost_tips()) {
       if (const auto id = ObjectId::FromHex(tip)) ready.target.lost_tips += id->raw();
     }
+    note.set_lost_tips(ready.target.lost_tips);
     if (note.refs_left_out() > 0) {
-      v1::Skip skip;
-      skip.set_reason(v1::SKIP_REASON_NOT_FETCHED);
-      skip.set_count(note.refs_left_out());
-      skip.set_detail("pull requests beyond --max-pull-requests");
-      ready.target.skips.push_back(std::move(skip));
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, note.refs_left_out(),
+                                          "pull requests beyond --max-pull-requests"));
+    }
+    if (note.unobtainable() > 0) {
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_UNOBTAINABLE, note.unobtainable(),
+                                          "commits of force pushes and deleted branches; their mirror was deleted"));
     }
     ready.target.accepted = target.source->accepted;
     ready.folder = target.folder();
@@ -204,7 +248,20 @@ class Pipeline {
         if (ids.size() < kMaxLostTips) ids.push_back(TextField(push, "before"));
       }
     }
-    return mirror->FetchLost(url, ids, options_.fetch);
+    return mirror->FetchLost(url, ids, options_.fetch).status();
+  }
+
+  // Fetches by id what an earlier mirror, which is there no longer, had of lost tips.
+  absl::Status RecallLost(const CloneUrl& url, Mirror* mirror, v1::MirrorNote* note) {
+    std::vector<std::string> wanted;
+    const std::vector<std::string> had = mirror->lost_tips();
+    for (const ObjectId& id : UnpackObjectIds(note->lost_tips())) {
+      if (!std::binary_search(had.begin(), had.end(), id.ToHex())) wanted.push_back(id.ToHex());
+    }
+    if (wanted.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const uint64_t missing, mirror->FetchLost(url, wanted, options_.fetch));
+    note->set_unobtainable(note->unobtainable() + missing);
+    return absl::OkStatus();
   }
 
   // What the forge's API says of one repository. Unknown: there is nobody to ask.
@@ -267,6 +324,9 @@ class Pipeline {
       if (!noted.ok()) {
         outcome->status = Status::kFailed;
         outcome->reason = std::string(noted.message());
+      } else if (!ready.gone.empty()) {
+        outcome->status = Status::kGone;
+        outcome->reason = std::move(ready.gone);
       }
     }
     totals_.Add(*std::move(outcome), counters);

@@ -47,7 +47,7 @@ absl::StatusOr<Policy> LoadPolicy(const std::string& file) {
     if (!reason.has_value()) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s:%d: \"%s\" is not a reason for a skip. Known: missing, io, damaged, base-missing, "
-          "poison, broken-file, truncated, too-large, submodule, lfs-pointer, not-fetched",
+          "poison, broken-file, truncated, unobtainable, too-large, submodule, lfs-pointer, not-fetched",
           file, node.source().begin.line, name));
     }
     policy.accepted.insert(*reason);

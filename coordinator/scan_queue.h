@@ -15,8 +15,9 @@ namespace unsprawl {
 // A repository that is ready to be scanned.
 struct ReadyTarget {
   RepositoryTarget target;
-  std::string folder;     // of its mirror; empty: a local repository
-  v1::MirrorNote note;    // what is true of it once it is scanned whole
+  std::string folder = {};   // of its mirror; empty: a local repository
+  v1::MirrorNote note = {};  // what is true of it once it is scanned whole
+  std::string gone = {};     // why there is nothing left but the mirror; empty: there is
 };
 
 // Hands out repositories, the largest first, with the threads to scan them on. Thread-safe.

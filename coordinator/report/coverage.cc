@@ -40,6 +40,7 @@ std::string_view Name(v1::SkipReason reason) {
     case v1::SKIP_REASON_POISON: return "poison";
     case v1::SKIP_REASON_BROKEN_FILE: return "broken-file";
     case v1::SKIP_REASON_TRUNCATED: return "truncated";
+    case v1::SKIP_REASON_UNOBTAINABLE: return "unobtainable";
     case v1::SKIP_REASON_TOO_LARGE: return "too-large";
     case v1::SKIP_REASON_SUBMODULE: return "submodule";
     case v1::SKIP_REASON_LFS_POINTER: return "lfs-pointer";
@@ -57,6 +58,7 @@ std::string_view Explain(v1::SkipReason reason) {
     case v1::SKIP_REASON_POISON: return "the scanning process died on";
     case v1::SKIP_REASON_BROKEN_FILE: return "packs, indexes or refs that could not be used";
     case v1::SKIP_REASON_TRUNCATED: return "with more matches or places than are listed";
+    case v1::SKIP_REASON_UNOBTAINABLE: return "which their forge serves no longer and no mirror has, not covered";
     case v1::SKIP_REASON_TOO_LARGE: return "above the size limit";
     case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
     case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";

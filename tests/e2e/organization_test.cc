@@ -74,6 +74,18 @@ class OrganizationTest : public testing::Test {
     }
     return {};
   }
+  std::filesystem::path MirrorOf(const ForgeServer& forge, int id) const {
+    std::string host = forge.Url().substr(8);
+    host.replace(host.find(':'), 1, "%3A");
+    return home_.path() / "mirrors" / "by-id" / host / absl::StrFormat("%d.git", id);
+  }
+  // A file of the program's rules and one more, for xyzzy_ and nine digits.
+  std::string MoreRules() const {
+    const std::filesystem::path file = home_.path() / "more.toml";
+    WriteFile(file, "[extend]\nuseDefault = true\n[[rules]]\nid = \"x\"\nregex = \"xyzzy_[0-9]{9}\"\n"
+                    "keywords = [\"xyzzy_\"]\n");
+    return file;
+  }
   static uint64_t GitRequests(const json& counters) {
     return counters["requests"].value("git-info-refs", 0) + counters["requests"].value("git-upload-pack", 0);
   }
@@ -306,6 +318,66 @@ TEST_F(OrganizationTest, OneThatIsDeletedIsGoneAndWhatIsKnownOfItStays) {
     EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
     EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories);
   }
+  // A mirror that alone has it is not given up.
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB", "--audit-days", "0"}).exit_code, 1);
+  const std::filesystem::path mirror = MirrorOf(forge, 101);
+  EXPECT_TRUE(std::filesystem::exists(mirror));
+}
+
+TEST_F(OrganizationTest, NewRulesGoOverTheMirrorOfWhatIsGoneAsLongAsThereIsOne) {
+  repos_[1].Write("x", "key = xyzzy_739218465\n");
+  repos_[1].Commit();
+  repos_[1].Git({"push", "-q", Bare(1), "HEAD"});
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  forge.ChangeRepository({{"id", 101}, {"deleted", true}});
+  const std::string rules = MoreRules();
+  EXPECT_EQ(Scan(forge, {"github:acme", "-c", rules}).exit_code, 1);
+  EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
+  EXPECT_THAT(Outcome("acme/app1").dump(), Not(HasSubstr("unobtainable")));
+  // As of now nothing of it can be looked at again.
+  std::filesystem::remove_all(MirrorOf(forge, 101));
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_THAT(Outcome("acme/app1").dump(), Not(HasSubstr("unobtainable")));
+  WriteFile(rules, ReadFile(rules) + "[[rules]]\nid = \"y\"\nregex = \"plugh_[0-9]{9}\"\nkeywords = [\"plugh_\"]\n");
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(Scan(forge, {"github:acme", "-c", rules}).exit_code, 1);
+    EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
+    EXPECT_EQ(Outcome("acme/app1")["skips"][0]["reason"], "unobtainable");
+    EXPECT_EQ(Outcome("acme/app1")["skips"][0]["count"], 2);
+    EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
+  }
+}
+
+TEST_F(OrganizationTest, LostTipsOfADeletedMirrorAreAskedForByIdOrCountedAsNotCovered) {
+  const ForgeServer forge(Settings());
+  const auto force = [&](uint32_t secret) {
+    repos_[2].Write("s.env", "t=" + FakeGithubToken(secret) + "\n");
+    repos_[2].Git({"add", "-A"});
+    repos_[2].Git({"commit", "-q", "--amend", "-m", "nothing happened"});
+    repos_[2].Git({"push", "-q", "-f", Bare(2), "HEAD"});
+    forge.ChangeRepository({{"id", 102}, {"pushed_at", absl::StrFormat("2024-06-%02dT12:00:00Z", secret - 600)}});
+  };
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  force(601);
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
+  std::filesystem::remove_all(MirrorOf(forge, 102));
+  force(602);
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  // Of the first two commits the first was known to be lost, and the forge still had it.
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
+  std::filesystem::remove_all(MirrorOf(forge, 102));
+  unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "reflog", "expire", "--all", "--expire=now"});
+  unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "gc", "-q", "--prune=now"});
+  force(603);
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(Scan(forge).exit_code, 3);
+    EXPECT_EQ(Outcome("acme/app2")["status"], "partial");
+    EXPECT_EQ(Outcome("acme/app2")["skips"][0]["reason"], "unobtainable");
+    EXPECT_EQ(Outcome("acme/app2")["skips"][0]["count"], 1);
+  }
 }
 
 TEST_F(OrganizationTest, WhatAForcePushDropsStaysAndIsUnreachable) {
@@ -430,9 +502,7 @@ TEST_F(OrganizationTest, PullRequestsBeyondTheirBudgetAreLeftOutAndCounted) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
   EXPECT_THAT(Outcome("acme/app0")["skips"].dump(), HasSubstr("not-fetched"));
   // Other rules, nothing pushed: the mirror is scanned again, and what it lacks is still said.
-  WriteFile(home_.path() / "more.toml", "[extend]\nuseDefault = true\n[[rules]]\nid = \"x\"\nregex = \"xyzzy_[0-9]{9}\"\n"
-                                        "keywords = [\"xyzzy_\"]\n");
-  EXPECT_EQ(Scan(forge, {"github:acme", "--max-pull-requests", "1", "-c", home_.path() / "more.toml"}).exit_code, 1);
+  EXPECT_EQ(Scan(forge, {"github:acme", "--max-pull-requests", "1", "-c", MoreRules()}).exit_code, 1);
   EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], 0);
   EXPECT_THAT(Outcome("acme/app0")["skips"].dump(), HasSubstr("not-fetched"));
   // A larger budget is another set of refs.
