@@ -8,7 +8,7 @@ namespace unsprawl {
 
 ForkNetworks::ForkNetworks(const std::vector<RemoteTarget>& targets, const std::filesystem::path& mirrors_dir,
                            const std::atomic<bool>* stop)
-    : stop_(stop) {
+    : mirrors_dir_(mirrors_dir), stop_(stop) {
   MutexLock lock(mutex_);
   for (const RemoteTarget& target : targets) {
     if (target.network.empty()) continue;
@@ -45,20 +45,21 @@ absl::StatusOr<std::string> ForkNetworks::LenderFor(const RemoteTarget& target) 
   MutexLock lock(mutex_);
   Network* const network = Find(target);
   if (network == nullptr) return "";
-  while (network->lender.empty() && network->fetching) {
+  while (network->lender.empty() && !network->first.empty() && network->first != target.key) {
     if (*stop_) return absl::CancelledError("stopped");
     finished_.wait_for(mutex_, std::chrono::milliseconds(200));
   }
-  network->fetching |= network->lender.empty();
+  if (network->lender.empty()) network->first = target.key;
   return network->lender;
 }
 
-void ForkNetworks::Finish(const RemoteTarget& target, bool fetched) {
+void ForkNetworks::Finish(const RemoteTarget& target) {
   MutexLock lock(mutex_);
   Network* const network = Find(target);
-  if (network == nullptr) return;
-  network->fetching = false;
-  if (fetched) network->lender = target.folder();
+  if (network == nullptr || network->first != target.key) return;
+  network->first.clear();
+  const bool fetched = !Mirror(mirrors_dir_ / target.folder()).fetched_digest().empty();
+  if (network->lender.empty() && fetched) network->lender = target.folder();
   finished_.notify_all();
 }
 

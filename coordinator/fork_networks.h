@@ -26,21 +26,21 @@ class ForkNetworks {
   bool WaitsForAnother(const RemoteTarget& target) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For a target that has no mirror yet: the folder of the mirror to borrow from, or empty: it is the first
-  // of its network, or alone. While the first one is fetched the others wait here. Cancelled: `stop`.
+  // of its network, or alone. The others wait here for the first. Cancelled: `stop`.
   absl::StatusOr<std::string> LenderFor(const RemoteTarget& target) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Must follow an empty LenderFor. `fetched`: the mirror of `target` is whole.
-  void Finish(const RemoteTarget& target, bool fetched) ABSL_LOCKS_EXCLUDED(mutex_);
+  // To be called for every target once there is nothing more to fetch of it, whatever came of it.
+  void Finish(const RemoteTarget& target) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Network {
     std::string lender;  // empty: none yet
-    std::string first;   // key of the member that should be the first
+    std::string first;   // key of the member that the others wait for while there is no lender; empty: nobody
     uint64_t first_kb = 0;
     int members = 0;
-    bool fetching = false;
   };
   Network* Find(const RemoteTarget& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const std::filesystem::path mirrors_dir_;
   const std::atomic<bool>* const stop_;
   Mutex mutex_;
   std::condition_variable_any finished_;

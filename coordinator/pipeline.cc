@@ -59,7 +59,10 @@ class Pipeline {
     const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
     for (size_t i = 0; i < jobs; ++i) {
       fetchers.emplace_back([&] {
-        for (size_t at = next++; at < remote.size() && !*run_.stop; at = next++) Obtain(remote[at]);
+        for (size_t at = next++; at < remote.size() && !*run_.stop; at = next++) {
+          Obtain(remote[at]);
+          networks_->Finish(remote[at]);
+        }
       });
     }
     for (int i = 0; i < run_.settings.threads; ++i) {
@@ -169,9 +172,7 @@ class Pipeline {
       RETURN_IF_ERROR(Update(target, url, refs, &mirror));
     } else {
       ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
-      const absl::Status fetched = FetchFirst(target, url, refs, lender, &mirror);
-      if (lender.empty()) networks_->Finish(target, fetched.ok());
-      RETURN_IF_ERROR(fetched);
+      RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
     }
     if (absl::Status recalled = RecallLost(url, &mirror, &note); !recalled.ok()) {
       budget_.Release(target.folder());
