@@ -1,6 +1,7 @@
 """What was asked of the server and what it answered; never a token's value."""
 import collections
 import threading
+import time
 
 
 class Counters:
@@ -17,6 +18,7 @@ class Counters:
             self.git_repositories = collections.Counter()
             self.most = collections.Counter({"git": self.git_running(), "api": self.running["api"]})
             self.git_bytes = self.faults = 0
+            self.git_ended = None
             self.log = collections.deque(maxlen=2000)
 
     def git_running(self):
@@ -34,6 +36,8 @@ class Counters:
     def end(self, kind, line, status, token, fault):
         with self.lock:
             self.running[kind] -= 1
+            if kind.startswith("git-"):
+                self.git_ended = time.time()
             self.statuses[str(status)] += 1
             self.tokens[kind][token] += 1
             self.log.append(f"{line} {status}" + (f" ({fault})" if fault else ""))
@@ -57,6 +61,7 @@ class Counters:
                 "templates": self.templates,
                 "not_modified": self.statuses["304"],
                 "git_bytes": self.git_bytes,
+                "git_ended": self.git_ended,  # when the last answer of git did, seconds since 1970; or null
                 "git_repositories": self.git_repositories,  # "git-upload-pack acme/app": requests
                 "max_concurrent_git": self.most["git"],
                 "max_concurrent_api": self.most["api"],
