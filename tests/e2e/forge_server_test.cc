@@ -134,13 +134,16 @@ TEST_F(ForgeServerTest, AGitAnswerIsCutSlowedAndShared) {
 
   forge.Set({{"faults", json::array()}, {"git_bytes_per_second", 1'000'000}});
   forge.ResetCounters();
+  EXPECT_TRUE(forge.Counters()["git_ended"].is_null());
   const auto start = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> since_1970 = std::chrono::system_clock::now().time_since_epoch();
   std::thread other([&] { EXPECT_EQ(Git(forge, clone + "second", kToken, "other.out"), 0); });
   EXPECT_EQ(Git(forge, clone + "first"), 0) << GitOutput();
   other.join();
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
   const json counters = forge.Counters();
   EXPECT_GE(passed.count(), counters["git_bytes"].get<double>() / 1e6);
+  EXPECT_NEAR(counters["git_ended"].get<double>(), since_1970.count() + passed.count(), passed.count() / 2);
   EXPECT_EQ(counters["max_concurrent_git"], 2);
 }
 

@@ -380,7 +380,8 @@ void MakeRandomHistory(const RandomHistoryOptions& options, GitRepo& repo) {
                                                                               "in a tree\nsecret 1\n")));
   repo.Git({"tag", "-a", "-m", "t", "tree-tag", tree});
   repo.Git({"update-ref", "refs/odd/tree", repo.Git({"rev-parse", pick() + "^{tree}"})});
-  repo.Git({"tag", "old", repo.Git({"rev-list", "-1", "--skip=5", pick()}).substr(0, 40)});
+  const std::string young = pick(), old = repo.Git({"rev-list", "-1", "--skip=5", young}).substr(0, 40);
+  repo.Git({"tag", "old", old.empty() ? young : old});
   repo.Git({"symbolic-ref", "HEAD", pick()});
   if (options.seed % 3 == 0) repo.Git({"update-ref", "--no-deref", "HEAD", repo.Git({"rev-parse", "HEAD"})});
   const std::string head = repo.Git({"rev-parse", "--symbolic-full-name", "HEAD"});
