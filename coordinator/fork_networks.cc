@@ -58,7 +58,7 @@ void ForkNetworks::Finish(const RemoteTarget& target) {
   Network* const network = Find(target);
   if (network == nullptr || network->first != target.key) return;
   network->first.clear();
-  const bool fetched = !Mirror(mirrors_dir_ / target.folder()).fetched_digest().empty();
+  const bool fetched = !Mirror(mirrors_dir_ / target.folder()).fetched().refs_digest().empty();
   if (network->lender.empty() && fetched) network->lender = target.folder();
   finished_.notify_all();
 }

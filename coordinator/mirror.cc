@@ -12,7 +12,6 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
@@ -26,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
-constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: Refs::digest
+constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: v1::FetchNote
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
 constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote is there no longer
 constexpr char kAlternatesFile[] = "objects/info/alternates";
@@ -55,20 +54,21 @@ std::vector<std::string> Lines(const std::string& text) {
   return lines;
 }
 
-std::vector<std::string> ReadLines(const fs::path& file) {
-  std::ifstream stream(file);
+std::string ReadWhole(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
   std::ostringstream text;
   text << stream.rdbuf();
-  return Lines(text.str());
+  return text.str();
 }
 
+std::vector<std::string> ReadLines(const fs::path& file) { return Lines(ReadWhole(file)); }
+
 // Replaces `file` at once.
-absl::Status WriteLines(const fs::path& file, const std::set<std::string>& lines) {
+absl::Status WriteWhole(const fs::path& file, const std::string& text) {
   const fs::path beside = file.native() + ".new";
   {
-    std::ofstream stream(beside, std::ios::trunc);
-    for (const std::string& line : lines) stream << line << '\n';
-    if (!stream.flush()) {
+    std::ofstream stream(beside, std::ios::trunc | std::ios::binary);
+    if (!stream.write(text.data(), static_cast<std::streamsize>(text.size())).flush()) {
       return absl::ResourceExhaustedError(absl::StrFormat("%s cannot be written", beside.native()));
     }
   }
@@ -78,7 +78,11 @@ absl::Status WriteLines(const fs::path& file, const std::set<std::string>& lines
   return absl::OkStatus();
 }
 
-std::string Hex(const std::string& bytes) { return std::string(absl::BytesToHexString(bytes)); }
+absl::Status WriteLines(const fs::path& file, const std::set<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  return WriteWhole(file, text);
+}
 
 // Runs `attempt` until it succeeds or fails for good.
 template <typename Attempt>
@@ -236,7 +240,7 @@ absl::Status Mirror::Fetch(const CloneUrl& url, const Refs& refs, const FetchOpt
   fs::remove(dir_ / kFetchedFile, error);
   RETURN_IF_ERROR(Persist(options, [&] { return FetchOnce(url, refs, options); }));
   fs::remove(dir_ / kGoneFile, error);
-  return WriteLines(dir_ / kFetchedFile, {Hex(refs.digest)});
+  return absl::OkStatus();
 }
 
 absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options) {
@@ -290,10 +294,15 @@ void Mirror::ForgetLostLender() {
   fs::remove(dir_ / kAlternatesFile, error);
 }
 
-std::string Mirror::fetched_digest() const {
-  if (!lender().empty() && !Mirror(lender()).exists()) return "";
-  const std::vector<std::string> lines = ReadLines(dir_ / kFetchedFile);
-  return lines.size() == 1 ? std::string(absl::HexStringToBytes(lines[0])) : "";
+absl::Status Mirror::SetFetched(const v1::FetchNote& note) {
+  return WriteWhole(dir_ / kFetchedFile, note.SerializeAsString());
+}
+
+v1::FetchNote Mirror::fetched() const {
+  v1::FetchNote note;
+  const bool whole = lender().empty() || Mirror(lender()).exists();
+  if (!whole || !note.ParseFromString(ReadWhole(dir_ / kFetchedFile))) note.Clear();
+  return note;
 }
 
 // Keeps what the refs name now, together with what an interrupted fetch has noted.

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/clone_url.h"
 #include "coordinator/http_client.h"
+#include "unsprawl/v1/forge.pb.h"
 
 namespace unsprawl {
 
@@ -65,9 +66,10 @@ class Mirror {
   // then gets everything.
   std::filesystem::path lender() const;
 
-  // The digest of the last completed Fetch; empty if there was none, one was interrupted since, or the
-  // lender is gone.
-  std::string fetched_digest() const;
+  // Says that everything of `note` is here; the next Fetch unsays it.
+  absl::Status SetFetched(const v1::FetchNote& note);
+  // What was last said; empty if there was nothing, a fetch was interrupted since, or the lender is gone.
+  v1::FetchNote fetched() const;
   // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted.
   std::vector<std::string> lost_tips() const;
   // Says that the remote is there no longer; the next Fetch unsays it.

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/fetch_queue.h"
 #include "coordinator/fork_networks.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
@@ -25,6 +26,12 @@ using Status = RepositoryOutcome::Status;
 constexpr size_t kMaxLostTips = 200;  // of one repository's force pushes that are asked for
 
 std::string NoteName(const std::string& key) { return "mirror " + key; }
+
+// Whether its forge says that nothing was pushed since `note`, and it was audited lately.
+bool IsUnmoved(const RemoteTarget& target, const v1::FetchNote& note, absl::Duration audit_every, int64_t now) {
+  return target.pushed_at != 0 && target.pushed_at == note.pushed_at() &&
+         now - note.checked_at() < absl::ToInt64Seconds(audit_every);
+}
 
 v1::Skip SkipOf(v1::SkipReason reason, uint64_t count, const char* detail) {
   v1::Skip skip;
@@ -46,22 +53,17 @@ class Pipeline {
   void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
     for (RepositoryTarget& target : local) queue_.Add({.target = std::move(target)});
     networks_.emplace(remote, options_.mirrors_dir, run_.stop);
-    // The largest first: what is fetched last is then scanned in no time. Forks get little that is new once
-    // their root is there.
-    const auto ready = std::stable_partition(remote.begin(), remote.end(), [&](const RemoteTarget& target) {
-      return !networks_->WaitsForAnother(target);
-    });
-    const auto larger = [](const RemoteTarget& a, const RemoteTarget& b) { return a.size_kb > b.size_kb; };
-    std::stable_sort(remote.begin(), ready, larger);
-    std::stable_sort(ready, remote.end(), larger);
-    std::atomic<size_t> next{0};
-    std::vector<std::thread> fetchers, lanes;
     const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
+    // git's index-pack takes a processor for as long as a large pack comes, and longer.
+    const auto beside_large = static_cast<size_t>(std::max(1, run_.settings.threads / 4));
+    FetchQueue fetches(std::move(remote), *networks_, options_.mirrors_dir, jobs, beside_large, run_.stop);
+    std::vector<std::thread> fetchers, lanes;
     for (size_t i = 0; i < jobs; ++i) {
       fetchers.emplace_back([&] {
-        for (size_t at = next++; at < remote.size() && !*run_.stop; at = next++) {
-          Obtain(remote[at]);
-          networks_->Finish(remote[at]);
+        while (const RemoteTarget* target = fetches.Take()) {
+          Obtain(*target);
+          networks_->Finish(*target);
+          fetches.Return(target);
         }
       });
     }
@@ -141,23 +143,26 @@ class Pipeline {
       AddUnchanged(target, *record);
       return absl::OkStatus();
     }
-    const Mirror mirror(options_.mirrors_dir / target.folder());
-    // The rules have changed, the repository has not: its mirror is as good as the forge.
-    if (known.unmoved && mirror.fetched_digest() == note.refs_digest() &&
-        !note.refs_digest().empty()) {
+    Mirror mirror(options_.mirrors_dir / target.folder());
+    const v1::FetchNote kept = mirror.fetched();
+    // The rules are others, or the store is; the repository is the same: its mirror is as good as the forge.
+    if (!kept.refs_digest().empty() && IsUnmoved(target, kept, options_.audit_every, now)) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
+      *note.mutable_fetched() = kept;
       Enqueue(target, mirror, std::move(note));
       return absl::OkStatus();
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
     ASSIGN_OR_RETURN(const CloneUrl url, UrlWithToken(target));
     ASSIGN_OR_RETURN(const Mirror::Refs refs, Mirror::List(url, options_.fetch));
-    const bool same_refs = !note.refs_digest().empty() && refs.digest == note.refs_digest();
-    note.set_refs_digest(refs.digest);
-    note.set_pushed_at(target.pushed_at);
-    note.set_checked_at(now);
-    note.set_refs_left_out(refs.pull_requests ? 0 : refs.pull_request_refs);
+    const bool same_refs = note.fetched().refs_digest() == refs.digest;
+    v1::FetchNote& fetched = *note.mutable_fetched();
+    fetched.set_refs_digest(refs.digest);
+    fetched.set_pushed_at(target.pushed_at);
+    fetched.set_checked_at(now);
+    fetched.set_refs_left_out(refs.pull_requests ? 0 : refs.pull_request_refs);
     if (known.current && same_refs) {
+      if (kept.refs_digest() == refs.digest) RETURN_IF_ERROR(mirror.SetFetched(fetched));
       RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target.key), note.SerializeAsString()));
       AddUnchanged(target, *record);
       return absl::OkStatus();
@@ -174,9 +179,11 @@ class Pipeline {
       ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
       RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
     }
-    if (absl::Status recalled = RecallLost(url, &mirror, &note); !recalled.ok()) {
+    absl::Status done = RecallLost(url, &mirror, &note);
+    if (done.ok()) done = mirror.SetFetched(note.fetched());
+    if (!done.ok()) {
       budget_.Release(target.folder());
-      return recalled;
+      return done;
     }
     Enqueue(target, mirror, std::move(note));
     return absl::OkStatus();
@@ -185,7 +192,7 @@ class Pipeline {
   // OK: the mirror is in use.
   absl::Status Update(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs, Mirror* mirror) {
     RETURN_IF_ERROR(budget_.Use(target.folder(), 0));  // Of an update a forge does not say how large it is.
-    if (mirror->fetched_digest() == refs.digest) return absl::OkStatus();
+    if (mirror->fetched().refs_digest() == refs.digest) return absl::OkStatus();
     absl::Status done = mirror->Fetch(url, refs, options_.fetch);
     if (done.ok()) done = FetchForcePushed(target, url, mirror);
     if (!done.ok()) budget_.Release(target.folder());
@@ -218,8 +225,8 @@ class Pipeline {
       if (const auto id = ObjectId::FromHex(tip)) ready.target.lost_tips += id->raw();
     }
     note.set_lost_tips(ready.target.lost_tips);
-    if (note.refs_left_out() > 0) {
-      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, note.refs_left_out(),
+    if (note.fetched().refs_left_out() > 0) {
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, note.fetched().refs_left_out(),
                                           "pull requests beyond --max-pull-requests"));
     }
     if (note.unobtainable() > 0) {
@@ -359,8 +366,7 @@ absl::StatusOr<Known> LookUp(const RemoteTarget& target, const Ruleset& ruleset,
   if (stored && !known.note.ParseFromString(*stored)) known.note.Clear();
   known.current = IsCurrent(known.record, ruleset) && known.note.watermark() == known.record.tips_digest() &&
                   known.note.settings() == ScanSettingsText(settings);
-  known.unmoved = target.pushed_at != 0 && target.pushed_at == known.note.pushed_at() &&
-                  now - known.note.checked_at() < absl::ToInt64Seconds(audit_every);
+  known.unmoved = IsUnmoved(target, known.note.fetched(), audit_every, now);
   return known;
 }
 
