@@ -29,6 +29,7 @@ constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: v1::Fetch
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
 constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote is there no longer
 constexpr char kAlternatesFile[] = "objects/info/alternates";
+constexpr char kCloneFolder[] = "tmp_clone";
 constexpr char kLockFile[] = "unsprawl-lock";  // locked by whoever changes the mirror, and by its git
 constexpr absl::Duration kLockPatience = absl::Minutes(1);  // with the git of a run that was killed
 constexpr absl::Duration kLockPoll = absl::Milliseconds(50);
@@ -140,21 +141,12 @@ void RemoveLeftovers(const fs::path& dir) {
        !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
     const std::string name = entries->path().filename();
     const bool temporary = name.starts_with("tmp_") || name.starts_with(".tmp-") || name.starts_with("pack_git2_");
-    if (name.ends_with(".lock") || (temporary && entries->path().native().find("/objects/") != std::string::npos)) {
+    const bool of_objects = entries->path().native().compare(dir.native().size(), 9, "/objects/") == 0;
+    if (name.ends_with(".lock") || (temporary && of_objects) || entries->path() == dir / kCloneFolder) {
       leftovers.push_back(entries->path());
     }
   }
   for (const fs::path& leftover : leftovers) fs::remove_all(leftover, error);
-}
-
-absl::StatusOr<std::string> ListWithGit(const CloneUrl& url, const FetchOptions& options) {
-  GitCommand command;
-  command.arguments = {"ls-remote", "--symref", "--end-of-options", url.url};
-  command.remote = &url;
-  command.network = &options.network;
-  command.stop = options.stop;
-  command.timeout = std::min(options.timeout, absl::Minutes(10));
-  return RunGit(command);
 }
 
 GitCommand Local(const fs::path& dir, std::vector<std::string> arguments, const FetchOptions& options) {
@@ -165,16 +157,29 @@ GitCommand Local(const fs::path& dir, std::vector<std::string> arguments, const 
   return command;
 }
 
+GitCommand Remote(std::vector<std::string> arguments, const CloneUrl& url, const FetchOptions& options) {
+  GitCommand command;
+  command.arguments = std::move(arguments);
+  command.remote = &url;
+  command.network = &options.network;
+  command.stop = options.stop;
+  command.timeout = options.timeout;
+  return command;
+}
+
+absl::StatusOr<std::string> ListWithGit(const CloneUrl& url, const FetchOptions& options) {
+  GitCommand command = Remote({"ls-remote", "--symref", "--end-of-options", url.url}, url, options);
+  command.timeout = std::min(options.timeout, absl::Minutes(10));
+  return RunGit(command);
+}
+
 GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOptions& options,
-                        std::vector<std::string> refspecs) {
-  GitCommand command = Local(
-      dir, {"fetch", "-q", "--no-tags", "--no-write-fetch-head"}, options);
+                        const std::vector<std::string>& refspecs) {
+  GitCommand command = Remote(
+      {"--git-dir=" + dir.native(), "fetch", "-q", "--no-tags", "--no-write-fetch-head"}, url, options);
   if (refspecs[0][0] == '+') command.arguments.push_back("--prune");
   command.arguments.insert(command.arguments.end(), {"--end-of-options", url.url});
   command.arguments.insert(command.arguments.end(), refspecs.begin(), refspecs.end());
-  command.remote = &url;
-  command.network = &options.network;
-  command.timeout = options.timeout;
   return command;
 }
 
@@ -208,6 +213,9 @@ absl::StatusOr<Mirror::Refs> Mirror::List(const CloneUrl& url, const FetchOption
   for (const std::string& line : Lines(listed)) {
     const size_t tab = line.find('\t');
     if (tab == std::string::npos) continue;
+    if (tab == 64 && line[0] != 'r') {
+      return absl::UnimplementedError("a repository with SHA-256 object names, which are not read yet");
+    }
     const std::string_view ref = std::string_view(line).substr(tab + 1);
     if (line.rfind(kSymbolic, 0) == 0) {
       if (ref == "HEAD") refs.head = line.substr(kSymbolic.size(), tab - kSymbolic.size());
@@ -216,11 +224,14 @@ absl::StatusOr<Mirror::Refs> Mirror::List(const CloneUrl& url, const FetchOption
       pull_requests += line + "\n";
     } else if (ref.rfind("refs/", 0) == 0) {
       text += line + "\n";
+    } else if (ref == "HEAD") {
+      refs.detached_head = line.substr(0, tab);  // unless a line says which branch it is
     }
   }
+  if (!refs.head.empty()) refs.detached_head.clear();
   refs.pull_requests = refs.pull_request_refs <= options.max_pull_requests;
   if (refs.pull_requests) text += pull_requests;
-  text += "HEAD " + refs.head;
+  text += "HEAD " + refs.head + refs.detached_head;
   refs.digest.resize(SHA256_DIGEST_LENGTH);
   SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
          reinterpret_cast<uint8_t*>(refs.digest.data()));
@@ -259,17 +270,49 @@ absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const Fetc
   GitCommand init;
   init.arguments = {"init", "-q", "--bare", "--template=", dir_.native()};
   init.stop = options.stop;
+  // Leaving refs out is something that only fetch can.
+  if (!exists() && refs.pull_requests) return Clone(url, options, lock.fd());
   RETURN_IF_ERROR(change(init));
   RETURN_IF_ERROR(NoteTips(options));
   std::vector<std::string> refspecs = {"+refs/*:refs/*"};
   if (!refs.pull_requests) {
     for (const char* prefix : kPullRequestRefs) refspecs.push_back(absl::StrFormat("^%s*", prefix));
   }
+  if (!refs.detached_head.empty()) refspecs.push_back("HEAD");
   RETURN_IF_ERROR(change(FetchCommand(dir_, url, options, refspecs)));
   if (!refs.head.empty()) {
     RETURN_IF_ERROR(change(Local(dir_, {"symbolic-ref", "HEAD", refs.head}, options)));
+  } else if (!refs.detached_head.empty()) {
+    RETURN_IF_ERROR(change(Local(dir_, {"update-ref", "--no-deref", "HEAD", refs.detached_head}, options)));
   }
   return NoteLost(options);
+}
+
+// The first fetch: clone writes all refs into one file, where fetch writes a file for each of what may be a
+// hundred thousand. It wants a folder of its own, whose content then moves up, HEAD last (`exists`).
+absl::Status Mirror::Clone(const CloneUrl& url, const FetchOptions& options, int lock) {
+  const fs::path fresh = dir_ / kCloneFolder;
+  GitCommand clone = Remote({"clone", "-q", "--mirror", "--template="}, url, options);
+  if (!lender().empty()) clone.arguments.insert(clone.arguments.end(), {"--reference", lender().native()});
+  clone.arguments.insert(clone.arguments.end(), {"--end-of-options", url.url, fresh.native()});
+  clone.inherited_fd = lock;
+  RETURN_IF_ERROR(RunGit(clone).status());
+  std::error_code error;
+  if (!lender().empty()) {  // It was written as an absolute path.
+    fs::copy_file(dir_ / kAlternatesFile, fresh / kAlternatesFile, fs::copy_options::overwrite_existing, error);
+  }
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(fresh, error)) {
+    if (entry.path().filename() != "HEAD") names.push_back(entry.path().filename());
+  }
+  names.emplace_back("HEAD");
+  for (const std::string& name : names) {
+    if (!error) fs::remove_all(dir_ / name, error);
+    if (!error) fs::rename(fresh / name, dir_ / name, error);
+  }
+  if (!error) fs::remove(fresh, error);
+  if (error) return absl::ResourceExhaustedError(absl::StrFormat("%s: %s", dir_.native(), error.message()));
+  return absl::OkStatus();
 }
 
 absl::Status Mirror::Borrow(const Mirror& lender) {

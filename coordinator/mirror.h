@@ -40,13 +40,15 @@ class Mirror {
 
   // What a remote says of its refs.
   struct Refs {
-    std::string head;    // "refs/heads/main"; empty: none
+    std::string head;    // "refs/heads/main"; empty: none, or no branch
+    std::string detached_head;  // the commit, hexadecimal, if HEAD names no branch
     std::string digest;  // 32 bytes over the names and ids of all refs that a fetch takes; what a fetch
                          // need not be made for
     bool pull_requests = true;          // whether they are taken
     uint64_t pull_request_refs = 0;
   };
-  // Asks `url` what it has. Errors as RunGit's, after options.attempts.
+  // Asks `url` what it has. Errors as RunGit's, after options.attempts. Unimplemented: object names that are
+  // not SHA-1.
   static absl::StatusOr<Refs> List(const CloneUrl& url, const FetchOptions& options);
 
   // Fetches all refs of `url`. Objects of refs that vanished or were forced stay, and their tips are noted
@@ -79,6 +81,7 @@ class Mirror {
 
  private:
   absl::Status FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
+  absl::Status Clone(const CloneUrl& url, const FetchOptions& options, int lock);
   void ForgetLostLender();
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);

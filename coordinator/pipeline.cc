@@ -301,6 +301,7 @@ class Pipeline {
   // Git cannot tell what is gone from what is withheld; the API, `asked`, can.
   static Status StatusFor(const absl::Status& obtained, const absl::Status& asked) {
     if (absl::IsPermissionDenied(obtained) || absl::IsAborted(obtained)) return Status::kRefused;
+    if (absl::IsUnimplemented(obtained)) return Status::kNotCovered;
     if (!absl::IsNotFound(obtained)) return Status::kFailed;
     if (absl::IsNotFound(asked)) return Status::kGone;
     const bool withheld = asked.ok() || absl::IsPermissionDenied(asked) || absl::IsAborted(asked);

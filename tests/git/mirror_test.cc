@@ -10,7 +10,9 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 
+#include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
 #include "tests/support/git_repo.h"
 #include "tests/support/status_matchers.h"
@@ -61,6 +63,62 @@ TEST_F(MirrorTest, WhatAKilledGitLeavesStopsNobody) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(mirror_.dir() / "objects")) {
     EXPECT_EQ(entry.path().filename().native().find("tmp_"), std::string::npos) << entry.path();
   }
+}
+
+TEST_F(MirrorTest, AFirstFetchWritesManyRefsIntoOneFileAndTakesUpAnInterruptedOne) {
+  std::string updates;
+  const std::string tip = origin_.Git({"rev-parse", "HEAD"});
+  for (int i = 0; i < 300; ++i) updates += absl::StrFormat("create refs/pull/%d/head %s\n", i, tip);
+  origin_.Git({"update-ref", "--stdin"}, updates);
+  // As an earlier one left it that was killed while its clone moved up.
+  WriteFile(mirror_.dir() / "tmp_clone/HEAD", "ref: refs/heads/main\n");
+  WriteFile(mirror_.dir() / "packed-refs", "junk");
+  WriteFile(mirror_.dir() / "objects/pack/tmp_pack_abc", "junk");
+  ASSERT_THAT(Fetch(), IsOk());
+  EXPECT_EQ(MirroredRefs(), Refs());
+  int files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mirror_.dir())) files += entry.is_regular_file();
+  EXPECT_LT(files, 20);
+  EXPECT_FALSE(std::filesystem::exists(mirror_.dir() / "tmp_clone"));
+}
+
+TEST_F(MirrorTest, ADetachedHeadIsFetchedAndFollowed) {
+  for (int i = 0; i < 3; ++i) {
+    if (i < 2) {
+      origin_.Git({"checkout", "-q", "--detach"});
+      origin_.Write("a", absl::StrFormat("detached %d\n", i));
+      origin_.Commit();
+    } else {
+      origin_.Git({"checkout", "-q", "main"});
+    }
+    ASSERT_THAT(Fetch(), IsOk());
+    EXPECT_EQ(MirroredRefs(), Refs());
+    EXPECT_EQ(unsprawl::Run(mirror_.dir(), {"git", "rev-parse", "HEAD"}), origin_.Git({"rev-parse", "HEAD"}) + "\n");
+    EXPECT_EQ(unsprawl::Run(mirror_.dir(), {"git", "show", "HEAD:a"}), origin_.Git({"show", "HEAD:a"}) + "\n");
+  }
+  EXPECT_EQ(ReadFile(mirror_.dir() / "HEAD"), "ref: refs/heads/main\n");
+}
+
+TEST_F(MirrorTest, WhatIsBorrowedIsNotFetchedAndAMovedFolderStillLends) {
+  ASSERT_THAT(Fetch(), IsOk());
+  const Mirror lender = std::exchange(mirror_, Mirror(home_.path() / "mirrors" / "by-id" / "borrower.git"));
+  ASSERT_THAT(mirror_.Borrow(lender), IsOk());
+  ASSERT_THAT(Fetch(), IsOk());
+  EXPECT_EQ(MirroredRefs(), Refs());
+  EXPECT_EQ(mirror_.lender(), lender.dir());
+  EXPECT_EQ(mirror_.bytes(), std::filesystem::file_size(mirror_.dir() / "objects/info/alternates"));
+  std::filesystem::rename(home_.path() / "mirrors", home_.path() / "elsewhere");
+  mirror_ = Mirror(home_.path() / "elsewhere" / "by-id" / "borrower.git");
+  EXPECT_EQ(unsprawl::Run(mirror_.dir(), {"git", "show", "main:a"}), "1\n");
+}
+
+TEST_F(MirrorTest, NamesOfSha256AreRefused) {
+  GitRepo other(home_.path() / "other", {"--object-format=sha256"});
+  other.Write("a", "1\n");
+  other.Commit();
+  const absl::StatusOr<CloneUrl> url = ParseCloneUrl("file://" + other.path().native());
+  ASSERT_THAT(url, IsOk());
+  EXPECT_TRUE(absl::IsUnimplemented(Mirror::List(*url, options_).status()));
 }
 
 TEST_F(MirrorTest, AFetchWaitsForTheGitOfARunThatWasKilled) {
