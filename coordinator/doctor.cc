@@ -113,8 +113,8 @@ class Doctor {
     fetch.network = options_.network;
     fetch.attempts = 1;
     for (const RemoteTarget& target : targets) {
-      const absl::StatusOr<CloneUrl> url = UrlWithToken(target);
-      const absl::StatusOr<Mirror::Refs> refs = url.ok() ? Mirror::List(*url, fetch) : url.status();
+      const absl::StatusOr<std::vector<CloneUrl>> urls = UrlsWithTokens(target);
+      const absl::StatusOr<Mirror::Refs> refs = urls.ok() ? Mirror::List(urls->front(), fetch) : urls.status();
       Say("git " + target.name, refs.status(), "its refs can be read");
     }
   }

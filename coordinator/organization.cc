@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/forges/app_token.h"
 #include "coordinator/forges/fork_parents.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
@@ -25,19 +26,6 @@ namespace {
 // listing does not show.
 constexpr int64_t kSettledSeconds = 60;
 constexpr int kMaxForkDepth = 32;  // of forks of forks; ends circles
-
-// The App's own identity, for what no installation may ask.
-class AppToken final : public TokenSource {
- public:
-  explicit AppToken(AppKey key) : name_("App " + key.app_id), key_(std::move(key)) {}
-  const std::string& name() const override { return name_; }
-  absl::StatusOr<std::string> Value(absl::Time now, bool) override { return AppJwt(key_, now); }
-  absl::Time expires() const override { return absl::InfiniteFuture(); }
-
- private:
-  const std::string name_;
-  const AppKey key_;
-};
 
 std::string HostOf(std::string_view url) {
   const std::string origin = OriginOf(url);
@@ -102,7 +90,7 @@ class Organizer {
     if (!options_.app_id.empty()) {
       ASSIGN_OR_RETURN(const std::string installation, InstallationOf(scope, api_url));
       if (options_.inspect) RETURN_IF_ERROR(InspectInstallation(scope, installation, api_url));
-      tokens.push_back(InstallationToken(app_key_, installation, api_url, options_.api.network, options_.api.stop));
+      tokens.push_back(InstallationToken(installation, AppClient(GitHub(), api_url)));
       return tokens;
     }
     for (const std::string& file : options_.token_files) {
@@ -117,7 +105,7 @@ class Organizer {
 
   std::unique_ptr<ApiClient> AppClient(const Forge& forge, const std::string& api_url) {
     std::vector<std::unique_ptr<TokenSource>> tokens;
-    tokens.push_back(std::make_unique<AppToken>(app_key_));
+    tokens.push_back(AppToken(app_key_));
     return std::make_unique<ApiClient>(api_url, std::move(tokens), forge.Authorize(), ClientOptions(forge));
   }
 
@@ -375,16 +363,19 @@ class Organizer {
 
 }  // namespace
 
-absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target) {
+absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target) {
   CloneUrl url;
   url.scheme = target.url.find("://") == std::string::npos ? "ssh" : target.url.substr(0, target.url.find("://"));
   url.url = target.url;
   url.name = target.name;
   url.authorization = target.authorization;
-  if (target.source->client == nullptr) return url;
-  ASSIGN_OR_RETURN(const std::string token, target.source->client->GitToken());
-  if (!token.empty()) url.authorization = BasicAuthorization(target.source->forge->GitUser(), token);
-  return url;
+  if (target.source->client == nullptr) return std::vector<CloneUrl>{url};
+  ASSIGN_OR_RETURN(const std::vector<std::string> tokens, target.source->client->GitTokens());
+  std::vector<CloneUrl> urls(tokens.size(), url);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (!tokens[i].empty()) urls[i].authorization = BasicAuthorization(target.source->forge->GitUser(), tokens[i]);
+  }
+  return urls;
 }
 
 std::string RemoteTarget::folder() const {

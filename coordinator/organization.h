@@ -57,8 +57,9 @@ struct RemoteTarget {
   v1::ForgeRepository AtForge() const;
 };
 
-// The URL to fetch from, with the token that its source gives for it.
-absl::StatusOr<CloneUrl> UrlWithToken(const RemoteTarget& target);
+// The URL to fetch from, once with each token that its source has for it (at least one), beginning with the one
+// whose turn it is.
+absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target);
 
 struct Organization {
   std::vector<RemoteTarget> targets;

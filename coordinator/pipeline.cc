@@ -153,8 +153,8 @@ class Pipeline {
       return absl::OkStatus();
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
-    ASSIGN_OR_RETURN(const CloneUrl url, UrlWithToken(target));
-    ASSIGN_OR_RETURN(const Mirror::Refs refs, Mirror::List(url, options_.fetch));
+    CloneUrl url;
+    ASSIGN_OR_RETURN(const Mirror::Refs refs, ListRefs(target, &url));
     const bool same_refs = note.fetched().refs_digest() == refs.digest;
     v1::FetchNote& fetched = *note.mutable_fetched();
     fetched.set_refs_digest(refs.digest);
@@ -168,6 +168,19 @@ class Pipeline {
       return absl::OkStatus();
     }
     return Fetch(target, url, refs, std::move(note));
+  }
+
+  // Asks the remote for its refs. Sets *url to the one that it answered: where one token is refused, another
+  // may not be.
+  absl::StatusOr<Mirror::Refs> ListRefs(const RemoteTarget& target, CloneUrl* url) {
+    ASSIGN_OR_RETURN(const std::vector<CloneUrl> urls, UrlsWithTokens(target));
+    absl::StatusOr<Mirror::Refs> refs = absl::UnknownError("not asked");
+    for (const CloneUrl& candidate : urls) {
+      *url = candidate;
+      refs = Mirror::List(candidate, options_.fetch);
+      if (!absl::IsPermissionDenied(refs.status()) && !absl::IsNotFound(refs.status())) break;
+    }
+    return refs;
   }
 
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,

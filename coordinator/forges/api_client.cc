@@ -1,6 +1,7 @@
 #include "coordinator/forges/api_client.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -40,8 +41,8 @@ ApiClient::ApiClient(std::string base_url, std::vector<std::unique_ptr<TokenSour
   anonymous_ = tokens.empty();
   if (anonymous_) tokens.push_back(nullptr);
   for (auto& token : tokens) {
-    if (token != nullptr) git_tokens_.push_back(token.get());
-    tokens_.push_back({std::move(token), TokenBudget(options_.budget), false, {}});
+    if (token != nullptr) git_tokens_.push_back({token.get()});
+    tokens_.push_back({std::move(token), TokenBudget(options_.budget)});
   }
 }
 
@@ -52,11 +53,13 @@ absl::StatusOr<HttpResponse> ApiClient::Get(const std::string& url, const HttpHe
   return Send(std::move(request));
 }
 
-absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::string& json) {
+absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::string& json,
+                                             const HttpHeaders& headers) {
   HttpRequest request;
   request.method = "POST";
   request.url = url;
-  request.headers = {{"Content-Type", "application/json"}};
+  request.headers = headers;
+  request.headers.emplace_back("Content-Type", "application/json");
   request.body = json;
   return Send(std::move(request));
 }
@@ -73,16 +76,16 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
 
   MutexLock lock(mutex_);
   absl::Status last;
-  bool renew = false;
+  std::vector<Token*> refused;  // this request
   int limits = 0;
   for (int attempt = 0; attempt < options_.max_attempts;) {
-    ASSIGN_OR_RETURN(Token* const token, WaitForToken());
+    ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused));
     request.headers = plain;
     if (!anonymous_) {
-      absl::StatusOr<std::string> value = token->source->Value(absl::Now(), std::exchange(renew, false));
+      absl::StatusOr<std::string> value = token->source->Value(absl::Now(), std::exchange(token->renew, false));
       if (absl::IsPermissionDenied(value.status())) {
-        token->refused = true;
         token->why = std::string(value.status().message());
+        Park(token);
         continue;
       }
       RETURN_IF_ERROR(value.status());
@@ -95,7 +98,10 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
       token->budget.Received(*response, absl::Now());
       const ApiAnswer answer = Classify(*response);
       if (response->status == 304) ++not_modified_;
-      if (answer == ApiAnswer::kUse) return response;
+      if (answer == ApiAnswer::kUse) {
+        for (Token* worse : refused) Park(worse);
+        return response;
+      }
       last = Error(answer, *response);
       if (answer == ApiAnswer::kLimited) {  // WaitForToken waits, or takes another token.
         if (++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
@@ -105,11 +111,12 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
         // One that expires on the way is renewed once; what is still refused is parked.
         if (response->status == 401 && !anonymous_ && token->source->expires() != absl::InfiniteFuture() &&
             attempt++ == 0) {
-          renew = true;
+          token->renew = true;
           continue;
         }
-        token->refused = true;
         token->why = std::string(last.message());
+        refused.push_back(token);
+        if (response->status == 401 && !anonymous_) Park(token);
         continue;
       }
       if (answer != ApiAnswer::kRetry) return last;
@@ -126,22 +133,19 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
   return last;
 }
 
-absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken() {
+absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Token*>& refused) {
   for (;;) {
     const absl::Time now = absl::Now();
-    Token* first = nullptr;
-    absl::Time ready = absl::InfiniteFuture();
-    for (Token& token : tokens_) {
-      if (token.refused) continue;
-      const absl::Time at = token.budget.ReadyAt(now);
-      if (first == nullptr || at < ready ||
-          (at == ready && token.budget.remaining() > first->budget.remaining())) {
-        first = &token;
-        ready = at;
-      }
+    std::vector<const TokenBudget*> budgets;
+    for (const Token& token : tokens_) {
+      const bool of_no_use =
+          token.refused || std::find(refused.begin(), refused.end(), &token) != refused.end();
+      budgets.push_back(of_no_use ? nullptr : &token.budget);
     }
-    if (first == nullptr) return Refused();
-    if (ready <= now) return first;
+    const std::optional<Turn> turn = NextTurn(budgets, now);
+    if (!turn) return Refused();
+    const absl::Time ready = turn->at;
+    if (ready <= now) return &tokens_[turn->index];
     if (ready - now > options_.max_limit_wait) {
       return absl::ResourceExhaustedError(absl::StrFormat(
           "%s: its rate limit ends only in %s", OriginOf(base_url_),
@@ -165,17 +169,30 @@ absl::Status ApiClient::Refused() const {
   return absl::PermissionDeniedError(all);
 }
 
-absl::StatusOr<std::string> ApiClient::GitToken() {
-  if (git_tokens_.empty()) return std::string();
+void ApiClient::Park(Token* token) {
+  token->refused = true;
   MutexLock lock(git_mutex_);
-  absl::Status last;
+  for (GitToken& git_token : git_tokens_) git_token.refused |= git_token.source == token->source.get();
+}
+
+absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
+  MutexLock lock(git_mutex_);
+  if (git_tokens_.empty()) return std::vector<std::string>{""};
+  std::vector<std::string> values;
+  absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s refused every token", OriginOf(base_url_)));
+  const size_t first = next_git_token_++;
   for (size_t i = 0; i < git_tokens_.size(); ++i) {
-    TokenSource& source = *git_tokens_[next_git_token_++ % git_tokens_.size()];
-    absl::StatusOr<std::string> value = source.Value(absl::Now(), false);
-    if (value.ok()) return value;
-    last = value.status();
+    const GitToken& token = git_tokens_[(first + i) % git_tokens_.size()];
+    if (token.refused) continue;
+    absl::StatusOr<std::string> value = token.source->Value(absl::Now(), false);
+    if (value.ok()) {
+      values.push_back(*std::move(value));
+    } else {
+      last = value.status();
+    }
   }
-  return last;
+  if (values.empty()) return last;
+  return values;
 }
 
 }  // namespace unsprawl

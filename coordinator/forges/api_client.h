@@ -45,30 +45,40 @@ class ApiClient {
 
   // Sends a GET (or, with `body`, a POST of JSON) for an absolute URL below the origin, or a path below the
   // base URL. The response is 2xx or 304.
-  // PermissionDenied: every token was refused (401, 403). NotFound: 404, 410. AlreadyExists: 409.
+  // PermissionDenied: every token was refused (401, 403). A token that is not known (401), and one that is refused
+  // what another is given (403), is parked: not used again, while the others go on. NotFound: 404, 410. AlreadyExists: 409.
   // Aborted: 451, withheld for legal reasons. ResourceExhausted: a limit that would take longer than
   // max_limit_wait, or max_limits of them. Unavailable: still failing after max_attempts. FailedPrecondition: anything else;
   // trying again will not help. Cancelled: `stop`.
   absl::StatusOr<HttpResponse> Get(const std::string& url, const HttpHeaders& headers = {});
-  absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json);
+  absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json,
+                                    const HttpHeaders& headers = {});
 
-  // A token for git, the tokens by turns; empty if there is none (anonymous).
-  absl::StatusOr<std::string> GitToken();
+  // The tokens for git that the API has not refused, beginning with the one whose turn it is. One that is empty:
+  // there are no tokens (anonymous). PermissionDenied: all were refused.
+  absl::StatusOr<std::vector<std::string>> GitTokens();
 
   uint64_t requests() const { return requests_; }         // sent so far
   uint64_t not_modified() const { return not_modified_; }  // of them answered by 304
 
  private:
   struct Token {
-    std::unique_ptr<TokenSource> source;
+    std::unique_ptr<TokenSource> source;  // null: anonymous
     TokenBudget budget;
+    bool renew = false;    // its value was refused, and may only have ended
+    bool refused = false;  // parked
+    std::string why = {};  // it was last refused
+  };
+  struct GitToken {
+    TokenSource* source;
     bool refused = false;
-    std::string why;
   };
 
   absl::StatusOr<HttpResponse> Send(HttpRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The token that may send first; waits for it. Null: anonymous.
-  absl::StatusOr<Token*> WaitForToken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The token that may send first, but for those that were `refused` this request; waits for it.
+  absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Never asked with again, by this client or by git.
+  void Park(Token* token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Refused() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string base_url_;
@@ -79,8 +89,8 @@ class ApiClient {
   std::vector<Token> tokens_ ABSL_GUARDED_BY(mutex_);
   bool anonymous_ = false;
   std::minstd_rand random_ ABSL_GUARDED_BY(mutex_);
-  Mutex git_mutex_;
-  std::vector<TokenSource*> git_tokens_;
+  Mutex git_mutex_;  // taken with or without mutex_, which may be held for hours
+  std::vector<GitToken> git_tokens_ ABSL_GUARDED_BY(git_mutex_);  // as tokens_; empty: anonymous
   size_t next_git_token_ ABSL_GUARDED_BY(git_mutex_) = 0;
   std::atomic<uint64_t> requests_ = 0, not_modified_ = 0;
 };

@@ -42,7 +42,7 @@ class Forge {
   // The user name that goes with a token when git fetches over HTTPS.
   virtual std::string_view GitUser() const = 0;
   // How many requests a minute it wants at most; 0: it states no such rate.
-  virtual double RequestsPerMinute() const { return 0; }
+  virtual uint32_t RequestsPerMinute() const { return 0; }
 
   // The listing to begin with, a path below the API's base URL.
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;

@@ -26,7 +26,7 @@ class GitHubForge final : public Forge {
   }
   std::string_view GitUser() const override { return "x-access-token"; }
   // Secondary limits: 900 points a minute, a GET is one.
-  double RequestsPerMinute() const override { return 900; }
+  uint32_t RequestsPerMinute() const override { return 900; }
 
   std::string IdentityPath(const ForgeScope& scope) const override { return scope.kind == ForgeScope::Kind::kInstallation ? "" : "/user"; }
   const char* Permissions() const override {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
+#include <tuple>
 
 namespace unsprawl {
 namespace {
@@ -36,18 +37,26 @@ std::optional<absl::Time> Date(std::string_view text) {
   return absl::FromTimeT(seconds);
 }
 
+absl::Time ServerTimeOr(absl::Time now, const HttpResponse& response) {
+  const absl::Time server_now = ServerTime(response);
+  return server_now == absl::InfinitePast() ? now : server_now;
+}
+
+// How long until what remains is counted anew.
+std::optional<absl::Duration> UntilReset(const HttpResponse& response, absl::Time now) {
+  const auto reset = Number(FirstOf(response, "x-ratelimit-reset", "ratelimit-reset"));
+  if (!reset) return std::nullopt;
+  return absl::FromUnixSeconds(*reset) - ServerTimeOr(now, response);
+}
+
 // How long the answer says to wait: seconds, or a date by the server's clock.
 std::optional<absl::Duration> StatedWait(const HttpResponse& response, absl::Time now) {
-  absl::Time server_now = ServerTime(response);
-  if (server_now == absl::InfinitePast()) server_now = now;
   const std::string_view retry_after = response.header("retry-after");
   if (const auto seconds = Number(retry_after)) return absl::Seconds(*seconds);
   if (!retry_after.empty()) {
-    if (const auto date = Date(retry_after)) return *date - server_now;
+    if (const auto date = Date(retry_after)) return *date - ServerTimeOr(now, response);
   }
-  const auto reset = Number(FirstOf(response, "x-ratelimit-reset", "ratelimit-reset"));
-  if (!reset || Remaining(response).value_or(1) > 0) return std::nullopt;
-  return absl::FromUnixSeconds(*reset) - server_now;
+  return Remaining(response).value_or(1) > 0 ? std::nullopt : UntilReset(response, now);
 }
 
 bool SaysLimit(const HttpResponse& response) {
@@ -95,30 +104,23 @@ ApiAnswer Classify(const HttpResponse& response) {
   return ApiAnswer::kFailed;
 }
 
-void TokenBudget::Refill(absl::Time now) {
-  if (refilled_ < now) {
-    const double minutes = refilled_ == absl::InfinitePast() ? 1 : absl::ToDoubleMinutes(now - refilled_);
-    bucket_ = std::min(options_.per_minute, bucket_ + minutes * options_.per_minute);
-    refilled_ = now;
-  }
-}
-
-absl::Time TokenBudget::ReadyAt(absl::Time now) {
-  absl::Time ready = std::max(now, blocked_until_);
-  if (options_.per_minute > 0) {
-    Refill(now);
-    if (bucket_ < 1) ready = std::max(ready, now + absl::Minutes((1 - bucket_) / options_.per_minute));
-  }
-  return ready;
+absl::Time TokenBudget::ReadyAt(absl::Time now) const {
+  const absl::Time ready = std::max(now, blocked_until_);
+  if (options_.per_minute == 0 || last_minute_.size() < options_.per_minute) return ready;
+  return std::max(ready, last_minute_.front() + absl::Minutes(1));
 }
 
 void TokenBudget::Sent(absl::Time now) {
-  Refill(now);
-  bucket_ -= 1;
+  ++sent_;
+  last_minute_.push_back(now);
+  if (last_minute_.size() > options_.per_minute) last_minute_.pop_front();
 }
 
 void TokenBudget::Received(const HttpResponse& response, absl::Time now) {
-  remaining_ = Remaining(response).value_or(remaining_);
+  if (const auto remaining = Remaining(response)) {
+    remaining_ = *remaining;
+    stated_until_ = now + UntilReset(response, now).value_or(absl::InfiniteDuration());
+  }
   const std::optional<absl::Duration> stated = StatedWait(response, now);
   const bool limited = Classify(response) == ApiAnswer::kLimited;
   if (stated) {
@@ -130,6 +132,20 @@ void TokenBudget::Received(const HttpResponse& response, absl::Time now) {
     blocked_until_ = std::max(blocked_until_, now + std::min(wait, options_.max_unstated_wait));
   }
   unstated_ = !limited ? 0 : unstated_ + (stated ? 0 : 1);
+}
+
+std::optional<Turn> NextTurn(std::span<const TokenBudget* const> budgets, absl::Time now) {
+  std::optional<Turn> turn;
+  const auto rank = [&](const Turn& of) {
+    const TokenBudget& budget = *budgets[of.index];
+    return std::make_tuple(of.at, -budget.remaining(now), budget.sent());
+  };
+  for (size_t i = 0; i < budgets.size(); ++i) {
+    if (budgets[i] == nullptr) continue;
+    const Turn candidate = {.index = i, .at = budgets[i]->ReadyAt(now)};
+    if (!turn || rank(candidate) < rank(*turn)) turn = candidate;
+  }
+  return turn;
 }
 
 }  // namespace unsprawl

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "absl/time/time.h"
@@ -30,35 +33,44 @@ absl::Time ServerTime(const HttpResponse& response);
 // What a person may know of a refusal: the answer's "message" (or "error"), shortened; never a header.
 std::string MessageOf(const HttpResponse& response);
 
-// The budget of one token: a bucket for the rate that the forge asks for, and the limits that its answers
-// state. Not thread-safe.
+// The budget of one token: a bucket whose contents come back a minute after they were taken, and the limits
+// that answers state. Not thread-safe.
 class TokenBudget {
  public:
   struct Options {
-    double per_minute = 0;                              // 0: the forge states no such rate
+    uint32_t per_minute = 0;                            // in any 60 seconds; 0: the forge states no such rate
     absl::Duration unstated_wait = absl::Seconds(60);   // a limit without a time; doubled each time
     absl::Duration max_unstated_wait = absl::Minutes(30);
   };
-  explicit TokenBudget(const Options& options) : options_(options), bucket_(options.per_minute) {}
+  explicit TokenBudget(const Options& options) : options_(options) {}
 
   // The earliest time at which the next request may be sent; `now` if at once.
-  absl::Time ReadyAt(absl::Time now);
+  absl::Time ReadyAt(absl::Time now) const;
   void Sent(absl::Time now);
   // Takes in what an answer says of limits: "retry-after", else "x-ratelimit-reset" when nothing remains
   // (RateLimit-* of GitLab and others alike), else a wait that doubles.
   void Received(const HttpResponse& response, absl::Time now);
 
-  int64_t remaining() const { return remaining_; }  // as last stated; -1: never
+  // Requests that are left, as last stated; INT64_MAX: never, or its time is over.
+  int64_t remaining(absl::Time now) const { return now < stated_until_ ? remaining_ : INT64_MAX; }
+  uint64_t sent() const { return sent_; }           // requests so far
 
  private:
-  void Refill(absl::Time now);
-
   const Options options_;
-  double bucket_;                                // requests that may be sent at once
-  absl::Time refilled_ = absl::InfinitePast();
+  std::deque<absl::Time> last_minute_;           // when the last requests were sent, at most per_minute of them
   absl::Time blocked_until_ = absl::InfinitePast();
-  int64_t remaining_ = -1;
+  int64_t remaining_ = 0;
+  absl::Time stated_until_ = absl::InfinitePast();  // remaining_ was
+  uint64_t sent_ = 0;
   int unstated_ = 0;                             // limits without a time, one after another
 };
+
+struct Turn {
+  size_t index = 0;
+  absl::Time at;  // when it may send; `now` if at once
+};
+// Whose turn it is: the budget that may send first; of several the one with the most left, then the one that
+// sent the least. Null ones are left out; nullopt: all are null.
+std::optional<Turn> NextTurn(std::span<const TokenBudget* const> budgets, absl::Time now);
 
 }  // namespace unsprawl

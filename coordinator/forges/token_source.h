@@ -35,21 +35,4 @@ absl::Status CheckPrivate(const std::string& file);
 // NotFound: no such file. PermissionDenied: others can read it. InvalidArgument: empty or binary.
 absl::StatusOr<std::string> ReadTokenFile(const std::string& file);
 
-// ---- GitHub Apps
-
-struct AppKey {
-  std::string app_id;       // number, or client id
-  std::string private_key;  // PEM, RSA
-};
-
-// The App's own token, valid for less than 10 minutes: a JWT signed with RS256.
-// InvalidArgument: not an RSA private key in PEM.
-absl::StatusOr<std::string> AppJwt(const AppKey& key, absl::Time now);
-
-// Tokens of one installation of an App, asked for at `api_url`, renewed before they expire: a run
-// outlives their hour.
-std::unique_ptr<TokenSource> InstallationToken(AppKey key, std::string installation, std::string api_url,
-                                               const NetworkOptions& network,
-                                               const std::atomic<bool>* stop);
-
 }  // namespace unsprawl

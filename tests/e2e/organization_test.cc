@@ -491,6 +491,42 @@ TEST_F(OrganizationTest, WikisAreScannedWhenAskedForAndOftenThereIsNone) {
   EXPECT_EQ(Outcome("acme/app1.wiki"), json());
 }
 
+TEST_F(OrganizationTest, ARunIsWholeAsLongAsOneOfItsTokensIsGood) {
+  json settings = Settings();
+  settings["tokens"]["poor"] = {{"value", "the-token-of-the-poor"}, {"rate_limit", {{"limit", 1}, {"window_seconds", 600}}}};
+  settings["tokens"]["hidden"] = {{"value", "the-token-of-the-hidden"}, {"sso_hidden", "required"}};
+  for (uint32_t i = 0; i < 300; ++i) {
+    settings["repositories"].push_back({{"id", 1000 + i}, {"owner", "acme"}, {"name", absl::StrFormat("x%d", i)}});
+  }
+  const ForgeServer forge(settings);
+  std::vector<std::string> arguments = {"github:acme", "--include-repos", "app*"};
+  for (const std::string name : {"revoked", "poor", "hidden", "reader"}) {
+    WriteFile(home_.path() / name, "the-token-of-the-" + name + "\n");
+    std::filesystem::permissions(home_.path() / name, std::filesystem::perms::owner_read);
+    arguments.insert(arguments.end(), {"--token-file", home_.path() / name});
+  }
+  const CliResult scan = Scan(forge, arguments);
+  EXPECT_EQ(scan.exit_code, 1) << scan.out << scan.err;
+  EXPECT_EQ(cli_.Json("manifest.json")["coverage"]["ok"], kRepositories);
+  const json asked = forge.Counters()["tokens"];
+  EXPECT_EQ(asked["api"]["unknown"], 1) << asked;
+  EXPECT_EQ(asked["api"]["poor"], 1) << asked;
+  EXPECT_EQ(asked["api"]["hidden"], 1) << asked;
+  EXPECT_GE(asked["api"]["reader"], 6) << asked;  // 4 pages, twice, but for what the poor one got
+  EXPECT_GE(asked["git-upload-pack"]["poor"], 1) << asked;
+
+  // git finds out by itself where the API was not asked with the token: one page takes one.
+  forge.Set({{"repositories", Settings()["repositories"]}});
+  forge.ResetCounters();
+  const std::string reader = home_.path() / "reader", revoked = home_.path() / "revoked";
+  const CliResult small = Scan(forge, {"github:acme", "--store", ":memory:", "--mirrors", home_.path() / "more",
+                                       "--token-file", reader, "--token-file", revoked});
+  EXPECT_EQ(small.exit_code, 1) << small.out << small.err;
+  EXPECT_EQ(cli_.Json("manifest.json")["coverage"]["ok"], kRepositories);
+  EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"reader", 1}}));
+  EXPECT_GE(forge.Counters()["tokens"]["git-info-refs"]["unknown"], 1);
+}
+
 TEST_F(OrganizationTest, PullRequestsBeyondTheirBudgetAreLeftOutAndCounted) {
   const ForgeServer forge(Settings());
   repos_[0].Write("pull.env", "t=" + FakeGithubToken(301) + "\n");

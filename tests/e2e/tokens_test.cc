@@ -1,0 +1,171 @@
+// Tokens at the stand-in forge: spread, parked, renewed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/forges/app_token.h"
+#include "coordinator/forges/forge.h"
+#include "tests/support/cli.h"
+#include "tests/support/forge_server.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
+
+constexpr char kPage[] = "/orgs/acme/repos";
+
+class TokensTest : public testing::Test {
+ protected:
+  // "reader-a" is known as "a".
+  static json Token(const std::string& name, json more = json::object()) {
+    more["value"] = "reader-" + name;
+    return more;
+  }
+  static json Settings(const json& tokens) {
+    return {{"repositories", {{{"id", 1}, {"owner", "acme"}, {"name", "app"}}}}, {"tokens", tokens}};
+  }
+  static ApiOptions Options(const ForgeServer& forge) {
+    ApiOptions options;
+    options.network.ca_file = forge.CaFile();
+    options.first_pause = absl::Milliseconds(10);
+    return options;
+  }
+  static ApiClient Client(const ForgeServer& forge, const std::vector<std::string>& names) {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    for (const std::string& name : names) tokens.push_back(StaticToken("token " + name, "reader-" + name));
+    return ApiClient(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), Options(forge));
+  }
+  static void Ask(ApiClient& client, int times) {
+    for (int i = 0; i < times; ++i) ASSERT_THAT(client.Get(kPage), IsOk());
+  }
+};
+
+TEST_F(TokensTest, RequestsAreSpreadOverAllTokens) {
+  const ForgeServer forge(Settings({{"a", Token("a")}, {"b", Token("b")}, {"c", Token("c")}}));
+  ApiClient client = Client(forge, {"a", "b", "c"});
+  Ask(client, 30);
+  EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"a", 10}, {"b", 10}, {"c", 10}}));
+  std::set<std::string> first;
+  for (int i = 0; i < 3; ++i) first.insert(client.GitTokens()->front());
+  EXPECT_THAT(first, UnorderedElementsAre("reader-a", "reader-b", "reader-c"));
+}
+
+TEST_F(TokensTest, OneThatIsUsedUpRestsUntilItsResetWhileTheOthersGoOn) {
+  const auto limit = [](int requests) -> json { return {{"rate_limit", {{"limit", requests}, {"window_seconds", 4}}}}; };
+  const ForgeServer forge(Settings({{"a", Token("a", limit(1))}, {"b", Token("b", limit(10))}}));
+  ApiClient client = Client(forge, {"a", "b"});
+  const absl::Time start = absl::Now();
+  Ask(client, 11);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(3));
+  EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"a", 1}, {"b", 10}}));
+  // Now both have to rest; then both are asked again.
+  Ask(client, 2);
+  EXPECT_GE(absl::Now() - start, absl::Seconds(3));
+  Ask(client, 2);
+  EXPECT_GE(forge.Counters()["tokens"]["api"]["a"], 2);
+  EXPECT_EQ(forge.Counters()["statuses"], json({{"200", 15}}));  // Neither was asked once too often.
+}
+
+TEST_F(TokensTest, OneThatIsRefusedIsParkedAndTheOthersGoOn) {
+  // Not known to the forge: 401. Hidden by single sign-on: 403.
+  const ForgeServer forge(Settings({{"a", Token("a")}, {"c", Token("c", {{"sso_hidden", "required"}})}}));
+  ApiClient client = Client(forge, {"b", "c", "a"});
+  Ask(client, 10);
+  const json counters = forge.Counters();
+  EXPECT_EQ(counters["tokens"]["api"], json({{"a", 10}, {"c", 1}, {"unknown", 1}}));
+  EXPECT_EQ(*client.GitTokens(), std::vector<std::string>{"reader-a"});
+}
+
+TEST_F(TokensTest, WhenAllAreRefusedTheErrorNamesThemAndNotTheirValues) {
+  const ForgeServer forge(Settings(json::object()));
+  ApiClient client = Client(forge, {"a", "b"});
+  const auto response = client.Get(kPage);
+  EXPECT_THAT(response, FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr("token a")));
+  EXPECT_THAT(response, FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr("token b")));
+  EXPECT_THAT(response, FailsWith(absl::StatusCode::kPermissionDenied, Not(HasSubstr("reader-"))));
+  EXPECT_THAT(client.GitTokens(), FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr("every token")));
+}
+
+TEST_F(TokensTest, WhatIsForbiddenToAllParksNone) {
+  const ForgeServer forge(Settings({{"a", Token("a")}, {"b", Token("b")}}));
+  ApiClient client = Client(forge, {"a", "b"});
+  forge.Fault({{"match", "activity"}, {"times", nullptr}, {"kind", "status"}, {"status", 403}});
+  EXPECT_THAT(client.Get("/repos/acme/app/activity"), FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr("403")));
+  Ask(client, 4);
+  EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"a", 2}, {"b", 2}, {"none", 2}}));  // "none": faults
+  EXPECT_THAT(*client.GitTokens(), SizeIs(2));
+}
+
+class InstallationTest : public TokensTest {
+ protected:
+  InstallationTest() {
+    settings_ = Settings(json::object());
+    settings_["app"] = {{"id", 5}, {"public_pem", MakeAppKey(folder_.path() / "app.pem")}};
+    settings_["installations"] = {{{"id", 77}, {"account", "acme"}}, {{"id", 78}, {"account", "acme"}, {"suspended", true}}};
+  }
+  std::unique_ptr<TokenSource> Source(const ForgeServer& forge, const std::string& id) const {
+    std::vector<std::unique_ptr<TokenSource>> app;
+    app.push_back(AppToken({"5", ReadFile(folder_.path() / "app.pem")}));
+    return InstallationToken(id, std::make_unique<ApiClient>(forge.ApiUrl(), std::move(app), GitHub().Authorize(),
+                                                             Options(forge)));
+  }
+  TempDir folder_;
+  json settings_;
+};
+
+TEST_F(InstallationTest, ATokenIsRenewedAfterThreeQuartersOfItsHourOrWhenItIsRefused) {
+  const ForgeServer forge(settings_);
+  const auto source = Source(forge, "77");
+  const absl::Time now = absl::Now();
+  const auto first = source->Value(now, false);
+  ASSERT_THAT(first, IsOk());
+  EXPECT_LT(absl::AbsDuration(source->expires() - now - absl::Hours(1)), absl::Seconds(5));
+  EXPECT_EQ(*source->Value(now + absl::Minutes(44), false), *first);
+  const std::string second = *source->Value(now + absl::Minutes(46), false);
+  EXPECT_NE(second, *first);
+  EXPECT_NE(*source->Value(now + absl::Minutes(46), true), second);
+  EXPECT_EQ(forge.Counters()["requests"]["api"], 3);
+}
+
+TEST_F(InstallationTest, PassingFaultsOfATokenRequestAreGotOver) {
+  const ForgeServer forge(settings_);
+  for (const json& fault : std::vector<json>{{{"match", "access_tokens"}, {"kind", "status"}, {"status", 500}, {"times", 2}},
+                                             {{"match", "access_tokens"}, {"kind", "secondary"}, {"seconds", 1}},
+                                             {{"match", "access_tokens"}, {"kind", "cut"}, {"bytes", 10}}}) {
+    forge.Fault(fault);
+    EXPECT_THAT(Source(forge, "77")->Value(absl::Now(), false), IsOk()) << fault;
+    EXPECT_GE(forge.Counters()["faults"], 1);
+  }
+}
+
+TEST_F(InstallationTest, WhatNoTokenIsGivenForIsRefusedInClearWords) {
+  const ForgeServer forge(settings_);
+  for (const auto& [id, words] : {std::pair("78", "suspended"), std::pair("79", "404"), std::pair("../77", "404")}) {
+    const auto value = Source(forge, id)->Value(absl::Now(), false);
+    EXPECT_THAT(value, FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr(words)));
+    EXPECT_THAT(value, FailsWith(absl::StatusCode::kPermissionDenied,
+                                 HasSubstr(absl::StrFormat("a token for installation %s", id))));
+  }
+  forge.Fault({{"match", "access_tokens"}, {"times", nullptr}, {"kind", "status"}, {"status", 500}});
+  EXPECT_THAT(Source(forge, "77")->Value(absl::Now(), false), FailsWith(absl::StatusCode::kUnavailable, HasSubstr("500")));
+  forge.Fault({{"match", "access_tokens"}, {"kind", "status"}, {"status", 201}, {"body", {{"token", 5}}}});
+  EXPECT_THAT(Source(forge, "77")->Value(absl::Now(), false),
+              FailsWith(absl::StatusCode::kUnavailable, HasSubstr("an answer without one")));
+}
+
+}  // namespace
+}  // namespace unsprawl
