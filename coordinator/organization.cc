@@ -1,5 +1,7 @@
 #include "coordinator/organization.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -219,7 +221,7 @@ class Organizer {
       return absl::OkStatus();
     }
     RemoteSource& source = *result_.sources.emplace_back(std::make_unique<RemoteSource>());
-    source.client = std::make_unique<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge));
+    source.client = std::make_shared<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge));
     source.forge = &forge;
     source.scope = scope;
     source.web_url = forge.WebUrl(api_url);
@@ -237,6 +239,8 @@ class Organizer {
     result_.listed += listing.repositories.size();
     absl::flat_hash_set<std::string> listed;
     std::set<std::string> selected;
+    std::vector<std::string> gist_pages;
+    const Forge* gists = options_.max_gists == 0 ? nullptr : forge.Gists(api_url);
     for (v1::ForgeRepository& repository : listing.repositories) {
       RemoteTarget target = TargetOf(repository, source);
       listed.insert(target.key);
@@ -248,12 +252,80 @@ class Organizer {
         continue;
       }
       selected.insert(target.key);
+      if (gists != nullptr) gist_pages.push_back(gists->GistsPath(repository));
       RETURN_IF_ERROR(AddRepository(repository, std::move(target)));
       repository.Clear();
     }
     const bool complete = listing.incomplete.empty();
     listing = {};
+    AddLeftOut(scope.text + ": wikis", std::exchange(wikis_left_out_, 0), "beyond --wikis");
+    if (gists != nullptr) {
+      std::erase(gist_pages, "");
+      RETURN_IF_ERROR(AddGists(source, *gists, api_url, gist_pages));
+    }
     return AccountForMissing(source, api_url, complete, listed, std::move(selected));
+  }
+
+  // Gists of the people of a scope, and snippets of its projects (which `pages` list): repositories like others.
+  absl::Status AddGists(const RemoteSource& of, const Forge& forge, const std::string& api_url,
+                        const std::vector<std::string>& pages) {
+    RemoteSource& source = *result_.sources.emplace_back(std::make_unique<RemoteSource>());
+    source.client = of.client;
+    source.forge = &forge;
+    source.scope = of.scope;
+    source.scope.text += ": gists";
+    source.web_url = forge.WebUrl(api_url);
+    ASSIGN_OR_RETURN(source.scope.own, IsOwn(source));
+    ASSIGN_OR_RETURN(Listing listing,
+                     ListScope(forge, source.scope, *source.client, ledger_, [&](size_t gists) {
+                       say_(absl::StrFormat("listing %s: %d", source.scope.text, gists));
+                     }, pages));
+    for (const std::string& why : listing.incomplete) {
+      AddOutcome(source.scope.text, RepositoryOutcome::Status::kFailed, "not all of them could be listed: " + why);
+    }
+    absl::flat_hash_set<std::string> listed;
+    std::set<std::string> selected;
+    uint64_t left_out = 0;
+    for (const v1::ForgeRepository& gist : listing.repositories) {
+      RemoteTarget target = TargetOf(gist, source);
+      target.pushed_at = 0;  // What a forge calls an update need not be every push.
+      listed.insert(target.key);
+      if (WhyNot(options_.selection, gist) != nullptr) {
+        ++result_.not_selected;
+      } else if (gists_ == options_.max_gists) {
+        ++left_out;
+      } else if (keys_.insert(target.key).second) {
+        ++gists_;
+        selected.insert(target.key);
+        result_.targets.push_back(std::move(target));
+      }
+    }
+    AddLeftOut(source.scope.text, left_out, "beyond --gists");
+    return AccountForMissing(source, api_url, listing.incomplete.empty(), listed, std::move(selected));
+  }
+
+  // Whether the token speaks for the user that the scope names; false when the forge does not say.
+  static absl::StatusOr<bool> IsOwn(const RemoteSource& source) {
+    if (source.scope.kind != ForgeScope::Kind::kUser) return false;
+    const absl::StatusOr<HttpResponse> response =
+        source.client->Get(source.forge->IdentityPath(source.scope), source.forge->Headers());
+    if (absl::IsCancelled(response.status())) return response.status();
+    const absl::StatusOr<Json> user = response.ok() ? ParseBody(*response) : response.status();
+    if (!user.ok()) return false;
+    const std::string& name = source.scope.name;
+    return strcasecmp(TextField(*user, "login").c_str(), name.c_str()) == 0 ||
+           strcasecmp(TextField(*user, "username").c_str(), name.c_str()) == 0;
+  }
+
+  // Says how many of something a budget leaves out.
+  void AddLeftOut(const std::string& name, uint64_t count, const char* why) {
+    if (count == 0) return;
+    v1::RepositoryRecord nothing;
+    v1::Skip& skip = *nothing.mutable_coverage()->add_skips();
+    skip.set_reason(v1::SKIP_REASON_NOT_FETCHED);
+    skip.set_count(count);
+    skip.set_detail(absl::StrFormat("%s %s", name, why));
+    AddOutcome(name, RepositoryOutcome::Status::kOk, absl::StrFormat("%d %s are not scanned", count, why), nothing);
   }
 
   static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const RemoteSource& source) {
@@ -275,19 +347,26 @@ class Organizer {
       AddOutcome(target.name, RepositoryOutcome::Status::kRefused, "its forge has disabled it", record);
       return absl::OkStatus();
     }
-    if (repository.has_wiki() && wikis_ < options_.max_wikis) {
-      ++wikis_;
-      RemoteTarget wiki = target;
-      wiki.key += ".wiki";
-      wiki.name += ".wiki";
-      wiki.url = wiki.url.substr(0, wiki.url.size() - 4) + ".wiki.git";
-      wiki.pushed_at = 0;  // Of the repository, not of its wiki.
-      wiki.size_kb = 0;
-      wiki.optional = true;
-      result_.targets.push_back(std::move(wiki));
-    }
+    AddWiki(repository, target);
     result_.targets.push_back(std::move(target));
     return absl::OkStatus();
+  }
+
+  void AddWiki(const v1::ForgeRepository& repository, const RemoteTarget& target) {
+    if (options_.max_wikis == 0 || !repository.has_wiki()) return;
+    const std::string path = target.source->forge->WikiPath(repository);
+    if (path.empty()) return;
+    if (wikis_ == options_.max_wikis) {
+      ++wikis_left_out_;
+      return;
+    }
+    ++wikis_;
+    RemoteTarget& wiki = result_.targets.emplace_back();  // What is known of its size and pushes is not the wiki's.
+    wiki.key = target.key + ".wiki";
+    wiki.name = target.name + ".wiki";
+    wiki.url = target.source->web_url + "/" + path;
+    wiki.source = target.source;
+    wiki.optional = true;
   }
 
   // The furthest ancestor that is known of a repository.
@@ -358,7 +437,8 @@ class Organizer {
   absl::flat_hash_set<std::string> keys_;  // of all scopes
   std::vector<RemoteTarget> gone_;  // of all scopes
   absl::flat_hash_map<std::string, std::string> parents_;  // of all listed forks, by key
-  uint64_t wikis_ = 0;
+  uint64_t wikis_ = 0, gists_ = 0;  // of all scopes
+  uint64_t wikis_left_out_ = 0;     // of the scope that is being added
 };
 
 }  // namespace

@@ -25,13 +25,14 @@ struct ForgeOptions {
   Selection selection;
   bool inspect = false;                  // also learn what only `doctor` tells (Organization::remarks)
   uint64_t max_wikis = 0;                // how many are scanned, of all scopes together
+  uint64_t max_gists = 0;                // the same, of gists and snippets
   // Everything but on_wait is taken over into each client.
   ApiOptions api;
 };
 
 // What remote repositories of one scope (or the URLs of a command line) have in common.
 struct RemoteSource {
-  std::unique_ptr<ApiClient> client;  // null: URLs, which have their own credentials
+  std::shared_ptr<ApiClient> client;  // null: URLs, which have their own credentials; gists share their scope's
   const Forge* forge = nullptr;       // null with client
   ForgeScope scope;
   std::string web_url;                // what clone URLs begin with
@@ -64,7 +65,7 @@ absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target)
 struct Organization {
   std::vector<RemoteTarget> targets;
   // Scopes whose listing failed or is incomplete, repositories that are listed and not served: with what is
-  // known of them.
+  // known of them. And how many wikis and gists of a scope are beyond their budget.
   std::vector<RepositoryOutcome> outcomes;
   uint64_t listed = 0, not_selected = 0;
   // What a person should know of tokens and installations; with ForgeOptions::inspect.

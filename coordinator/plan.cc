@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_format.h"
@@ -79,8 +80,9 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
   uint64_t api_calls = 0, not_modified = 0, not_selected = 0;
   for (const Organization& organization : plan.organizations) {
     not_selected += organization.not_selected;
+    std::set<const ApiClient*> counted;
     for (const auto& source : organization.sources) {
-      if (source->client == nullptr) continue;
+      if (source->client == nullptr || !counted.insert(source->client.get()).second) continue;
       api_calls += source->client->requests();
       not_modified += source->client->not_modified();
     }

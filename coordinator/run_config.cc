@@ -216,6 +216,7 @@ absl::Status ReadScope(const std::string& file, const toml::table& table, Target
                       .Texts("topics", &selection.topics)
                       .Size("max_repo_size", [&](uint64_t bytes) { selection.max_size_kb = bytes / 1024; })
                       .Number("wikis", &forge.max_wikis, 0, INT64_MAX)
+                      .Number("gists", &forge.max_gists, 0, INT64_MAX)
                       .Read());
   return absl::OkStatus();
 }

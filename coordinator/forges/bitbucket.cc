@@ -37,6 +37,11 @@ class CloudForge final : public Forge {
     return "/repositories/" + repository.full_name();
   }
 
+  // The address that Bitbucket's "Clone wiki" gives.
+  std::string WikiPath(const v1::ForgeRepository& repository) const override {
+    return repository.clone_path() + "/wiki";
+  }
+
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
     v1::ForgeRepository repository;
     repository.set_id(IdField(json, "uuid"));

@@ -23,6 +23,7 @@ struct ForgeScope {
   enum class Kind : uint8_t { kOrganization, kUser, kInstallation, kApp } kind = Kind::kOrganization;
   std::string name;   // "ORG", "GROUP/SUB", "77"; empty for kApp
   std::string text;   // as it was written
+  bool own = false;   // kUser: the token speaks for that user, and may see what others may not
 };
 
 // nullopt: not of this form (no known forge before a colon).
@@ -44,13 +45,20 @@ class Forge {
   // How many requests a minute it wants at most; 0: it states no such rate.
   virtual uint32_t RequestsPerMinute() const { return 0; }
 
-  // The listing to begin with, a path below the API's base URL.
+  // The listing to begin with, a path below the API's base URL; empty: there is none.
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;
   // One repository as this forge's answers describe it.
   virtual v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const = 0;
   // The repositories of one answer and where it goes on: by default the body itself, and the Link header.
   // FailedPrecondition: not an answer of this forge.
   virtual absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const;
+  // The clone path of a repository's wiki, below the web address; empty: this forge has no such thing.
+  virtual std::string WikiPath(const v1::ForgeRepository&) const { return ""; }
+  // What reads this forge's gists or snippets as if they were a forge's repositories, through the same client;
+  // null: it has none. Of the result, FirstPage is for those of a scope's people.
+  virtual const Forge* Gists(std::string_view /*api_url*/) const { return nullptr; }
+  // The listing of those that belong to one repository; empty: there is none.
+  virtual std::string GistsPath(const v1::ForgeRepository&) const { return ""; }
   // Of one repository, below the API's base URL: to ask whether it is gone, or only withheld from git.
   virtual std::string RepositoryPath(const v1::ForgeRepository& repository) const = 0;
   // Where a token hears about itself: who it is, its scopes, its end; empty: nowhere.

@@ -31,6 +31,10 @@ class GiteaForge final : public Forge {
     return "/repositories/" + repository.id();
   }
 
+  std::string WikiPath(const v1::ForgeRepository& repository) const override {
+    return repository.full_name() + ".wiki.git";
+  }
+
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
     v1::ForgeRepository repository;
     repository.set_id(IdField(json, "id"));

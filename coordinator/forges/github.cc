@@ -1,5 +1,5 @@
 // GitHub: github.com, GitHub Enterprise Server (https://HOST/api/v3), ghe.com (https://api.SUB.ghe.com).
-// https://docs.github.com/en/rest/repos/repos, /en/rest/apps/installations
+// https://docs.github.com/en/rest/repos/repos, /en/rest/apps/installations, /en/rest/gists/gists
 #include "absl/strings/str_format.h"
 #include "coordinator/forges/forge.h"
 #include "coordinator/forges/json_fields.h"
@@ -8,7 +8,7 @@
 namespace unsprawl {
 namespace {
 
-class GitHubForge final : public Forge {
+class GitHubForge : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
     std::string origin = OriginOf(api_url);
@@ -50,6 +50,12 @@ class GitHubForge final : public Forge {
     return "/repositories/" + repository.id();
   }
 
+  std::string WikiPath(const v1::ForgeRepository& repository) const override {
+    return repository.full_name() + ".wiki.git";
+  }
+
+  const Forge* Gists(std::string_view api_url) const override;
+
   std::string ForcePushesPath(const std::string& repository) const override {
     return repository + "/activity?activity_type=force_push&per_page=100";
   }
@@ -90,6 +96,72 @@ class GitHubForge final : public Forge {
     return body.is_array() ? body : Child(body, "repositories");  // of an installation
   }
 };
+
+// Gists: gist.github.com/ID.git, gist.SUB.ghe.com/ID.git, and HOST/gist/ID.git on Enterprise Server (so does
+// GitHub's own cli, internal/ghinstance; with subdomain isolation git is redirected [mem], which ends in its
+// error). An organization's are those of its members; nobody lists another's secret ones.
+class GistForge final : public GitHubForge {
+ public:
+  // `own_host`: they have a host of their own.
+  explicit GistForge(bool own_host) : below_(own_host ? "" : "gist/"), prefix_(own_host ? "gist." : "") {}
+
+  std::string WebUrl(std::string_view api_url) const override {
+    return GitHubForge::WebUrl(api_url).insert(std::string_view("https://").size(), prefix_);
+  }
+  std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
+  const Forge* Gists(std::string_view) const override { return nullptr; }
+  std::string ForcePushesPath(const std::string&) const override { return ""; }
+
+  absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
+    switch (scope.kind) {
+      case ForgeScope::Kind::kUser: return scope.own ? std::string("/gists?per_page=100") : Of(scope.name);
+      case ForgeScope::Kind::kOrganization:
+        return absl::StrFormat("/orgs/%s/members?per_page=100", PercentEncoded(scope.name));
+      default:  // https://github.com/orgs/community/discussions/126039
+        return absl::PermissionDeniedError("GitHub lists gists to no App: they want a person's token");
+    }
+  }
+
+  std::string RepositoryPath(const v1::ForgeRepository& gist) const override { return "/gists/" + gist.id(); }
+
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    const std::string id = TextField(json, "id");
+    v1::ForgeRepository gist;
+    if (!id.empty()) gist.set_id("gist/" + id);  // No repository has such an id.
+    gist.set_full_name(absl::StrFormat("%s%s/%s", below_, TextField(Child(json, "owner"), "login"), id));
+    gist.set_clone_path(absl::StrFormat("%s%s.git", below_, id));
+    gist.set_visibility(FlagField(json, "public") ? "public" : "private");
+    gist.set_pushed_at(TimeField(json, "updated_at"));
+    uint64_t bytes = 0;
+    for (const Json& file : Child(json, "files")) bytes += NumberField(file, "size");
+    gist.set_size_kb(bytes / 1024 + 1);
+    return gist;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
+    if (!std::string_view(response.url).substr(0, response.url.find('?')).ends_with("/members")) {
+      return GitHubForge::ParsePage(scope, response);
+    }
+    ASSIGN_OR_RETURN(const Json members, ParseBody(response));
+    if (!members.is_array()) return absl::FailedPreconditionError("an answer that lists no members");
+    v1::ForgePage page;
+    for (const Json& member : members) page.add_further(Of(TextField(member, "login")));
+    page.set_next(NextLink(response));
+    return page;
+  }
+
+ private:
+  static std::string Of(std::string_view user) {
+    return absl::StrFormat("/users/%s/gists?per_page=100", PercentEncoded(user));
+  }
+
+  const std::string below_, prefix_;
+};
+
+const Forge* GitHubForge::Gists(std::string_view api_url) const {
+  static const GistForge on_own_host(true), below(false);
+  return OriginOf(api_url).find("://api.") != std::string::npos ? &on_own_host : &below;
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // GitLab: gitlab.com and self-managed (https://HOST/api/v4).
-// https://docs.gitlab.com/ee/api/groups.html#list-a-groups-projects, /ee/api/projects.html
+// https://docs.gitlab.com/ee/api/groups.html#list-a-groups-projects, /ee/api/projects.html, /ee/api/snippets.html
 #include "absl/strings/str_format.h"
 #include "coordinator/forges/forge.h"
 #include "coordinator/forges/json_fields.h"
@@ -8,7 +8,21 @@
 namespace unsprawl {
 namespace {
 
-class GitLabForge final : public Forge {
+// Whether a project has a feature: its access level (disabled, private, enabled), or, before there were levels
+// and where the token may not see them, a flag.
+bool IsOn(const Json& project, const std::string& feature) {
+  const std::string level = TextField(project, feature + "_access_level");
+  return level.empty() ? FlagField(project, feature + "_enabled") : level != "disabled";
+}
+
+// Of a URL, without the slash that it begins with.
+std::string PathOf(const std::string& url) {
+  const size_t host = url.find("://");
+  const size_t slash = host == std::string::npos ? host : url.find('/', host + 3);
+  return slash == std::string::npos ? "" : url.substr(slash + 1);
+}
+
+class GitLabForge : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
     return std::string(api_url.substr(0, api_url.rfind("/api/")));
@@ -36,6 +50,12 @@ class GitLabForge final : public Forge {
     return "/projects/" + repository.id();
   }
 
+  std::string WikiPath(const v1::ForgeRepository& repository) const override {
+    return repository.full_name() + ".wiki.git";
+  }
+
+  const Forge* Gists(std::string_view api_url) const override;
+
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
     v1::ForgeRepository repository;
     repository.set_id(IdField(json, "id"));
@@ -49,12 +69,67 @@ class GitLabForge final : public Forge {
     repository.set_empty(FlagField(json, "empty_repo"));
     // Absent in answers that say no access level: then it may be there.
     repository.set_disabled(TextField(json, "repository_access_level") == "disabled");
-    repository.set_has_wiki(FlagField(json, "wiki_enabled"));
+    repository.set_has_wiki(IsOn(json, "wiki"));
+    repository.set_has_snippets(IsOn(json, "snippets"));
     repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
     AddTexts(json, "topics", repository.mutable_topics());
     return repository;  // last_activity_at is not the time of a push, and lags: never taken for one.
   }
 };
+
+// Snippets, of projects (GROUP/PROJECT/snippets/ID.git) and of people (snippets/ID.git).
+class SnippetForge final : public GitLabForge {
+ public:
+  std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
+  std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
+  const Forge* Gists(std::string_view) const override { return nullptr; }
+
+  absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
+    if (scope.kind != ForgeScope::Kind::kUser) return std::string();  // A group has none of its own.
+    if (scope.own) return std::string("/snippets?per_page=100");
+    return absl::PermissionDeniedError("GitLab lists personal snippets only to whom they belong");
+  }
+  std::string GistsPath(const v1::ForgeRepository& project) const override {
+    return project.has_snippets() ? absl::StrFormat("/projects/%s/snippets?per_page=100", project.id()) : "";
+  }
+
+  std::string RepositoryPath(const v1::ForgeRepository& snippet) const override {
+    const std::string name = snippet.full_name();
+    const size_t project = name.rfind("/snippets/");
+    if (project == std::string::npos) return "/snippets/" + snippet.id();
+    return absl::StrFormat("/projects/%s/snippets/%s", PercentEncoded(name.substr(0, project)), snippet.id());
+  }
+
+  // With a clone path below the host: ParsePage takes off what comes before the web address' own.
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository snippet;
+    const std::string id = IdField(json, "id");
+    if (!id.empty()) snippet.set_id("snippet/" + id);  // No project has such an id.
+    // Nothing else in the answer names the project. Which host it names does not matter.
+    snippet.set_clone_path(PathOf(TextField(json, "http_url_to_repo")));
+    snippet.set_visibility(TextField(json, "visibility"));
+    snippet.set_pushed_at(TimeField(json, "updated_at"));
+    return snippet;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
+    ASSIGN_OR_RETURN(v1::ForgePage page, GitLabForge::ParsePage(scope, response));
+    std::string above = PathOf(WebUrl(response.url));
+    if (!above.empty()) above += "/";
+    for (v1::ForgeRepository& snippet : *page.mutable_repositories()) {
+      std::string path = snippet.clone_path();
+      if (path.starts_with(above)) path.erase(0, above.size());
+      snippet.set_clone_path(path);
+      if (path.ends_with(".git")) snippet.set_full_name(path.substr(0, path.size() - 4));
+    }
+    return page;
+  }
+};
+
+const Forge* GitLabForge::Gists(std::string_view) const {
+  static const SnippetForge forge;
+  return &forge;
+}
 
 }  // namespace
 

@@ -21,8 +21,8 @@ constexpr size_t kMaxPages = 50'000;            // of one pass
 class Lister {
  public:
   Lister(const Forge& forge, const ForgeScope& scope, ApiClient& client, Ledger& ledger,
-         absl::FunctionRef<void(size_t)> on_page)
-      : forge_(forge), scope_(scope), client_(client), ledger_(ledger), on_page_(on_page) {}
+         absl::FunctionRef<void(size_t)> on_page, const std::vector<std::string>& further)
+      : forge_(forge), scope_(scope), client_(client), ledger_(ledger), on_page_(on_page), further_(further) {}
 
   absl::StatusOr<Listing> Run() {
     const absl::Status listed = ListUntilStable();
@@ -38,22 +38,25 @@ class Lister {
 
  private:
   absl::Status ListUntilStable() {
-    ASSIGN_OR_RETURN(const std::string first, forge_.FirstPage(scope_));
+    std::deque<std::string> first(further_.begin(), further_.end());
+    const absl::StatusOr<std::string> page = forge_.FirstPage(scope_);
+    if (!page.ok()) Note(std::string(page.status().message()));
+    if (page.ok() && !page->empty()) first.push_front(*page);
     for (int pass = 0; pass < kMaxPasses; ++pass) {
       const size_t before = listing_.repositories.size();
       all_not_modified_ = true;
       pages_ = 0;
+      paged_ = false;
       RETURN_IF_ERROR(ListOnce(first));
-      // A single page is one moment; unchanged pages were consistent when they were stored.
-      if (pages_ == 1 || all_not_modified_) return absl::OkStatus();
+      // Unchanged pages were consistent when they were stored.
+      if (!paged_ || all_not_modified_) return absl::OkStatus();
       if (pass > 0 && listing_.repositories.size() == before) return absl::OkStatus();
     }
     return absl::UnavailableError(absl::StrFormat(
         "%s changed each of the %d times that it was listed", scope_.text, kMaxPasses));
   }
 
-  absl::Status ListOnce(const std::string& first) {
-    std::deque<std::string> open = {first};
+  absl::Status ListOnce(std::deque<std::string> open) {
     absl::flat_hash_set<std::string> seen;
     while (!open.empty()) {
       std::string url = std::move(open.front());
@@ -62,7 +65,14 @@ class Lister {
         if (!seen.insert(url).second || ++pages_ > kMaxPages) {
           return absl::FailedPreconditionError(absl::StrFormat("the pages of %s go in circles", scope_.text));
         }
-        ASSIGN_OR_RETURN(v1::ForgePage page, ReadPage(url));
+        absl::StatusOr<v1::ForgePage> read = ReadPage(url);
+        if (absl::IsNotFound(read.status()) || absl::IsPermissionDenied(read.status())) {
+          if (ledger_failed_) return read.status();
+          Note(std::string(read.status().message()));
+          break;
+        }
+        RETURN_IF_ERROR(read.status());
+        v1::ForgePage& page = *read;
         for (v1::ForgeRepository& repository : *page.mutable_repositories()) Take(std::move(repository));
         if (listing_.repositories.size() > kMaxRepositories) {
           return absl::FailedPreconditionError(absl::StrFormat("%s lists more than %d repositories", scope_.text,
@@ -72,6 +82,7 @@ class Lister {
         for (const std::string& further : page.further()) open.push_back(further);
         on_page_(listing_.repositories.size());
         url = page.next();
+        paged_ |= !url.empty();
       }
     }
     return absl::OkStatus();
@@ -141,9 +152,11 @@ class Lister {
   ApiClient& client_;
   Ledger& ledger_;
   const absl::FunctionRef<void(size_t)> on_page_;
+  const std::vector<std::string>& further_;
   Listing listing_;
   absl::flat_hash_map<std::string, size_t> index_;  // by id
   bool all_not_modified_ = true;
+  bool paged_ = false;  // some listing had more than one page
   bool ledger_failed_ = false;
   size_t pages_ = 0;
 };
@@ -167,8 +180,9 @@ bool IsCleanPath(std::string_view path) {
 }
 
 absl::StatusOr<Listing> ListScope(const Forge& forge, const ForgeScope& scope, ApiClient& client,
-                                  Ledger& ledger, absl::FunctionRef<void(size_t)> on_page) {
-  return Lister(forge, scope, client, ledger, on_page).Run();
+                                  Ledger& ledger, absl::FunctionRef<void(size_t)> on_page,
+                                  const std::vector<std::string>& further) {
+  return Lister(forge, scope, client, ledger, on_page, further).Run();
 }
 
 }  // namespace unsprawl

@@ -19,14 +19,17 @@ struct Listing {
 };
 
 // Lists `scope`: page by page, and again until a pass finds nothing new, because pages shift while they
-// are read. Pages are kept in the ledger with their ETags and asked for conditionally: when every one is
+// are read. One page is one moment, and so are many listings of one page each. Pages are kept in the ledger with their ETags and asked for conditionally: when every one is
 // as it was, one pass is enough. Memory: the listing and one page. Repositories whose names cannot be
 // made into a clone URL are left out and said in `incomplete`.
 // `on_page` hears how many are known after each page.
-// Whatever goes wrong on the way ends in `incomplete`, with what was listed until then.
+// Whatever goes wrong on the way ends in `incomplete`, with what was listed until then; a listing that is
+// refused or gone stops no other.
 // Cancelled: the client's `stop`. An error of the ledger.
+// `further`: listings that belong to the scope besides its first page.
 absl::StatusOr<Listing> ListScope(const Forge& forge, const ForgeScope& scope, ApiClient& client,
-                                  Ledger& ledger, absl::FunctionRef<void(size_t repositories)> on_page);
+                                  Ledger& ledger, absl::FunctionRef<void(size_t repositories)> on_page,
+                                  const std::vector<std::string>& further = {});
 
 // A path below a web address that means the same to every client: no dots that climb, no query, no
 // control characters, nothing that needs quoting.

@@ -26,7 +26,7 @@ struct RepositoryOutcome {
   uint64_t id = 0;        // ledger's; 0 when it never got one
   std::string name;       // raw bytes; as shown to people
   Status status = Status::kOk;
-  std::string reason;     // empty for kOk and kEmpty
+  std::string reason;     // empty for kEmpty, and for kOk unless it says what a budget leaves out
   v1::Coverage coverage;
 };
 

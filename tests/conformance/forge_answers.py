@@ -155,6 +155,7 @@ CONFIG = {
     },
     "installations": [{"id": 77, "account": "acme"},
                       {"id": 78, "account": "person", "suspended": True}],
+    "members": {"acme": ["person"]},
     "gists": [{"id": "abc1", "owner": "person", "path": "/nowhere"}],
 }
 
@@ -178,6 +179,7 @@ def conversation(forge, folder, app_id):
         ("/orgs/{org}/repos", "/orgs/acme/repos", "for-reading"),
         ("/orgs/{org}/repos", "/orgs/acme/repos", None),
         ("/orgs/{org}/repos", "/orgs/big/repos?per_page=100", "for-reading"),
+        ("/orgs/{org}/members", "/orgs/acme/members", "for-reading"),
         ("/organizations/{id}/repos", f"/organizations/{organization}/repos?page=2&per_page=2",
          "for-reading"), ("/users/{user}", "/users/person", "for-reading"),
         ("/users/{user}", "/users/nobody", "for-reading"),
@@ -185,6 +187,7 @@ def conversation(forge, folder, app_id):
         ("/user/{id}/repos", f"/user/{user}/repos", "for-reading"),
         ("/gists", "/gists", "for-reading"),
         ("/users/{user}/gists", "/users/person/gists", "for-reading"),
+        ("/gists", "/gists", token),
         ("/user", "/user", "for-reading"), ("/user", "/user", None),
         ("/user", "/user", "for-nothing"), ("/user", "/user", "for-once"),
         ("/user/repos", "/user/repos", "for-reading"), ("/user/repos", "/user/repos", token),

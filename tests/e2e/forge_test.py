@@ -273,6 +273,24 @@ class ForgeTest(unittest.TestCase):
         rows = self.get(forge, GITHUB + "/users/person/gists").json()
         self.assertEqual([g["git_pull_url"].partition("/gist/")[2] for g in rows], ["ab.git"])
         self.assertEqual(len(self.get(forge, GITHUB + "/gists").json()), 2)
+        forge.set(members={"acme": ["person"]}, organizations=["acme"])
+        rows = self.get(forge, GITHUB + "/orgs/acme/members").json()
+        self.assertEqual([m["login"] for m in rows], ["person"])
+        self.get(forge, GITHUB + "/orgs/person/members", status=404)
+
+    def test_snippets_are_listed_by_project_and_by_whom_they_belong_to(self):
+        forge = self.start(
+            repositories=organization(1), snippets=[{"id": 5, "owner": "person", "project_id": 1},
+                                                    {"id": 6, "owner": "person"},
+                                                    {"id": 7, "owner": "other"}])
+        listed = lambda path: [  # noqa: E731
+            s["http_url_to_repo"].partition("/gitlab/")[2]
+            for s in self.get(forge, GITLAB + path).json()
+        ]
+        self.assertEqual(listed("/projects/1/snippets"), ["acme/app-0001/snippets/5.git"])
+        self.assertEqual(listed("/snippets"), ["snippets/6.git"])
+        self.assertEqual(self.get(forge, GITLAB + "/user").json()["username"], "person")
+        self.get(forge, GITLAB + "/projects/9/snippets", status=404)
 
     # -- the others --
 

@@ -86,6 +86,13 @@ class OrganizationTest : public testing::Test {
                     "keywords = [\"xyzzy_\"]\n");
     return file;
   }
+  // A bare repository `name`.git with a secret, for a wiki or a gist.
+  void MakeBare(const std::string& name, uint32_t secret) const {
+    GitRepo repo(home_.path() / name);
+    repo.Write("page", "t=" + FakeGithubToken(secret) + "\n");
+    repo.Commit();
+    unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repo.path(), name + ".git"});
+  }
   static uint64_t GitRequests(const json& counters) {
     return counters["requests"].value("git-info-refs", 0) + counters["requests"].value("git-upload-pack", 0);
   }
@@ -489,6 +496,128 @@ TEST_F(OrganizationTest, WikisAreScannedWhenAskedForAndOftenThereIsNone) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
   EXPECT_EQ(Outcome("acme/app0.wiki")["status"], "ok");
   EXPECT_EQ(Outcome("acme/app1.wiki"), json());
+  // One that was there is missed.
+  forge.ChangeRepository({{"id", 100}, {"wiki_path", nullptr}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "--wikis", "10"}).exit_code, 1);
+  EXPECT_EQ(Outcome("acme/app0.wiki")["status"], "gone");
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+}
+
+TEST_F(OrganizationTest, WikisOfEveryForgeAreFoundAndThoseBeyondTheirBudgetAreCounted) {
+  json settings = Settings();
+  for (uint32_t i = 0; i < kRepositories; ++i) {
+    MakeBare(absl::StrFormat("wiki%d", i), 300 + i);
+    settings["repositories"][i]["wiki_path"] = home_.path() / absl::StrFormat("wiki%d.git", i);
+    settings["repositories"][i]["has_wiki"] = true;
+  }
+  const ForgeServer forge(settings);
+  int round = 0;
+  for (const auto& [scope, api, variable] : std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"github:acme", "/api/v3", "GITHUB_TOKEN"},
+           {"gitlab:acme", "/gitlab/api/v4", "GITLAB_TOKEN"},
+           {"bitbucket:acme", "/bitbucket/2.0", "BITBUCKET_TOKEN"},
+           {"gitea:acme", "/gitea/api/v1", "GITEA_TOKEN"}}) {
+    cli_.SetVariable(variable, kToken);
+    for (const uint32_t budget : {kRepositories, kRepositories - 1}) {
+      const std::string place = home_.path() / std::to_string(round++);
+      const CliResult scan = cli_.Scan({"--api-url", forge.Url() + api, "--ca-file", forge.CaFile(), "--store",
+                                        place + "/store", "--mirrors", place + "/mirrors", "--wikis",
+                                        std::to_string(budget), scope});
+      EXPECT_EQ(scan.exit_code, 1) << scope << scan.err << scan.out;
+      EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + budget) << scope;
+      EXPECT_EQ(Outcome("app0.wiki")["status"], "ok") << scope;
+      const json left_out = Outcome(scope + ": wikis");
+      if (budget == kRepositories) {
+        EXPECT_EQ(left_out, json());
+      } else {
+        EXPECT_THAT(left_out["skips"].dump(), HasSubstr("not-fetched"));
+        EXPECT_EQ(left_out["skips"][0]["count"], 1);
+      }
+    }
+  }
+}
+
+TEST_F(OrganizationTest, GistsOfMembersAreScannedWhenAskedForUpToTheirBudget) {
+  json settings = Settings();
+  settings["users"] = {"ann", "bob"};
+  settings["members"] = {{"acme", {"ann", "bob"}}};
+  settings["gists"] = json::array();
+  for (const auto& [id, owner, is_public] : {std::tuple("100", "ann", true), std::tuple("ab2", "ann", false),
+                                             std::tuple("ab3", "bob", true), std::tuple("ab4", "eve", true)}) {
+    MakeBare(std::string("gist") + id, 400 + static_cast<uint32_t>(settings["gists"].size()));
+    settings["gists"].push_back({{"id", id}, {"owner", owner}, {"public", is_public},
+                                 {"path", home_.path() / absl::StrFormat("gist%s.git", id)}});
+  }
+  settings["tokens"]["reader"]["login"] = "ann";
+  const ForgeServer forge(settings);
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  EXPECT_EQ(forge.Counters()["requests"]["api"], 1);
+
+  const CliResult all = Scan(forge, {"github:acme", "--gists", "9"});
+  EXPECT_EQ(all.exit_code, 1) << all.out << all.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);  // the public ones of members
+  // A gist's id may be the number of a repository.
+  EXPECT_EQ(Outcome("/gist/ann/100")["status"], "ok");
+  EXPECT_EQ(Outcome("acme/app0")["status"], "ok");
+  EXPECT_EQ(Outcome(": gists"), json());
+
+  // The token's own user has secret ones, too.
+  EXPECT_EQ(Scan(forge, {"github:user/Ann", "--gists", "9", "--store", ":memory:"}).exit_code, 1);
+  EXPECT_EQ(Outcome("/gist/ann/ab2")["status"], "ok");
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 2u);
+  EXPECT_EQ(Scan(forge, {"github:user/bob", "--gists", "9", "--store", ":memory:"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 1u);
+  EXPECT_EQ(Scan(forge, {"github:user/ann", "--gists", "9", "--visibility", "public", "--store", ":memory:"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 1u);
+
+  const CliResult few = Scan(forge, {"github:user/ann", "--gists", "1", "--store", ":memory:"});
+  EXPECT_EQ(few.exit_code, 1) << few.out;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 1u);
+  EXPECT_EQ(Outcome("github:user/ann: gists")["skips"][0]["count"], 1);
+
+  // One that is deleted is gone, as a repository is.
+  settings["gists"].erase(0);
+  forge.Set({{"gists", settings["gists"]}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "--gists", "9"}).exit_code, 1);
+  EXPECT_EQ(Outcome("/gist/ann/100")["status"], "gone");
+
+  // Members that cannot be listed are no small thing.
+  forge.Fault({{"match", "/orgs/acme/members"}, {"kind", "status"}, {"status", 403}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "--gists", "9"}).exit_code, 3);
+  EXPECT_EQ(Outcome("github:acme: gists")["status"], "failed");
+}
+
+TEST_F(OrganizationTest, SnippetsOfProjectsAreScannedWhenAskedForUpToTheirBudget) {
+  json settings = Settings();
+  settings["users"] = {"ann"};
+  settings["tokens"]["reader"]["login"] = "ann";
+  settings["snippets"] = json::array();
+  for (const int id : {101, 102, 103, 104}) {  // The first is the number of a project, too.
+    MakeBare(absl::StrFormat("snippet%d", id), static_cast<uint32_t>(400 + id));
+    json snippet = {{"id", id}, {"owner", "ann"}, {"visibility", id == 102 ? "private" : "public"},
+                    {"path", home_.path() / absl::StrFormat("snippet%d.git", id)}};
+    if (id != 104) snippet["project_id"] = id == 103 ? 102 : 101;
+    settings["snippets"].push_back(snippet);
+  }
+  settings["snippets"][1]["http_url_to_repo"] = "http://169.254.169.254/acme/app1/snippets/102.git";
+  const ForgeServer forge(settings);
+  cli_.SetVariable("GITLAB_TOKEN", kToken);
+  const auto scan = [&](const std::string& scope, const char* budget) {
+    return cli_.Scan({"--api-url", forge.Url() + "/gitlab/api/v4", "--ca-file", forge.CaFile(), "--store", ":memory:",
+                      "--mirrors", home_.path() / "mirrors", "--gists", budget, scope});
+  };
+  const CliResult all = scan("gitlab:acme", "9");
+  EXPECT_EQ(all.exit_code, 1) << all.out << all.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 3);
+  EXPECT_EQ(Outcome("acme/app1/snippets/101")["status"], "ok");
+  // Projects without any are not asked.
+  EXPECT_EQ(forge.Counters()["templates"]["GET /gitlab/api/v4/projects/{id}/snippets"], 2);
+  EXPECT_EQ(scan("gitlab:acme", "2").exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  EXPECT_EQ(Outcome("gitlab:acme: gists")["skips"][0]["count"], 1);
+  EXPECT_EQ(scan("gitlab:user/ann", "9").exit_code, 1);
+  EXPECT_EQ(Outcome("snippets/104")["status"], "ok");
 }
 
 TEST_F(OrganizationTest, ARunIsWholeAsLongAsOneOfItsTokensIsGood) {

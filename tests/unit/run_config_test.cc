@@ -41,6 +41,7 @@ targets = ["gitlab:team"]
 api_url = "https://gitlab.example.com/api/v4"
 max_repo_size = "1MB"
 wikis = 10
+gists = 20
 )");
   ASSERT_THAT(options, IsOk());
   EXPECT_EQ(options->store_dir, (dir_.path() / "store").native());
@@ -55,6 +56,7 @@ wikis = 10
   EXPECT_TRUE(options->groups[1].forge.selection.forks);
   EXPECT_EQ(options->groups[1].forge.selection.max_size_kb, 976u);
   EXPECT_EQ(options->groups[1].forge.max_wikis, 10u);
+  EXPECT_EQ(options->groups[1].forge.max_gists, 20u);
 }
 
 TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {

@@ -34,6 +34,7 @@ class GitHub:
         routes = [
             ("GET", "/orgs/{org}", self.organization),
             ("GET", "/orgs/{org}/repos", self.organization_repositories),
+            ("GET", "/orgs/{org}/members", self.members),
             ("GET", "/organizations/{id}/repos", self.organization_repositories_by_id),
             ("GET", "/users/{user}", self.user),
             ("GET", "/users/{user}/repos", self.user_repositories),
@@ -363,7 +364,15 @@ class GitHub:
 
     # -- gists, limits, GraphQL --
 
+    def members(self, request, org):
+        self.account(org, "Organization")
+        found = page(request, self.state.settings["members"].get(org, []))
+        return Answer([objects.account(request.base, self.account(login)) for login in found.rows],
+                      headers=numbered_links(request, found))
+
     def gists(self, request, owner, secret):
+        if request.token.kind == "installation":
+            raise refusal(403, "Resource not accessible by integration")
         rows = [
             g for g in self.state.settings["gists"]
             if g["owner"].lower() == owner.lower() and (secret or g.get("public", True))

@@ -38,6 +38,9 @@ class GitLab:
                 ("/users/{id}/projects", self.user_projects),
                 ("/projects", self.projects),
                 ("/projects/{id}", self.project_by_id),
+                ("/projects/{id}/snippets", self.project_snippets),
+                ("/snippets", self.own_snippets),
+                ("/user", self.own_user),
                 ("/personal_access_tokens/self", self.own_token),
             ]
         ]
@@ -164,6 +167,46 @@ class GitLab:
             raise refusal(404, "404 Project Not Found")
         return Answer(self.project(request.base, found))
 
+    def snippets(self, request, wanted):
+        found = page(request, [s for s in self.state.settings["snippets"] if wanted(s)], "per_page", 20)
+        return Answer([self.snippet(request.base, s) for s in found.rows],
+                      headers=numbered_links(request, found))
+
+    def project_snippets(self, request, id):
+        found = self.state.by_id(int(id)) if id.isdigit() else None
+        if found is None or not self.tokens.sees(request.token, found):
+            raise refusal(404, "404 Project Not Found")
+        return self.snippets(request, lambda s: s.get("project_id") == found["id"])
+
+    def own_snippets(self, request):
+        login = self.own_login(request)
+        return self.snippets(request, lambda s: s["owner"] == login and not s.get("project_id"))
+
+    def own_login(self, request):
+        if request.token.kind != "user":
+            raise refusal(401, "401 Unauthorized")
+        return request.token.config.get("login", "someone")
+
+    def own_user(self, request):
+        login = self.own_login(request)
+        return Answer({"id": 1, "username": login, "name": login, "state": "active"})
+
+    def snippet(self, base, this):
+        project = self.state.by_id(this.get("project_id"))
+        place = f"{project['owner']}/{project['name']}/" if project else ""
+        web = f"{base}/gitlab/{place}-/snippets/{this['id']}"
+        return {
+            "id": this["id"], "title": "a snippet", "description": None,
+            "visibility": this.get("visibility", "private"), "author": {
+                "id": 1, "username": this["owner"], "name": this["owner"], "state": "active"
+            }, "created_at": "2024-01-01T00:00:00.000Z", "updated_at": "2024-01-01T00:00:00.000Z",
+            "project_id": project and project["id"], "web_url": web, "raw_url": web + "/raw",
+            "ssh_url_to_repo": f"git@localhost:{place}snippets/{this['id']}.git",
+            "http_url_to_repo": this.get("http_url_to_repo",
+                                         f"{base}/gitlab/{place}snippets/{this['id']}.git"),
+            "file_name": "a.txt", "files": []
+        }
+
     def own_token(self, request):
         if request.token.kind != "user":
             raise refusal(401, "401 Unauthorized")
@@ -179,6 +222,7 @@ class GitLab:
         full = f"{this['owner']}/{this['name']}"
         web = f"{base}/gitlab/{full}"
         owner = self.state.account(this["owner"])
+        snippets = any(s.get("project_id") == this["id"] for s in self.state.settings["snippets"])
         row = {
             "id": this["id"],
             "description": this["description"],
@@ -210,7 +254,8 @@ class GitLab:
             "wiki_enabled": this["has_wiki"],
             "wiki_access_level": "enabled" if this["has_wiki"] else "disabled",
             "repository_access_level": "disabled" if this["disabled"] else "enabled",
-            "snippets_enabled": False,
+            "snippets_enabled": snippets,
+            "snippets_access_level": "enabled" if snippets else "disabled",
             "statistics": {"repository_size": this["size_kb"] * 1024},
             "mirror": False,
         }

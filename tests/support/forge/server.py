@@ -22,8 +22,10 @@ from .tokens import ANONYMOUS, Refused, Tokens
 GIT_PATHS = [(forge, re.compile(pattern + "$", re.ASCII)) for forge, pattern in [
     ("azure", r"/azure/(?P<owner>[^/]+)/[^/]+/_git/(?P<name>[^/]+)"),
     ("bbdc", r"/bbdc/scm/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
+    ("bitbucket-wiki", r"/bitbucket/(?P<owner>[^/]+)/(?P<name>[^/]+)\.git/wiki"),
     ("bitbucket", r"/bitbucket/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
     ("gitea", r"/gitea/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
+    ("snippet", r"/gitlab/((?P<owner>.+)/)?snippets/(?P<name>[0-9]+)(\.git)?"),
     ("gitlab", r"/gitlab/(?P<owner>.+)/(?P<name>[^/]+?)(\.git)?"),
     ("gist", r"/gist/(?P<owner>)(?P<name>[0-9a-f]+)(\.git)?"),
     ("github", r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
@@ -360,10 +362,15 @@ class ForgeHandler(GitHttpHandler):
                     "private": False
                 }  # who knows a secret gist's address may read it
                 return row, gist and gist.get("path"), None
-            if (found := self.state.by_name(owner, name)) is not None:
+            if forge == "snippet":
+                return *self.find_snippet(owner, int(name)), None
+            found = self.state.by_name(owner, name)
+            if forge == "bitbucket-wiki":
+                return found and found | {"name": name + ".wiki"}, found and found["wiki_path"], None
+            if found is not None:
                 return found, found["path"], None
             wiki = self.state.by_name(owner, name.removesuffix(".wiki"))
-            if name.endswith(".wiki") and wiki is not None:
+            if name.endswith(".wiki") and wiki is not None and forge in ("github", "gitlab", "gitea"):
                 return wiki | {"name": name}, wiki["wiki_path"], None
             moved = self.state.moved_to(owner, name)
             if moved is not None:
@@ -371,6 +378,14 @@ class ForgeHandler(GitHttpHandler):
                 return moved, moved[
                     "path"], f"{path[:begin]}{moved['owner']}/{moved['name']}{path[last:]}"
         return None, None, None
+
+    def find_snippet(self, owner, number):
+        snippet = next((s for s in self.state.settings["snippets"] if s["id"] == number), None)
+        project = snippet and self.state.by_id(snippet.get("project_id"))
+        if snippet is None or (f"{project['owner']}/{project['name']}" if project else None) != owner:
+            return None, None
+        row = project or {"owner": snippet["owner"], "disabled": False, "private": False}
+        return row | {"name": f"snippet-{number}"}, snippet.get("path")
 
     def refuse_git(self, repository):
         """What to say to who may not read it, or None."""

@@ -23,6 +23,9 @@ DEFAULTS = {
     "users": [],  # logins (or {login, id}) that are users; every other owner is an organization
     "organizations": [],  # logins (or {login, id}) of organizations that may own nothing
     "gists": [],  # [{id (hexadecimal), owner, path, public, description, updated_at}]
+    "snippets": [
+    ],  # GitLab's: [{id, owner (a login), project_id (absent: personal), path, visibility, http_url_to_repo}]
+    "members": {},  # organization: [logins]
     "installations": [
     ],  # [{id, account, repository_selection, repository_ids, permissions, suspended}]
     "app": None,  # {id, slug, public_pem | public_pem_file}
