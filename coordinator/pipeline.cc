@@ -88,6 +88,10 @@ class Pipeline {
     run_.progress->StartRepository(target.name);
     v1::RepositoryRecord record;
     absl::Status obtained = target.gone.empty() ? TryToObtain(target, &record) : EndAsGone(target, target.gone);
+    if (absl::IsPermissionDenied(obtained) && target.source->client != nullptr &&
+        target.source->client->RenewGitTokens()) {
+      obtained = TryToObtain(target, &record);
+    }
     absl::StatusOr<HttpResponse> asked = absl::UnknownError("not asked");
     if (absl::IsNotFound(obtained) || absl::IsFailedPrecondition(obtained)) {
       asked = AskForge(target);

@@ -195,4 +195,14 @@ absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
   return values;
 }
 
+bool ApiClient::RenewGitTokens() {
+  MutexLock lock(git_mutex_);
+  bool renewed = false;
+  for (const GitToken& token : git_tokens_) {
+    if (token.refused || token.source->expires() == absl::InfiniteFuture()) continue;
+    renewed |= token.source->Value(absl::Now(), true).ok();
+  }
+  return renewed;
+}
+
 }  // namespace unsprawl

@@ -57,6 +57,8 @@ class ApiClient {
   // The tokens for git that the API has not refused, beginning with the one whose turn it is. One that is empty:
   // there are no tokens (anonymous). PermissionDenied: all were refused.
   absl::StatusOr<std::vector<std::string>> GitTokens();
+  // To be called when git was refused: a token may have ended since it was given out. Whether another is there now.
+  bool RenewGitTokens();
 
   uint64_t requests() const { return requests_; }         // sent so far
   uint64_t not_modified() const { return not_modified_; }  // of them answered by 304
