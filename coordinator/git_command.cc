@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr size_t kKeptErrorBytes = 64 << 10;
 constexpr int kPollMs = 100;
+constexpr absl::Duration kWatchEvery = absl::Milliseconds(500);
 
 // Passed on from our own environment; everything else git would look at is left out.
 constexpr const char* kKeptVariables[] = {
@@ -36,9 +38,14 @@ std::vector<std::string> Environment(const GitCommand& command) {
       "GIT_CONFIG_NOSYSTEM=1",
       "GIT_CONFIG_GLOBAL=/dev/null",
       "GIT_TERMINAL_PROMPT=0",
-      "GIT_ASKPASS=true",  // answers every question with nothing
-      "GIT_SSH_COMMAND=ssh -oBatchMode=yes -oConnectTimeout=30"};
-  const bool own_ca = command.network != nullptr && !command.network->ca_file.empty();
+      "GIT_ASKPASS=true"};  // answers every question with nothing
+  const NetworkOptions network = command.network != nullptr ? *command.network : NetworkOptions{};
+  // ssh has no measure of a stall; it can tell that nobody is there any more.
+  environment.push_back(absl::StrFormat(
+      "GIT_SSH_COMMAND=ssh -oBatchMode=yes -oConnectTimeout=%d -oServerAliveInterval=%d -oServerAliveCountMax=3",
+      absl::ToInt64Seconds(network.connect_timeout),
+      std::max<int64_t>(1, absl::ToInt64Seconds(network.stall_timeout) / 3)));
+  const bool own_ca = !network.ca_file.empty();
   for (const char* name : kKeptVariables) {
     if (own_ca && std::strcmp(name, "GIT_SSL_CAINFO") == 0) continue;
     if (const char* value = std::getenv(name)) environment.push_back(absl::StrFormat("%s=%s", name, value));
@@ -49,7 +56,6 @@ std::vector<std::string> Environment(const GitCommand& command) {
     environment.push_back(absl::StrFormat("GIT_CONFIG_VALUE_%d=%s", settings++, value));
   };
   if (command.network != nullptr) {
-    const NetworkOptions& network = *command.network;
     // The variable beats the setting, so it is the variable.
     if (own_ca) environment.push_back("GIT_SSL_CAINFO=" + network.ca_file.native());
     if (!network.client_cert.empty()) environment.push_back("GIT_SSL_CERT=" + network.client_cert.native());
@@ -90,8 +96,12 @@ std::string WithoutObjectIds(std::string_view text) {
   return result;
 }
 
-// What git says last is why it failed; "fatal:" says more than the hint after it.
+// What git says last is why it failed; "fatal:" says more than the hint after it, and less than the
+// transport before it.
 std::string_view LastWords(std::string_view text) {
+  if (const size_t transport = text.rfind("error: RPC failed; "); transport != std::string_view::npos) {
+    return text.substr(transport, text.find('\n', transport) - transport);
+  }
   if (const size_t fatal = text.rfind("fatal: "); fatal != std::string_view::npos) {
     const std::string_view line = text.substr(fatal, text.find('\n', fatal) - fatal);
     // ssh says why before git says that it failed.
@@ -102,9 +112,11 @@ std::string_view LastWords(std::string_view text) {
   return text.substr(text.rfind('\n') + 1);
 }
 
-absl::Status Failure(std::string_view errors) {
+absl::Status Failure(const GitCommand& command, std::string_view errors) {
   const std::string words(LastWords(errors));
-  const std::string message = absl::StrFormat("git failed: %s", EscapeForTerminal(WithoutObjectIds(words)));
+  const std::string message =
+      absl::StrFormat("git failed: %s%s", EscapeForTerminal(WithoutObjectIds(words)),
+                      command.remote == nullptr ? "" : NetworkHint(command.remote->url, words));
   const auto says = [&](std::string_view text) { return errors.find(text) != std::string_view::npos; };
   if (says("returned error: 451")) return absl::AbortedError(message);
   if (says("Authentication failed") || says("returned error: 403") || says("returned error: 401") ||
@@ -118,7 +130,7 @@ absl::Status Failure(std::string_view errors) {
   }
   if (says("No space left on device")) return absl::ResourceExhaustedError(message);
   if (says("returned error: 30")) return absl::FailedPreconditionError(message + " (a redirect, not followed)");
-  if (says("certificate") || says("redirect")) return absl::FailedPreconditionError(message);
+  if (says("certificate") || says("Certificate") || says("redirect")) return absl::FailedPreconditionError(message);
   return absl::UnavailableError(message);
 }
 
@@ -152,7 +164,7 @@ absl::StatusOr<Child> Spawn(const GitCommand& command) {
       "git",  "-c", "core.hooksPath=/dev/null",     "-c", "gc.auto=0",
       "-c",   "maintenance.auto=false",             "-c", "http.followRedirects=false",
       "-c",   "transfer.unpackLimit=1",             "-c", "fetch.recurseSubmodules=false",
-      "-c",   "protocol.version=2",                 "-c", "safe.directory=*"};
+      "-c",   "protocol.version=2"};
   arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
   std::vector<std::string> environment = Environment(command);
   const std::vector<char*> argument_pointers = Pointers(arguments);
@@ -190,6 +202,7 @@ absl::StatusOr<Child> Spawn(const GitCommand& command) {
 // Feeds and drains the pipes until both outputs have ended. Not OK: the child was killed for it.
 absl::Status Converse(const GitCommand& command, const Child& child, std::string* out, std::string* err) {
   const absl::Time deadline = absl::Now() + command.timeout;
+  absl::Time next_watch = absl::Now() + kWatchEvery;
   size_t fed = 0;
   int in = child.in;
   fcntl(in, F_SETFL, O_NONBLOCK);
@@ -203,6 +216,10 @@ absl::Status Converse(const GitCommand& command, const Child& child, std::string
     poll(waits, 3, kPollMs);
     if (status.ok()) {
       if (command.stop != nullptr && *command.stop) status = absl::CancelledError("stopped");
+      if (command.watch && absl::Now() >= next_watch) {
+        status.Update(command.watch());
+        next_watch = absl::Now() + kWatchEvery;
+      }
       if (absl::Now() > deadline) {
         status = absl::DeadlineExceededError(absl::StrFormat("git took longer than %s",
                                                              absl::FormatDuration(command.timeout)));
@@ -252,7 +269,7 @@ absl::StatusOr<std::string> RunGit(const GitCommand& command) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return absl::FailedPreconditionError("git cannot be started: install it (apt-get install git)");
   }
-  return Failure(err);
+  return Failure(command, err);
 }
 
 }  // namespace unsprawl

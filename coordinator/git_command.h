@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct GitCommand {
   const std::atomic<bool>* stop = nullptr;
   absl::Duration timeout = absl::InfiniteDuration();
   size_t max_output_bytes = 256 << 20;
+  // Asked every half second while git runs: what is not OK ends git, and is what comes of it. May be empty.
+  std::function<absl::Status()> watch;
   int inherited_fd = -1;  // stays open in git and whatever it starts: what they hold is held until all have ended
 };
 
@@ -29,7 +32,8 @@ struct GitCommand {
 // Failures of the remote end: NotFound (gone), PermissionDenied (401, 403, a key), Aborted (451),
 // Unavailable (everything else that may pass), with git's last words, object ids blotted out.
 // DeadlineExceeded: `timeout`. ResourceExhausted: max_output_bytes, a full disk.
-// FailedPrecondition: git is not installed; a certificate that is not trusted. Cancelled: `stop`.
+// FailedPrecondition: git is not installed; a certificate that is not trusted, or one of ours that is asked
+// for. Cancelled: `stop`. What `watch` says.
 absl::StatusOr<std::string> RunGit(const GitCommand& command);
 
 }  // namespace unsprawl

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <memory>
 
 #include "absl/strings/str_format.h"
@@ -83,9 +84,40 @@ std::string Resolve(std::string_view location, const std::string& base) {
   return resolved;
 }
 
-absl::Status TransferError(CURLcode code, const std::string& url) {
-  const std::string message =
-      absl::StrFormat("%s: %s", OriginOf(url), curl_easy_strerror(code));
+bool Says(std::string_view words, std::string_view text) { return words.find(text) != std::string_view::npos; }
+
+// Whether a server ended the connection because we showed it no certificate. The first is how TLS 1.3 says so,
+// in the words of OpenSSL and of GnuTLS; the others are what earlier versions have.
+bool WantsCertificate(std::string_view words) {
+  return Says(words, "certificate required") || Says(words, "Certificate is required") ||
+         Says(words, "alert handshake failure") || Says(words, "alert bad certificate");
+}
+
+// The proxy that libcurl and git take for `url`, and the variable that names it; empty: none. NO_PROXY is not
+// looked at.
+struct NamedProxy {
+  std::string variable, host;
+};
+NamedProxy ProxyOf(std::string_view url) {
+  const bool https = url.rfind("https:", 0) == 0;
+  for (const char* variable :
+       {https ? "https_proxy" : "http_proxy", https ? "HTTPS_PROXY" : "", "all_proxy", "ALL_PROXY"}) {
+    const char* value = std::getenv(variable);
+    if (value == nullptr || *value == '\0') continue;
+    std::string_view host = value;
+    if (const size_t scheme = host.find("://"); scheme != std::string_view::npos) host.remove_prefix(scheme + 3);
+    host = host.substr(0, host.find('/'));
+    if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
+    return {variable, std::string(host)};
+  }
+  return {};
+}
+
+// `details`: libcurl's own, more exact words, or empty.
+absl::Status TransferError(CURLcode code, const std::string& url, std::string_view details) {
+  const std::string_view words = details.empty() ? curl_easy_strerror(code) : details;
+  const std::string message = absl::StrFormat("%s: %s%s", OriginOf(url), words, NetworkHint(url, words));
+  if (WantsCertificate(words)) return absl::FailedPreconditionError(message);
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK: return absl::CancelledError("stopped");
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -112,6 +144,13 @@ std::string_view HttpResponse::header(std::string_view name) const {
     if (it->first == name) return it->second;
   }
   return {};
+}
+
+std::string NetworkHint(std::string_view url, std::string_view words) {
+  if (WantsCertificate(words)) return " (the server wants a client certificate: --client-cert, --client-key)";
+  if (!Says(words, "proxy") && !Says(words, "Proxy")) return "";
+  const NamedProxy proxy = ProxyOf(url);
+  return proxy.host.empty() ? "" : absl::StrFormat(" (the proxy is %s, by %s)", proxy.host, proxy.variable);
 }
 
 std::string OriginOf(std::string_view url) {
@@ -157,11 +196,13 @@ absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, co
   CURL* curl = curl_;
   curl_easy_reset(curl);  // Options; connections and caches stay.
   Transfer transfer;
+  char details[CURL_ERROR_SIZE] = "";
   transfer.response.url = url;
   const auto set = [curl](CURLoption option, auto value) {
     CHECK(curl_easy_setopt(curl, option, value) == CURLE_OK);
   };
   set(CURLOPT_URL, url.c_str());
+  set(CURLOPT_ERRORBUFFER, details);
   set(CURLOPT_PROTOCOLS_STR, "https,http");
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_ACCEPT_ENCODING, "");  // Whatever it can decode.
@@ -196,7 +237,8 @@ absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, co
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: an answer above %d bytes", OriginOf(url), kMaxBodyBytes));
   }
-  if (code != CURLE_OK) return TransferError(code, url);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);  // It ends with this call.
+  if (code != CURLE_OK) return TransferError(code, url, details);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   transfer.response.status = static_cast<int>(status);

@@ -87,6 +87,11 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->check(CLI::ExistingFile);
   scan.add_option("--client-key", options->network.client_key, "its private key (PEM)")
       ->check(CLI::ExistingFile);
+  scan.add_option_function<int>(
+          "--stall-timeout",
+          [options](const int& seconds) { options->network.stall_timeout = absl::Seconds(seconds); },
+          "a transfer that stands still for so many seconds has failed (default 60)")
+      ->check(CLI::Range(1, 86400));
   PipelineOptions& pipeline = options->pipeline;
   scan.add_option("--mirrors", pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
   scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time")
@@ -94,6 +99,9 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->capture_default_str();
   scan.add_option("--mirrors-budget", pipeline.mirrors_budget_bytes,
                   "bytes that mirrors may take (500GB); the longest unused go first")
+      ->transform(CLI::AsSizeValue(true));
+  scan.add_option("--max-mirror-size", pipeline.fetch.max_mirror_bytes,
+                  "give up a fetch that makes a mirror larger (default 100GB; 0: no bound)")
       ->transform(CLI::AsSizeValue(true));
   scan.add_option("--max-pull-requests", pipeline.fetch.max_pull_requests,
                   "leave out pull requests where there are more refs of them (0: always)");

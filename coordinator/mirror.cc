@@ -16,6 +16,7 @@
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
 #include "coordinator/pause.h"
+#include "coordinator/report/escape.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
 
@@ -149,6 +150,13 @@ void RemoveLeftovers(const fs::path& dir) {
   for (const fs::path& leftover : leftovers) fs::remove_all(leftover, error);
 }
 
+// git leaves a folder of another owner alone, whatever our settings say: they do not reach the git that serves
+// it, which is made to take hostile repositories.
+std::vector<std::string> UploadPack(const CloneUrl& url) {
+  if (url.scheme != "file") return {};
+  return {"--upload-pack=git -c 'safe.directory=*' upload-pack"};
+}
+
 GitCommand Local(const fs::path& dir, std::vector<std::string> arguments, const FetchOptions& options) {
   GitCommand command;
   command.arguments = std::move(arguments);
@@ -157,9 +165,14 @@ GitCommand Local(const fs::path& dir, std::vector<std::string> arguments, const 
   return command;
 }
 
-GitCommand Remote(std::vector<std::string> arguments, const CloneUrl& url, const FetchOptions& options) {
+// `verb` with its options, asked of `url`, `what` of it.
+GitCommand Remote(std::vector<std::string> verb, const CloneUrl& url, const std::vector<std::string>& what,
+                  const FetchOptions& options) {
   GitCommand command;
-  command.arguments = std::move(arguments);
+  command.arguments = std::move(verb);
+  for (std::string& argument : UploadPack(url)) command.arguments.push_back(std::move(argument));
+  command.arguments.insert(command.arguments.end(), {"--end-of-options", url.url});
+  command.arguments.insert(command.arguments.end(), what.begin(), what.end());
   command.remote = &url;
   command.network = &options.network;
   command.stop = options.stop;
@@ -168,19 +181,16 @@ GitCommand Remote(std::vector<std::string> arguments, const CloneUrl& url, const
 }
 
 absl::StatusOr<std::string> ListWithGit(const CloneUrl& url, const FetchOptions& options) {
-  GitCommand command = Remote({"ls-remote", "--symref", "--end-of-options", url.url}, url, options);
+  GitCommand command = Remote({"ls-remote", "--symref"}, url, {}, options);
   command.timeout = std::min(options.timeout, absl::Minutes(10));
   return RunGit(command);
 }
 
 GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOptions& options,
                         const std::vector<std::string>& refspecs) {
-  GitCommand command = Remote(
-      {"--git-dir=" + dir.native(), "fetch", "-q", "--no-tags", "--no-write-fetch-head"}, url, options);
-  if (refspecs[0][0] == '+') command.arguments.push_back("--prune");
-  command.arguments.insert(command.arguments.end(), {"--end-of-options", url.url});
-  command.arguments.insert(command.arguments.end(), refspecs.begin(), refspecs.end());
-  return command;
+  std::vector<std::string> verb = {"--git-dir=" + dir.native(), "fetch", "-q", "--no-tags", "--no-write-fetch-head"};
+  if (refspecs[0][0] == '+') verb.push_back("--prune");
+  return Remote(std::move(verb), url, refspecs, options);
 }
 
 }  // namespace
@@ -257,21 +267,34 @@ absl::Status Mirror::Fetch(const CloneUrl& url, const Refs& refs, const FetchOpt
 absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options) {
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
   RemoveLeftovers(dir_);
+  const absl::Status fetched = FetchLocked(url, refs, options, lock.fd());
+  if (!fetched.ok()) RemoveLeftovers(dir_);
+  return fetched;
+}
+
+absl::Status Mirror::FetchLocked(const CloneUrl& url, const Refs& refs, const FetchOptions& options, int lock) {
   ForgetLostLender();
+  const auto watch = [&] { return CheckRoom(options); };
   if (options.backend == FetchBackend::kLibgit2) {
-    if (lender().empty()) return FetchWithLibgit2(url, dir_.native(), options);
+    if (lender().empty()) return FetchWithLibgit2(url, dir_.native(), options, watch);
     // What its refs leave behind has to be noted, or nobody could tell it from what the lender has.
     return absl::FailedPreconditionError("the mirror shares objects with another: use --fetch-backend git");
   }
   const auto change = [&](GitCommand command) {
-    command.inherited_fd = lock.fd();
+    command.inherited_fd = lock;
+    command.watch = watch;
     return RunGit(command).status();
   };
+  // Leaving refs out is something that only fetch can.
+  if (!exists() && refs.pull_requests) {
+    std::vector<std::string> clone = {"clone", "-q", "--mirror", "--template="};
+    if (!lender().empty()) clone.insert(clone.end(), {"--reference", lender().native()});
+    RETURN_IF_ERROR(change(Remote(std::move(clone), url, {(dir_ / kCloneFolder).native()}, options)));
+    return MoveCloneUp();
+  }
   GitCommand init;
   init.arguments = {"init", "-q", "--bare", "--template=", dir_.native()};
   init.stop = options.stop;
-  // Leaving refs out is something that only fetch can.
-  if (!exists() && refs.pull_requests) return Clone(url, options, lock.fd());
   RETURN_IF_ERROR(change(init));
   RETURN_IF_ERROR(NoteTips(options));
   std::vector<std::string> refspecs = {"+refs/*:refs/*"};
@@ -290,13 +313,8 @@ absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const Fetc
 
 // The first fetch: clone writes all refs into one file, where fetch writes a file for each of what may be a
 // hundred thousand. It wants a folder of its own, whose content then moves up, HEAD last (`exists`).
-absl::Status Mirror::Clone(const CloneUrl& url, const FetchOptions& options, int lock) {
+absl::Status Mirror::MoveCloneUp() {
   const fs::path fresh = dir_ / kCloneFolder;
-  GitCommand clone = Remote({"clone", "-q", "--mirror", "--template="}, url, options);
-  if (!lender().empty()) clone.arguments.insert(clone.arguments.end(), {"--reference", lender().native()});
-  clone.arguments.insert(clone.arguments.end(), {"--end-of-options", url.url, fresh.native()});
-  clone.inherited_fd = lock;
-  RETURN_IF_ERROR(RunGit(clone).status());
   std::error_code error;
   if (!lender().empty()) {  // It was written as an absolute path.
     fs::copy_file(dir_ / kAlternatesFile, fresh / kAlternatesFile, fs::copy_options::overwrite_existing, error);
@@ -346,6 +364,28 @@ v1::FetchNote Mirror::fetched() const {
   const bool whole = lender().empty() || Mirror(lender()).exists();
   if (!whole || !note.ParseFromString(ReadWhole(dir_ / kFetchedFile))) note.Clear();
   return note;
+}
+
+absl::Status Mirror::CheckRoom(const FetchOptions& options) const {
+  if (options.max_mirror_bytes > 0 && bytes() + Mirror(dir_ / kCloneFolder).bytes() > options.max_mirror_bytes) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "it takes more than %s and was given up: allow more with --max-mirror-size, or leave it out",
+        HumanBytes(options.max_mirror_bytes)));
+  }
+  std::error_code error;
+  const fs::space_info space = fs::space(dir_, error);
+  if (!error && space.available < options.disk_reserve_bytes) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "%s: the disk has %s left, so its fetch was given up: make room, or bound the mirrors with "
+        "--mirrors-budget",
+        dir_.native(), HumanBytes(space.available)));
+  }
+  return absl::OkStatus();
+}
+
+std::string Mirror::fetched_digest() const {
+  const std::vector<std::string> lines = ReadLines(dir_ / kFetchedFile);
+  return lines.size() == 1 ? std::string(absl::HexStringToBytes(lines[0])) : "";
 }
 
 // Keeps what the refs name now, together with what an interrupted fetch has noted.
@@ -418,6 +458,7 @@ absl::StatusOr<uint64_t> Mirror::FetchLost(const CloneUrl& url, const std::vecto
     if (!ObjectId::FromHex(id)) continue;
     GitCommand fetch = FetchCommand(dir_, url, options, {id});
     fetch.inherited_fd = lock.fd();
+    fetch.watch = [&] { return CheckRoom(options); };
     if (!RunGit(Local(dir_, {"cat-file", "-e", id}, options)).ok() && !RunGit(fetch).ok()) {
       if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
       ++missing;

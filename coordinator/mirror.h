@@ -16,6 +16,9 @@ namespace unsprawl {
 
 enum class FetchBackend : uint8_t { kGit, kLibgit2 };
 
+// Left free on the disk for the store and the report.
+inline constexpr uint64_t kDiskReserveBytes = 256 << 20;
+
 struct FetchOptions {
   FetchBackend backend = FetchBackend::kGit;
   NetworkOptions network;
@@ -23,6 +26,10 @@ struct FetchOptions {
   int attempts = 3;                                // of what may pass
   absl::Duration first_pause = absl::Seconds(1);   // before trying again; doubled
   absl::Duration timeout = absl::Hours(6);         // of one fetch
+  // A fetch by which the mirror grows beyond this is given up: some servers never end. 100 GB is several times
+  // the largest public repositories.
+  uint64_t max_mirror_bytes = 100'000'000'000;      // 0: no bound
+  uint64_t disk_reserve_bytes = kDiskReserveBytes;  // one that leaves less is given up as well
   // Refs of pull and merge requests (refs/pull/*, refs/merge-requests/*, …) are taken from repositories
   // that have at most this many.
   uint64_t max_pull_requests = 1'000'000;
@@ -54,7 +61,8 @@ class Mirror {
   // Fetches all refs of `url`. Objects of refs that vanished or were forced stay, and their tips are noted
   // as lost; gc never runs, and packs that hold them are marked to be kept. An interrupted fetch is taken
   // up again by the next: what a killed git left half done is removed. Errors as RunGit's, after
-  // options.attempts. Unavailable: another process works in the mirror.
+  // options.attempts. Unavailable: another process works in the mirror. ResourceExhausted: the mirror has
+  // become too large, or the disk too full; what came is removed.
   absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
   // Fetches those of the commits `ids` (hexadecimal) that are not here, one by one, where the server allows
   // it, and notes those that no ref reaches as lost. Returns how many cannot be had.
@@ -81,7 +89,10 @@ class Mirror {
 
  private:
   absl::Status FetchOnce(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
-  absl::Status Clone(const CloneUrl& url, const FetchOptions& options, int lock);
+  absl::Status FetchLocked(const CloneUrl& url, const Refs& refs, const FetchOptions& options, int lock);
+  absl::Status MoveCloneUp();
+  // ResourceExhausted: a fetch has to end for what it takes of the disk.
+  absl::Status CheckRoom(const FetchOptions& options) const;
   void ForgetLostLender();
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);

@@ -15,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kReserveBytes = 256 << 20;  // left free on the disk for the store and the report
 constexpr char kUsedFile[] = "unsprawl-used";  // its time of change is when the mirror was last used
 
 absl::Time UsedAt(const fs::path& mirror) {
@@ -98,11 +97,11 @@ absl::Status MirrorBudget::Use(const std::string& folder, uint64_t expected_byte
   std::error_code error;
   fs::create_directories(dir_, error);
   const fs::space_info space = fs::space(dir_, error);
-  if (!error && space.available < expected_bytes + kReserveBytes) {
+  if (!error && space.available < expected_bytes + kDiskReserveBytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "%s: the disk has %d MB left, and this repository needs about %d: make room, or bound the mirrors "
         "with --mirrors-budget",
-        dir_.native(), space.available >> 20, (expected_bytes + kReserveBytes) >> 20));
+        dir_.native(), space.available >> 20, (expected_bytes + kDiskReserveBytes) >> 20));
   }
   Kept& kept = mirrors_[folder];
   ++kept.users;

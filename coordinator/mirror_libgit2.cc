@@ -2,11 +2,13 @@
 
 #include <git2.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -23,7 +25,7 @@ using RemoteHandle = std::unique_ptr<git_remote, Freer<git_remote, git_remote_fr
 absl::Status LastError(const char* doing, const std::string& url) {
   const git_error* error = git_error_last();
   const std::string_view words = error != nullptr ? error->message : "no reason given";
-  const std::string message = absl::StrFormat("%s %s: %s", doing, url, words);
+  const std::string message = absl::StrFormat("%s %s: %s%s", doing, url, words, NetworkHint(url, words));
   const auto says = [&](std::string_view text) { return words.find(text) != std::string_view::npos; };
   if (says("404") || says("not found")) return absl::NotFoundError(message);
   if (says("401") || says("403") || says("authentication") || says("credential")) {
@@ -34,10 +36,22 @@ absl::Status LastError(const char* doing, const std::string& url) {
   return absl::UnavailableError(message);
 }
 
+// What may end a transfer while it goes on.
+struct Watch {
+  const std::atomic<bool>* stop = nullptr;
+  std::function<absl::Status()> ask;  // may be empty
+  absl::Time next = absl::InfinitePast();
+  absl::Status said;                  // not OK: why it was ended
+};
+
 // Anything but zero ends the transfer.
-int StopTransfer(const git_indexer_progress*, void* stop) {
-  const auto* flag = static_cast<const std::atomic<bool>*>(stop);
-  return flag != nullptr && *flag ? -1 : 0;
+int OnTransfer(const git_indexer_progress*, void* payload) {
+  auto* watch = static_cast<Watch*>(payload);
+  if (watch->ask && absl::Now() >= watch->next) {
+    watch->said = watch->ask();
+    watch->next = absl::Now() + absl::Milliseconds(500);
+  }
+  return (watch->stop != nullptr && *watch->stop) || !watch->said.ok() ? -1 : 0;
 }
 
 int SshCredential(git_credential** credential, const char*, const char* user, unsigned int allowed,
@@ -60,12 +74,12 @@ absl::StatusOr<RepositoryHandle> OpenOrInit(const std::string& dir) {
 
 // What git_remote_connect and git_remote_fetch have in common. Borrows from what it is made of.
 struct Connection {
-  Connection(const CloneUrl& url, const FetchOptions& options)
+  Connection(const CloneUrl& url, Watch* watch)
       : header("Authorization: " + url.authorization), headers{header.data()} {
     git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
-    callbacks.transfer_progress = StopTransfer;
+    callbacks.transfer_progress = OnTransfer;
     callbacks.credentials = SshCredential;
-    callbacks.payload = const_cast<std::atomic<bool>*>(options.stop);
+    callbacks.payload = watch;
     git_proxy_options_init(&proxy, GIT_PROXY_OPTIONS_VERSION);
     proxy.type = GIT_PROXY_AUTO;  // HTTPS_PROXY and NO_PROXY, as git and libcurl take them.
     if (!url.authorization.empty()) custom_headers = {headers, 1};
@@ -87,7 +101,9 @@ absl::StatusOr<RemoteHandle> NameRemote(git_repository* repository, const CloneU
 
 absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& options) {
   ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(nullptr, url));
-  Connection connection(url, options);
+  Watch watch;
+  watch.stop = options.stop;
+  Connection connection(url, &watch);
   git_remote_connect_options connect;
   git_remote_connect_options_init(&connect, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
   connect.callbacks = connection.callbacks;
@@ -111,9 +127,13 @@ absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& option
   return text;
 }
 
-absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchOptions& fetch) {
+absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchOptions& fetch,
+                   const std::function<absl::Status()>& ask) {
   ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(repository, url));
-  Connection connection(url, fetch);
+  Watch watch;
+  watch.stop = fetch.stop;
+  watch.ask = ask;
+  Connection connection(url, &watch);
   git_fetch_options options;
   git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
   options.prune = GIT_FETCH_PRUNE;
@@ -127,7 +147,7 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchO
   char* specs[] = {all_refs};
   const git_strarray refspecs = {specs, 1};
   if (git_remote_fetch(remote.get(), &refspecs, &options, nullptr) != 0) {
-    return LastError("fetching", url.url);
+    return watch.said.ok() ? LastError("fetching", url.url) : watch.said;
   }
   git_buf branch = {};
   if (git_remote_default_branch(&branch, remote.get()) == 0) {
@@ -137,23 +157,30 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchO
   return absl::OkStatus();
 }
 
+// Once for the process: what it sets is the library's own, for all threads. A run has one network.
+bool SetUpLibrary(const NetworkOptions& network) {
+  git_libgit2_init();
+  // As for git: whatever a repository's owner, and without the configuration of this machine and its users.
+  git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+  for (const git_config_level_t level : {GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL}) {
+    git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
+  }
+  // As git takes it; libgit2 looks at no variable of its own.
+  const char* variable = std::getenv("GIT_SSL_CAINFO");
+  const char* ca_file = network.ca_file.empty() ? variable : network.ca_file.c_str();
+  if (ca_file != nullptr) git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, ca_file, nullptr);
+  return true;
+}
+
 // Runs `work` with the library set up as the options say.
 template <typename Work>
 auto WithLibrary(const FetchOptions& options, const Work& work) -> decltype(work()) {
-  const NetworkOptions& network = options.network;
-  if (!network.client_cert.empty()) {
+  if (!options.network.client_cert.empty()) {
     return absl::FailedPreconditionError("libgit2 cannot use a client certificate: use --fetch-backend git");
   }
-  git_libgit2_init();
-  // As git takes it; libgit2 looks at no variable of its own.
-  const char* variable = std::getenv("GIT_SSL_CAINFO");
-  if (!network.ca_file.empty()) {
-    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, network.ca_file.c_str(), nullptr);
-  } else if (variable != nullptr) {
-    git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, variable, nullptr);
-  }
+  static const bool set_up = SetUpLibrary(options.network);
+  CHECK(set_up);
   auto done = work();
-  git_libgit2_shutdown();
   if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
   return done;
 }
@@ -164,10 +191,11 @@ absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOpti
   return WithLibrary(options, [&] { return List(url, options); });
 }
 
-absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options) {
+absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options,
+                              const std::function<absl::Status()>& watch) {
   return WithLibrary(options, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const RepositoryHandle repository, OpenOrInit(dir));
-    return Fetch(repository.get(), url, options);
+    return Fetch(repository.get(), url, options, watch);
   });
 }
 

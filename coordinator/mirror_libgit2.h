@@ -1,6 +1,6 @@
 #pragma once
 
-#include <atomic>
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -14,7 +14,8 @@ namespace unsprawl {
 // What `git ls-remote --symref` prints.
 absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOptions& options);
 
-// `dir` is made as a bare repository when new.
-absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options);
+// `dir` is made as a bare repository when new. `watch` as GitCommand::watch.
+absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options,
+                              const std::function<absl::Status()>& watch);
 
 }  // namespace unsprawl

@@ -235,6 +235,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
   ScanOptions options = std::move(defaults);
   PipelineOptions& pipeline = options.pipeline;
   int audit_days = 7;
+  int64_t stall_seconds = absl::ToInt64Seconds(options.network.stall_timeout);
   RETURN_IF_ERROR(
       Reader(file, parsed.table())
           .Path("store", &options.store_dir)
@@ -248,6 +249,8 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Text("webhook", &options.webhook.url)
           .Path("webhook_secret_file", &options.webhook.secret_file)
           .Size("mirrors_budget", [&](uint64_t bytes) { pipeline.mirrors_budget_bytes = bytes; })
+          .Size("max_mirror_size", [&](uint64_t bytes) { pipeline.fetch.max_mirror_bytes = bytes; })
+          .Number("stall_timeout", &stall_seconds, 1, 86400)
           .Size("max_object_size", [&](uint64_t bytes) { options.max_object_bytes = bytes; })
           .Size("memory_limit", [&](uint64_t bytes) { options.memory_bytes = bytes; })
           .Number("jobs", &options.threads, 1, 256)
@@ -266,6 +269,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Skip("scope")
           .Read());
   pipeline.audit_every = absl::Hours(24 * audit_days);
+  options.network.stall_timeout = absl::Seconds(stall_seconds);
   options.groups.clear();
   const toml::array* scopes = parsed.table()["scope"].as_array();
   if (scopes == nullptr || scopes->empty()) {

@@ -30,6 +30,8 @@ TEST_F(RunConfigTest, EachScopeHasItsOwnCredentialsAndSelection) {
   const auto options = Load(R"(
 store = "store"
 mirrors_budget = "2GiB"
+max_mirror_size = "3GB"
+stall_timeout = 7
 audit_days = 3
 fail_on = "high"
 [[scope]]
@@ -46,6 +48,8 @@ gists = 20
   ASSERT_THAT(options, IsOk());
   EXPECT_EQ(options->store_dir, (dir_.path() / "store").native());
   EXPECT_EQ(options->pipeline.mirrors_budget_bytes, uint64_t{2} << 30);
+  EXPECT_EQ(options->pipeline.fetch.max_mirror_bytes, 3'000'000'000u);
+  EXPECT_EQ(options->network.stall_timeout, absl::Seconds(7));
   EXPECT_EQ(options->pipeline.audit_every, absl::Hours(72));
   EXPECT_EQ(options->fail_on, Severity::kHigh);
   ASSERT_EQ(options->groups.size(), 2u);
