@@ -62,11 +62,18 @@ std::string StartPython(const std::filesystem::path& script, const std::filesyst
 
 }  // namespace
 
-ForgeServer::ForgeServer(nlohmann::json settings) {
+ForgeServer::ForgeServer(nlohmann::json settings) : settings_(std::move(settings)) {
   std::filesystem::create_directories(folder_.path());
   MakeTlsCertificate(folder_.path());
-  settings["tls_pem"] = folder_.path() / "tls.pem";
-  WriteFile(folder_.path() / "forge.json", settings.dump());
+  settings_["tls_pem"] = folder_.path() / "tls.pem";
+  Start();
+}
+
+void ForgeServer::Start() {
+  settings_["https_port"] = https_port_;
+  settings_["control_port"] = control_port_;
+  settings_["changes"] = changes_;
+  WriteFile(folder_.path() / "forge.json", settings_.dump());
   const std::string line = StartPython(UNSPRAWL_SOURCE_DIR "/tests/support/forge_server.py",
                                        folder_.path() / "forge.json", child_);
   const nlohmann::json ports = nlohmann::json::parse(line, nullptr, false);
@@ -76,10 +83,23 @@ ForgeServer::ForgeServer(nlohmann::json settings) {
   control_port_ = ports["control_port"];
 }
 
-ForgeServer::~ForgeServer() {
+ForgeServer::~ForgeServer() { Kill(); }
+
+void ForgeServer::Kill() {
   if (child_ <= 0) return;
   kill(child_, SIGKILL);
   waitpid(child_, nullptr, 0);
+  child_ = 0;
+}
+
+void ForgeServer::Restart() {
+  Kill();
+  Start();
+}
+
+void ForgeServer::Change(const std::string& path, const nlohmann::json& content) const {
+  Control("POST " + path, content);
+  changes_.push_back({path, content});
 }
 
 std::string ForgeServer::Url() const {

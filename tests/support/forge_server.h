@@ -30,21 +30,31 @@ class ForgeServer {
   // The certificate that vouches for localhost and 127.0.0.1.
   std::filesystem::path CaFile() const { return folder_.path() / "ca.pem"; }
 
+  // Ends the server as a crash does (SIGKILL); its git programs end with their connections.
+  void Kill();
+  // Starts it again where it was, with what it was told since the start. What it learned on the way (counters,
+  // tokens that it issued, how often a fault has struck) is forgotten.
+  void Restart();
+
   // Merged into the settings (RFC 7396: null removes); arrays, such as "faults", are replaced.
-  void Set(const nlohmann::json& settings) const { Control("POST /set", settings); }
+  void Set(const nlohmann::json& settings) const { Change("/set", settings); }
   // One fault and no other (forge/faults.py).
   void Fault(const nlohmann::json& fault) const { Set({{"faults", {fault}}}); }
   // Adds a repository, changes its fields, or removes it ({"id": N, "deleted": true}).
-  void ChangeRepository(const nlohmann::json& fields) const { Control("POST /repo", fields); }
+  void ChangeRepository(const nlohmann::json& fields) const { Change("/repo", fields); }
 
   // What was asked and answered since the start or ResetCounters (forge/counters.py).
   nlohmann::json Counters() const { return Control("GET /counters", nullptr); }
   void ResetCounters() const { Control("POST /reset-counters", nlohmann::json::object()); }
 
  private:
+  void Start();
+  void Change(const std::string& path, const nlohmann::json& content) const;
   nlohmann::json Control(std::string_view request, const nlohmann::json& content) const;
 
   TempDir folder_;
+  nlohmann::json settings_;
+  mutable nlohmann::json changes_ = nlohmann::json::array();  // [path, content]
   pid_t child_ = 0;
   int https_port_ = 0, control_port_ = 0;
 };

@@ -3,8 +3,12 @@ Data Center, Gitea, Azure DevOps, with their git over HTTPS, on one loopback por
 
     forge_server.py CONFIG.json
 
-CONFIG.json holds "tls_pem" (a file with the key and the certificate) and the settings of forge/state.py,
-tokens.py and faults.py. Prints {"https_port": N, "control_port": M} in one line when ready. The control port
+CONFIG.json holds the settings of forge/state.py, tokens.py and faults.py, and of the server itself:
+    tls_pem                   a file with the key and the certificate
+    client_ca                 a file that vouches for the certificates of clients: each must show one
+    https_port, control_port  (0: the system's choice)
+    changes                   [[path, content], ...]: requests to the control port that were made before a restart
+Prints {"https_port": N, "control_port": M} in one line when ready. The control port
 speaks plain HTTP:
     POST /set             merges JSON into the settings (RFC 7396); "faults" replaces the faults
     POST /repo            adds a repository, changes its fields, or removes it ({"id": N, "deleted": true})
@@ -17,7 +21,16 @@ import sys
 import threading
 
 from forge.server import Forge, ForgeHandler
-from git_http import TlsServer
+from git_http import TlsServer, bound
+
+
+def change(forge, path, content):
+    """Whether `path` is one of the two that change what the forge knows."""
+    if path == "/set":
+        forge.set(content)
+    elif path == "/repo":
+        forge.change(content)
+    return path in ("/set", "/repo")
 
 
 class Control(http.server.BaseHTTPRequestHandler):
@@ -33,11 +46,7 @@ class Control(http.server.BaseHTTPRequestHandler):
                 content = forge.counters.as_json()
             elif self.path == "/reset-counters":
                 forge.counters.reset()
-            elif self.path == "/set":
-                forge.set(json.loads(body))
-            elif self.path == "/repo":
-                forge.change(json.loads(body))
-            else:
+            elif not change(forge, self.path, json.loads(body)):
                 status = 404
         except (ValueError, KeyError, TypeError) as wrong:
             content, status = {"error": repr(wrong)}, 400
@@ -53,9 +62,14 @@ class Control(http.server.BaseHTTPRequestHandler):
 def main():
     with open(sys.argv[1]) as file:
         config = json.load(file)
+    pem, client_ca = config.pop("tls_pem"), config.pop("client_ca", None)
+    https_port, control_port = config.pop("https_port", 0), config.pop("control_port", 0)
+    changes = config.pop("changes", [])
     forge = Forge(config)
-    https = TlsServer(ForgeHandler, config["tls_pem"])
-    control = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control)
+    for path, content in changes:
+        change(forge, path, content)
+    https = bound(lambda address: TlsServer(ForgeHandler, pem, address, client_ca), https_port)
+    control = bound(lambda address: http.server.ThreadingHTTPServer(address, Control), control_port)
     https.forge = control.forge = forge
     threading.Thread(target=control.serve_forever, daemon=True).start()
     print(

@@ -1,11 +1,13 @@
 """git's own HTTP server (git http-backend) behind Python's, with TLS: what the servers of the tests share."""
 import base64
+import errno
 import http.server
 import os
 import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 GIT_ENVIRONMENT = {
@@ -17,16 +19,30 @@ GIT_ENVIRONMENT = {
 MAX_BODY_BYTES = 64 << 20
 
 
+def bound(make, port):
+    """make(("127.0.0.1", port)); a port that was ours until now may be taken for a moment by what left."""
+    for attempt in range(100):
+        try:
+            return make(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or attempt == 99:
+                raise
+            time.sleep(0.1)
+
+
 class TlsServer(http.server.ThreadingHTTPServer):
-    """On a loopback port of the system's choice; `pem` holds the key and the certificate."""
+    """`pem` holds the key and the certificate; `client_ca` vouches for those that clients must show, if any."""
 
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, handler, pem):
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler, pem, address=("127.0.0.1", 0), client_ca=None):
+        super().__init__(address, handler)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(pem)
+        if client_ca is not None:
+            self.tls.load_verify_locations(client_ca)
+            self.tls.verify_mode = ssl.CERT_REQUIRED
 
     def finish_request(self, request, client_address):
         # The handshake is made in the connection's own thread: a client that stalls holds up no other.

@@ -1,6 +1,7 @@
 """Misbehaviour on command.
 
 A fault: {match: a regular expression that is searched in "METHOD /path?query", of the API or of git,
+  body: another one, that is searched in what the request carries (as it is sent: git compresses long ones),
   times: how often it is applied (1; null: for ever), after: how many matches it lets pass before (0),
   kind: one of
     status      answers `status` with `headers` ({name: value}) and `body` (a text, or JSON)
@@ -10,7 +11,10 @@ A fault: {match: a regular expression that is searched in "METHOD /path?query", 
     huge        200 and a JSON array without end (at most `bytes`, 1 GiB)
     html        200 and a page that asks to sign in
     redirect    `status` (302) to `location`, in which {path} stands for the path and query asked for
-    stall       no answer until the client goes away, `seconds` (600) at most
+    stall       no answer until the client goes away, `seconds` (600) at most; with `bytes`, the true answer's
+                first ones come before
+    endless     for git's request for objects: a pack that goes on for ever (at most `bytes`, 1 TiB), at
+                `bytes_per_second`
     slow        the true answer at `bytes_per_second`
     cut         the true answer, the connection closed after `bytes` of its content
     shift_page  the true answer; then a repository appears at the front of that listing (`repository`: fields of
@@ -19,14 +23,17 @@ A fault: {match: a regular expression that is searched in "METHOD /path?query", 
                 it is answered, for one of the API after}
 The first fault that applies to a request is the only one.
 """
+import itertools
 import json
+import os
 import re
 import time
+import zlib
 
 from .state import timestamp
 
-KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall", "slow",
-         "cut", "shift_page", "vanish")
+KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall",
+         "endless", "slow", "cut", "shift_page", "vanish")
 
 
 class Fault:
@@ -36,13 +43,14 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault: {self.kind}")
         self.pattern = re.compile(spec["match"])
+        self.body = re.compile(spec.get("body", "").encode())
         self.times, self.after = spec.get("times", 1), spec.get("after", 0)
 
     def get(self, key, default=None):
         return self.spec.get(key, default)
 
-    def applies(self, line):
-        if self.times == 0 or not self.pattern.search(line):
+    def applies(self, line, body):
+        if self.times == 0 or not self.pattern.search(line) or not self.body.search(body):
             return False
         if self.after:
             self.after -= 1
@@ -61,8 +69,8 @@ class Faults:
     def set(self, specs):
         self.faults = [Fault(s) for s in specs]
 
-    def next(self, line):
-        return next((f for f in self.faults if f.applies(line)), None)
+    def next(self, line, body):
+        return next((f for f in self.faults if f.applies(line, body)), None)
 
 
 def instead(fault, path, now):
@@ -109,6 +117,23 @@ def endless(limit):
     piece = b'{"id":1,"name":"x","full_name":"x/x"},' * 1700
     for _ in range(limit // len(piece)):
         yield piece
+
+
+def packet(content):
+    return b"%04x%s" % (len(content) + 4, content)
+
+
+def endless_pack(second_version, limit):
+    """git's answer to a clone, in packets: one blob after the other, of more than there can ever be."""
+    size, count = 60_000, 1 << 20
+    yield packet(b"packfile\n") if second_version else packet(b"NAK\n")
+    yield packet(b"\1PACK" + (2).to_bytes(4, "big") + count.to_bytes(4, "big"))
+    head, rest = [0xb0 | size & 15], size >> 4  # a blob's type and size, as gitformat-pack has them
+    while rest:
+        head.append(rest & 127 | (128 if rest > 127 else 0))
+        rest >>= 7
+    blob = packet(b"\1" + bytes(head) + zlib.compress(os.urandom(size), 0))
+    yield from itertools.repeat(blob * 16, min(count, limit // size) // 16)
 
 
 def shift(fault, state, listed):

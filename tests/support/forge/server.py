@@ -76,7 +76,7 @@ class Forge:
     """Everything that the connections share."""
 
     def __init__(self, config):
-        self.state = State({k: v for k, v in config.items() if k != "tls_pem"})
+        self.state = State(config)
         self.tokens, self.faults, self.counters = Tokens(self.state), faults.Faults(), Counters()
         self.cache, self.bandwidth = Cache(), Bandwidth()
         modules = [(github, github.GitHub), (gitlab, gitlab.GitLab), (bitbucket, bitbucket.Cloud),
@@ -86,7 +86,7 @@ class Forge:
 
     def set(self, patch):
         with self.state.lock:
-            self.state.set({k: v for k, v in patch.items() if k != "tls_pem"})
+            self.state.set(patch)
             self.tokens.note_expiries()
             if "faults" in patch:
                 self.faults.set(patch["faults"] or [])
@@ -144,7 +144,7 @@ class ForgeHandler(GitHttpHandler):
         body = self.body()
         path, _, query = self.path.partition("?")
         line = f"{self.command} {self.path}"
-        self.rate, self.cut_after, self.on_git, self.status, self.token_name = None, None, False, 0, "none"
+        self.rate, self.cut_after, self.stall, self.on_git, self.status, self.token_name = None, None, None, False, 0, "none"
         found = self.forge.route(self.command, path)
         git_path, kind = next((
             (path.removesuffix(end), kind) for end, kind in GIT_ENDS.items() if path.endswith(end)),
@@ -154,7 +154,7 @@ class ForgeHandler(GitHttpHandler):
             kind = "graphql" if path.startswith("/api/graphql") else "api"
         template = found[2].template if found and found[2] else self.git_template(git_path, path)
         with self.state.lock:
-            fault = self.forge.faults.next(line)
+            fault = self.forge.faults.next(line, body)
         self.forge.counters.begin(kind, f"{self.command} {template}", fault)
         self.counted = (kind, line, fault and fault.kind)
         try:
@@ -186,14 +186,21 @@ class ForgeHandler(GitHttpHandler):
     def apply_before(self, fault):
         if fault is not None and fault.kind == "slow":
             self.rate = fault.get("bytes_per_second")
-        if fault is not None and fault.kind == "cut":
+        if fault is not None and (fault.kind == "cut" or (fault.kind == "stall" and fault.get("bytes"))):
             self.cut_after = fault.get("bytes", 0)
+            self.stall = fault if fault.kind == "stall" else None
 
     def replaced_by(self, fault):
         """Answers in the fault's way where that is not the true answer."""
-        if fault.kind == "stall":
-            # Nothing comes from a client that waits; what can be read is its going away.
-            select.select([self.connection], [], [], fault.get("seconds", 600))
+        if fault.kind == "stall" and self.stall is None:
+            self.wait_for_end(fault)
+        if fault.kind == "endless":
+            self.write_head(200, [("Content-Type", "application/x-git-upload-pack-result"),
+                                  ("Transfer-Encoding", "chunked")])
+            second = "version=2" in self.headers.get("Git-Protocol", "")
+            for piece in faults.endless_pack(second, fault.get("bytes", 1 << 40)):
+                time.sleep(len(piece) / fault.get("bytes_per_second", 1e12))
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             raise Cut
         if fault.kind == "huge":
             self.write_head(200, [("Content-Type", "application/json"),
@@ -205,6 +212,12 @@ class ForgeHandler(GitHttpHandler):
         if answer is not None:
             self.answer(*answer)
         return answer is not None
+
+    def wait_for_end(self, fault):
+        self.wfile.flush()
+        # Nothing comes from a client that waits; what can be read is its going away.
+        select.select([self.connection], [], [], fault.get("seconds", 600))
+        raise Cut
 
     # -- what is written --
 
@@ -231,6 +244,8 @@ class ForgeHandler(GitHttpHandler):
             if self.cut_after is not None and len(piece) >= self.cut_after:
                 self.count(self.cut_after)
                 self.wfile.write(piece[:self.cut_after])
+                if self.stall is not None:
+                    self.wait_for_end(self.stall)
                 raise Cut
             if self.cut_after is not None:
                 self.cut_after -= len(piece)

@@ -162,7 +162,7 @@ class State:
         return time.time() + self.settings["clock_offset"]
 
     def set(self, patch):
-        unknown = patch.keys() - DEFAULTS.keys() - {"tls_pem"}
+        unknown = patch.keys() - DEFAULTS.keys()
         if unknown:
             raise ValueError(f"unknown settings: {sorted(unknown)}")
         merge(self.settings, patch)
