@@ -81,21 +81,6 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
   return pointers;
 }
 
-// `text` with every object id in it blotted out: reports and logs hold none.
-std::string WithoutObjectIds(std::string_view text) {
-  std::string result;
-  size_t digits = 0;  // at the end of `result`
-  for (const char c : text) {
-    result.push_back(c);
-    const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-    digits = digit ? digits + 1 : 0;
-    if (digits < 2 * ObjectId::kBytes) continue;
-    result.replace(result.size() - digits, digits, "(an object)");
-    digits = 0;
-  }
-  return result;
-}
-
 // What git says last is why it failed; "fatal:" says more than the hint after it, and less than the
 // transport before it.
 std::string_view LastWords(std::string_view text) {
@@ -130,7 +115,7 @@ absl::Status Failure(const GitCommand& command, std::string_view errors) {
   }
   if (says("No space left on device")) return absl::ResourceExhaustedError(message);
   if (says("returned error: 30")) return absl::FailedPreconditionError(message + " (a redirect, not followed)");
-  if (says("certificate") || says("Certificate") || says("redirect")) return absl::FailedPreconditionError(message);
+  if (says("certificate") || says("redirect") || says("response 407")) return absl::FailedPreconditionError(message);
   return absl::UnavailableError(message);
 }
 
@@ -202,7 +187,7 @@ absl::StatusOr<Child> Spawn(const GitCommand& command) {
 // Feeds and drains the pipes until both outputs have ended. Not OK: the child was killed for it.
 absl::Status Converse(const GitCommand& command, const Child& child, std::string* out, std::string* err) {
   const absl::Time deadline = absl::Now() + command.timeout;
-  absl::Time next_watch = absl::Now() + kWatchEvery;
+  absl::Time next_watch = absl::InfinitePast();
   size_t fed = 0;
   int in = child.in;
   fcntl(in, F_SETFL, O_NONBLOCK);
@@ -249,6 +234,20 @@ absl::Status Converse(const GitCommand& command, const Child& child, std::string
 }
 
 }  // namespace
+
+std::string WithoutObjectIds(std::string_view text) {
+  std::string result;
+  size_t digits = 0;  // at the end of `result`
+  for (const char c : text) {
+    result.push_back(c);
+    const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    digits = digit ? digits + 1 : 0;
+    if (digits < 2 * ObjectId::kBytes) continue;
+    result.replace(result.size() - digits, digits, "(an object)");
+    digits = 0;
+  }
+  return result;
+}
 
 absl::StatusOr<std::string> RunGit(const GitCommand& command) {
   absl::StatusOr<Child> child = Spawn(command);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,7 +23,7 @@ struct GitCommand {
   const std::atomic<bool>* stop = nullptr;
   absl::Duration timeout = absl::InfiniteDuration();
   size_t max_output_bytes = 256 << 20;
-  // Asked every half second while git runs: what is not OK ends git, and is what comes of it. May be empty.
+  // Asked at once and then every half second while git runs: what is not OK ends git, and is what comes of it. May be empty.
   std::function<absl::Status()> watch;
   int inherited_fd = -1;  // stays open in git and whatever it starts: what they hold is held until all have ended
 };
@@ -35,5 +36,8 @@ struct GitCommand {
 // FailedPrecondition: git is not installed; a certificate that is not trusted, or one of ours that is asked
 // for. Cancelled: `stop`. What `watch` says.
 absl::StatusOr<std::string> RunGit(const GitCommand& command);
+
+// `text` with every object id in it blotted out: reports and logs hold none.
+std::string WithoutObjectIds(std::string_view text);
 
 }  // namespace unsprawl

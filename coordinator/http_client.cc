@@ -86,11 +86,11 @@ std::string Resolve(std::string_view location, const std::string& base) {
 
 bool Says(std::string_view words, std::string_view text) { return words.find(text) != std::string_view::npos; }
 
-// Whether a server ended the connection because we showed it no certificate. The first is how TLS 1.3 says so,
-// in the words of OpenSSL and of GnuTLS; the others are what earlier versions have.
+// Whether a server ended the connection because we showed it no certificate, or one it does not like: in TLS 1.3,
+// and as earlier versions say it.
 bool WantsCertificate(std::string_view words) {
-  return Says(words, "certificate required") || Says(words, "Certificate is required") ||
-         Says(words, "alert handshake failure") || Says(words, "alert bad certificate");
+  return Says(words, "alert certificate required") || Says(words, "alert handshake failure") ||
+         Says(words, "alert bad certificate") || Says(words, "alert unknown ca");
 }
 
 // The proxy that libcurl and git take for `url`, and the variable that names it; empty: none. NO_PROXY is not
@@ -117,7 +117,7 @@ NamedProxy ProxyOf(std::string_view url) {
 absl::Status TransferError(CURLcode code, const std::string& url, std::string_view details) {
   const std::string_view words = details.empty() ? curl_easy_strerror(code) : details;
   const std::string message = absl::StrFormat("%s: %s%s", OriginOf(url), words, NetworkHint(url, words));
-  if (WantsCertificate(words)) return absl::FailedPreconditionError(message);
+  if (WantsCertificate(words) || Says(words, "response 407")) return absl::FailedPreconditionError(message);
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK: return absl::CancelledError("stopped");
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -147,8 +147,11 @@ std::string_view HttpResponse::header(std::string_view name) const {
 }
 
 std::string NetworkHint(std::string_view url, std::string_view words) {
-  if (WantsCertificate(words)) return " (the server wants a client certificate: --client-cert, --client-key)";
-  if (!Says(words, "proxy") && !Says(words, "Proxy")) return "";
+  // GnuTLS, which is git's, does not say which alert it was.
+  if (WantsCertificate(words) || Says(words, "TLS fatal alert")) {
+    return " (does the server want a client certificate? --client-cert, --client-key)";
+  }
+  if (!Says(words, "proxy") && !Says(words, "Proxy") && !Says(words, "CONNECT")) return "";
   const NamedProxy proxy = ProxyOf(url);
   return proxy.host.empty() ? "" : absl::StrFormat(" (the proxy is %s, by %s)", proxy.host, proxy.variable);
 }
