@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/git_command.h"
+#include "coordinator/libgit2_stream.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -25,7 +27,7 @@ using RemoteHandle = std::unique_ptr<git_remote, Freer<git_remote, git_remote_fr
 absl::Status LastError(const char* doing, const std::string& url) {
   const git_error* error = git_error_last();
   const std::string_view words = error != nullptr ? error->message : "no reason given";
-  const std::string message = absl::StrFormat("%s %s: %s%s", doing, url, words, NetworkHint(url, words));
+  const std::string message = absl::StrFormat("%s %s: %s%s", doing, url, WithoutObjectIds(words), NetworkHint(url, words));
   const auto says = [&](std::string_view text) { return words.find(text) != std::string_view::npos; };
   if (says("404") || says("not found")) return absl::NotFoundError(message);
   if (says("401") || says("403") || says("authentication") || says("credential")) {
@@ -180,7 +182,9 @@ auto WithLibrary(const FetchOptions& options, const Work& work) -> decltype(work
   }
   static const bool set_up = SetUpLibrary(options.network);
   CHECK(set_up);
+  const StreamLimits limits(options.network, options.stop);
   auto done = work();
+  if (!done.ok() && !limits.ended().ok()) return limits.ended();
   if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
   return done;
 }

@@ -1,0 +1,37 @@
+// Connections of libgit2 that give up: its own (1.5) wait for ever.
+#pragma once
+
+#include <atomic>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "coordinator/http_client.h"
+
+namespace unsprawl {
+
+// While it lives, connections that this thread makes through libgit2 obey the timeouts of `network` and
+// `stop` (which may be null). One at a time in a thread; the library must be set up. Over SSH only
+// connecting is bounded: libssh2 takes the socket over.
+class StreamLimits {
+ public:
+  StreamLimits(const NetworkOptions& network, const std::atomic<bool>* stop);
+  ~StreamLimits();
+  StreamLimits(const StreamLimits&) = delete;
+  StreamLimits& operator=(const StreamLimits&) = delete;
+
+  // Why a connection was ended; OK: none was. Unavailable: a timeout, nobody there. Cancelled: `stop`.
+  // libgit2 itself has vaguer words for it.
+  const absl::Status& ended() const { return ended_; }
+
+  // For the streams.
+  const NetworkOptions& network() const { return network_; }
+  const std::atomic<bool>* stop() const { return stop_; }
+  void End(absl::Status why) { ended_.Update(std::move(why)); }
+
+ private:
+  const NetworkOptions& network_;
+  const std::atomic<bool>* const stop_;
+  absl::Status ended_;
+};
+
+}  // namespace unsprawl
