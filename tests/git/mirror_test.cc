@@ -46,6 +46,20 @@ class MirrorTest : public testing::Test {
   FetchOptions options_;
 };
 
+TEST_F(MirrorTest, AFetchThatTakesTheLastOfTheDiskIsGivenUp) {
+  options_.disk_reserve_bytes = UINT64_MAX;
+  const absl::Status fetched = Fetch();
+  EXPECT_TRUE(absl::IsResourceExhausted(fetched)) << fetched;
+  EXPECT_THAT(std::string(fetched.message()), testing::HasSubstr("the disk has"));
+  options_ = {};
+  EXPECT_THAT(Fetch(), IsOk());
+  // A bound below what is there: nothing more is fetched, and what is there stays.
+  const uint64_t bytes = mirror_.bytes();
+  options_.max_mirror_bytes = bytes - 1;
+  EXPECT_TRUE(absl::IsResourceExhausted(Fetch()));
+  EXPECT_EQ(mirror_.bytes(), bytes);
+}
+
 TEST_F(MirrorTest, WhatAKilledGitLeavesStopsNobody) {
   ASSERT_THAT(Fetch(), IsOk());
   origin_.Write("a", "2\n");

@@ -1,15 +1,9 @@
 #include "tests/support/forge_server.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstdio>
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
@@ -40,26 +34,6 @@ std::string Exchange(int port, std::string_view request) {
   return answer;
 }
 
-// The first line that the program prints.
-std::string StartPython(const std::filesystem::path& script, const std::filesystem::path& argument,
-                        pid_t& child) {
-  int out[2];
-  if (pipe2(out, O_CLOEXEC) != 0) return "";
-  child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    dup2(out[1], 1);
-    execl("/usr/bin/python3", "python3", script.c_str(), argument.c_str(), nullptr);
-    _exit(127);
-  }
-  close(out[1]);
-  FILE* output = fdopen(out[0], "r");
-  char line[256] = "";
-  if (fgets(line, sizeof line, output) == nullptr) line[0] = 0;
-  fclose(output);
-  return line;
-}
-
 }  // namespace
 
 ForgeServer::ForgeServer(nlohmann::json settings) : settings_(std::move(settings)) {
@@ -74,22 +48,12 @@ void ForgeServer::Start() {
   settings_["control_port"] = control_port_;
   settings_["changes"] = changes_;
   WriteFile(folder_.path() / "forge.json", settings_.dump());
-  const std::string line = StartPython(UNSPRAWL_SOURCE_DIR "/tests/support/forge_server.py",
-                                       folder_.path() / "forge.json", child_);
+  const std::string line = server_.Start("forge_server.py", {folder_.path() / "forge.json"});
   const nlohmann::json ports = nlohmann::json::parse(line, nullptr, false);
   EXPECT_TRUE(ports.is_object()) << "the server did not start: " << line;
   if (!ports.is_object()) return;
   https_port_ = ports["https_port"];
   control_port_ = ports["control_port"];
-}
-
-ForgeServer::~ForgeServer() { Kill(); }
-
-void ForgeServer::Kill() {
-  if (child_ <= 0) return;
-  kill(child_, SIGKILL);
-  waitpid(child_, nullptr, 0);
-  child_ = 0;
 }
 
 void ForgeServer::Restart() {

@@ -1,14 +1,13 @@
 // The stand-in forge of the tests (forge_server.py) as a child process.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "tests/support/git_repo.h"
+#include "tests/support/python_server.h"
 
 namespace unsprawl {
 
@@ -19,9 +18,6 @@ class ForgeServer {
  public:
   // Fails the test (and leaves URLs that nobody answers) where the server does not start.
   explicit ForgeServer(nlohmann::json settings);
-  ~ForgeServer();
-  ForgeServer(const ForgeServer&) = delete;
-  ForgeServer& operator=(const ForgeServer&) = delete;
 
   // "https://localhost:PORT", without a slash at its end.
   std::string Url() const;
@@ -31,7 +27,7 @@ class ForgeServer {
   std::filesystem::path CaFile() const { return folder_.path() / "ca.pem"; }
 
   // Ends the server as a crash does (SIGKILL); its git programs end with their connections.
-  void Kill();
+  void Kill() { server_.Kill(); }
   // Starts it again where it was, with what it was told since the start. What it learned on the way (counters,
   // tokens that it issued, how often a fault has struck) is forgotten.
   void Restart();
@@ -55,7 +51,7 @@ class ForgeServer {
   TempDir folder_;
   nlohmann::json settings_;
   mutable nlohmann::json changes_ = nlohmann::json::array();  // [path, content]
-  pid_t child_ = 0;
+  PythonServer server_;
   int https_port_ = 0, control_port_ = 0;
 };
 

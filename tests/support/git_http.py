@@ -3,6 +3,7 @@ import base64
 import errno
 import http.server
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -47,8 +48,21 @@ class TlsServer(http.server.ThreadingHTTPServer):
     def finish_request(self, request, client_address):
         # The handshake is made in the connection's own thread: a client that stalls holds up no other.
         request.settimeout(600)
-        with self.tls.wrap_socket(request, server_side=True) as connection:
+        with self.tls.wrap_socket(request, server_side=True,
+                                  do_handshake_on_connect=False) as connection:
+            try:
+                connection.do_handshake()
+            except ssl.SSLError:
+                self.linger(connection)
+                raise
             super().finish_request(connection, client_address)
+
+    def linger(self, connection):
+        """Lets the client read why it is refused: what it has sent and nobody read would reset the connection."""
+        connection.settimeout(5)
+        socket.socket.shutdown(connection, socket.SHUT_WR)
+        while socket.socket.recv(connection, 1 << 16):
+            pass
 
     def handle_error(self, request, client_address):
         # Clients of the tests go away at any moment; everything else is a mistake of the server's.

@@ -1,7 +1,7 @@
 """Misbehaviour on command.
 
 A fault: {match: a regular expression that is searched in "METHOD /path?query", of the API or of git,
-  body: another one, that is searched in what the request carries (as it is sent: git compresses long ones),
+  match_body: another one, that is searched in what the request carries (as sent: git compresses long ones),
   times: how often it is applied (1; null: for ever), after: how many matches it lets pass before (0),
   kind: one of
     status      answers `status` with `headers` ({name: value}) and `body` (a text, or JSON)
@@ -23,7 +23,6 @@ A fault: {match: a regular expression that is searched in "METHOD /path?query", 
                 it is answered, for one of the API after}
 The first fault that applies to a request is the only one.
 """
-import itertools
 import json
 import os
 import re
@@ -43,7 +42,7 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault: {self.kind}")
         self.pattern = re.compile(spec["match"])
-        self.body = re.compile(spec.get("body", "").encode())
+        self.body = re.compile(spec.get("match_body", "").encode())
         self.times, self.after = spec.get("times", 1), spec.get("after", 0)
 
     def get(self, key, default=None):
@@ -132,8 +131,9 @@ def endless_pack(second_version, limit):
     while rest:
         head.append(rest & 127 | (128 if rest > 127 else 0))
         rest >>= 7
-    blob = packet(b"\1" + bytes(head) + zlib.compress(os.urandom(size), 0))
-    yield from itertools.repeat(blob * 16, min(count, limit // size) // 16)
+    noise = os.urandom(size - 4)
+    for number in range(min(count, limit // size)):
+        yield packet(b"\1" + bytes(head) + zlib.compress(number.to_bytes(4, "big") + noise, 0))
 
 
 def shift(fault, state, listed):
