@@ -16,7 +16,7 @@ namespace unsprawl {
 
 // How connections of a run are made: by libcurl, git and libgit2 alike. Proxies come from the environment
 // (HTTPS_PROXY, NO_PROXY, in both spellings), which all three read. Where libgit2 falls behind:
-// docs/decisions.md, 17.
+// docs/decisions.md, 20.
 struct NetworkOptions {
   std::filesystem::path ca_file;      // PEM; empty: the system's authorities
   std::filesystem::path client_cert;  // PEM; empty: none

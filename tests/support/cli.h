@@ -27,6 +27,8 @@ class Cli {
   // One more variable of the program's environment, or another value for one it has.
   void SetVariable(const std::string& name, const std::string& value) { environment_[name] = value; }
 
+  void RemoveVariable(const std::string& name) { environment_.erase(name); }
+
   // Arguments as typed, without the program's name.
   CliResult Run(const std::vector<std::string>& arguments) const;
   // `scan --quiet --output <home>/report` and more arguments.
