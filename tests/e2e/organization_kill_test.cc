@@ -149,7 +149,7 @@ TEST_F(OrganizationKillTest, AfterAHundredKillsTheReportIsThatOfAnUndisturbedRun
   expected_ = cli_.ReportFiles();
   std::mt19937 random(3);
   int scanners = 0, gits = 0, servers = 0, places = 0;
-  while (scanners + gits + servers < 100 || scanners < 15 || servers < 15) {
+  while (scanners + gits + servers < 100 || scanners < 10 || servers < 10) {
     const std::string place = absl::StrFormat("place%d", places++);
     // A few interruptions of one store, each in its own way, then its end.
     const auto moment = [&] { return static_cast<int>(random() % static_cast<uint64_t>(whole)); };
