@@ -383,11 +383,6 @@ absl::Status Mirror::CheckRoom(const FetchOptions& options) const {
   return absl::OkStatus();
 }
 
-std::string Mirror::fetched_digest() const {
-  const std::vector<std::string> lines = ReadLines(dir_ / kFetchedFile);
-  return lines.size() == 1 ? std::string(absl::HexStringToBytes(lines[0])) : "";
-}
-
 // Keeps what the refs name now, together with what an interrupted fetch has noted.
 absl::Status Mirror::NoteTips(const FetchOptions& options) {
   const std::vector<std::string> noted = ReadLines(dir_ / kTipsFile);
