@@ -57,7 +57,10 @@ std::vector<std::string> Environment(const GitCommand& command) {
   };
   if (command.network != nullptr) {
     // The variable beats the setting, so it is the variable.
-    if (own_ca) environment.push_back("GIT_SSL_CAINFO=" + network.ca_file.native());
+    if (own_ca) {
+      environment.push_back("GIT_SSL_CAINFO=" + network.ca_file.native());
+      environment.push_back("GIT_SSL_CAPATH=/nonexistent");  // or it trusts the system's as well
+    }
     if (!network.client_cert.empty()) environment.push_back("GIT_SSL_CERT=" + network.client_cert.native());
     if (!network.client_key.empty()) environment.push_back("GIT_SSL_KEY=" + network.client_key.native());
     configure("http.lowSpeedLimit", "1");

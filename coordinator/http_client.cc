@@ -219,7 +219,10 @@ absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, co
   set(CURLOPT_WRITEDATA, &transfer);
   set(CURLOPT_HEADERFUNCTION, OnHeader);
   set(CURLOPT_HEADERDATA, &transfer);
-  if (!options_.ca_file.empty()) set(CURLOPT_CAINFO, options_.ca_file.c_str());
+  if (!options_.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options_.ca_file.c_str());
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));  // or it trusts the system's as well
+  }
   if (!options_.client_cert.empty()) set(CURLOPT_SSLCERT, options_.client_cert.c_str());
   if (!options_.client_key.empty()) set(CURLOPT_SSLKEY, options_.client_key.c_str());
   if (request.method != "GET") {

@@ -81,7 +81,7 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->take_all();
   scan.add_option("--app-id", forge.app_id, "scan as a GitHub App");
   scan.add_option("--app-key-file", forge.app_key_file, "the App's private key (PEM)")->needs("--app-id");
-  scan.add_option("--ca-file", options->network.ca_file, "certificate authorities to trust (PEM)")
+  scan.add_option("--ca-file", options->network.ca_file, "certificate authorities to trust (PEM), and no others")
       ->check(CLI::ExistingFile);
   scan.add_option("--client-cert", options->network.client_cert, "client certificate (PEM)")
       ->check(CLI::ExistingFile);
@@ -105,6 +105,10 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->transform(CLI::AsSizeValue(true));
   scan.add_option("--max-pull-requests", pipeline.fetch.max_pull_requests,
                   "leave out pull requests where there are more refs of them (0: always)");
+  scan.add_option("--dropped-commits", pipeline.max_dropped_commits,
+                  "fetch what force pushes and deleted branches dropped before the first scan, of at most this many "
+                  "repositories in one run (GitHub; two API calls for each)")
+      ->capture_default_str();
   scan.add_option_function<int>(
           "--audit-days", [&pipeline](const int& days) { pipeline.audit_every = absl::Hours(24 * days); },
           "compare all refs of what a forge calls unchanged after this many days (default 7; 0: always)")

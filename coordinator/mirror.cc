@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
@@ -28,6 +30,7 @@ namespace fs = std::filesystem;
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
 constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: v1::FetchNote
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
+constexpr char kServed[] = " served";  // behind one of them: the remote serves it nevertheless
 constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote is there no longer
 constexpr char kAlternatesFile[] = "objects/info/alternates";
 constexpr char kCloneFolder[] = "tmp_clone";
@@ -191,6 +194,12 @@ GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOpt
   std::vector<std::string> verb = {"--git-dir=" + dir.native(), "fetch", "-q", "--no-tags", "--no-write-fetch-head"};
   if (refspecs[0][0] == '+') verb.push_back("--prune");
   return Remote(std::move(verb), url, refspecs, options);
+}
+
+// Whether it was the server that said no, as it does to what it does not have.
+bool IsRefusal(const absl::Status& status) {
+  return absl::StrContains(status.message(), "remote error:") ||
+         absl::StrContains(status.message(), "unadvertised object");
 }
 
 }  // namespace
@@ -400,29 +409,59 @@ absl::Status Mirror::NoteLost(const FetchOptions& options) {
   ASSIGN_OR_RETURN(const std::string now,
                    RunGit(Local(dir_, {"for-each-ref", kTipFormat}, options)));
   for (const std::string& tip : Lines(now)) missing.erase(tip);
-  if (!missing.empty()) {
-    GitCommand walk = Local(dir_, {"rev-list", "--stdin"}, options);
-    for (const std::string& tip : missing) walk.input += tip + "^{commit}\n";
-    walk.input += "--not\n--all\n";
-    absl::StatusOr<std::string> unreached = RunGit(walk);
-    // A tag of a blob or a tree has no commit: such tips are then all taken for lost.
-    if (unreached.ok()) {
-      std::set<std::string> commits;
-      for (std::string& commit : Lines(*unreached)) commits.insert(std::move(commit));
-      std::erase_if(missing, [&](const std::string& tip) { return commits.count(tip) == 0; });
-    }
-    RETURN_IF_ERROR(AddLost({missing.begin(), missing.end()}));
-  }
+  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(missing, options));
+  RETURN_IF_ERROR(AddLost(lost, {}));
   std::error_code error;
   fs::remove(dir_ / kTipsFile, error);
   return absl::OkStatus();
 }
 
-absl::Status Mirror::AddLost(const std::vector<std::string>& ids) {
+// Those that no ref reaches: commits by a walk; of anything else a tag named, once its tag is gone, nobody knows.
+absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::set<std::string>& tips,
+                                                          const FetchOptions& options) const {
+  ASSIGN_OR_RETURN(const auto types, TypesOf(tips, options));
+  GitCommand walk = Local(dir_, {"rev-list", "--stdin", "--not", "--all"}, options);
+  std::set<std::string> unreached;
+  for (const auto& [id, type] : types) {
+    if (type == "commit") {
+      walk.input += id + "\n";
+    } else {
+      unreached.insert(id);
+    }
+  }
+  if (walk.input.empty()) return unreached;
+  ASSIGN_OR_RETURN(const std::string commits, RunGit(walk));
+  for (std::string& id : Lines(commits)) {
+    if (types.count(id) > 0) unreached.insert(std::move(id));
+  }
+  return unreached;
+}
+
+// The types of those that are here.
+absl::StatusOr<std::map<std::string, std::string>> Mirror::TypesOf(const std::set<std::string>& ids,
+                                                                   const FetchOptions& options) const {
+  std::map<std::string, std::string> types;
+  if (ids.empty()) return types;
+  GitCommand check = Local(dir_, {"cat-file", "--batch-check=%(objecttype) %(objectname)"}, options);
+  for (const std::string& id : ids) check.input += id + "\n";
+  ASSIGN_OR_RETURN(const std::string said, RunGit(check));
+  for (const std::string& line : Lines(said)) {
+    const size_t space = line.find(' ');
+    if (!line.ends_with(" missing")) types.emplace(line.substr(space + 1), line.substr(0, space));
+  }
+  return types;
+}
+
+// `served`: those of them that the remote serves although no ref reaches them.
+absl::Status Mirror::AddLost(const std::set<std::string>& ids, const std::map<std::string, std::string>& served) {
   if (ids.empty()) return absl::OkStatus();
-  const std::vector<std::string> before = lost_tips();
+  const std::vector<std::string> before = ReadLines(dir_ / kLostFile);
   std::set<std::string> all(before.begin(), before.end());
-  all.insert(ids.begin(), ids.end());
+  for (const std::string& id : ids) {
+    if (all.count(id + kServed) > 0) continue;
+    if (served.count(id) > 0) all.erase(id);
+    all.insert(served.count(id) > 0 ? id + kServed : id);
+  }
   // git repacks and prunes around packs with a .keep file.
   std::error_code error;
   std::vector<fs::path> packs;
@@ -434,38 +473,60 @@ absl::Status Mirror::AddLost(const std::vector<std::string>& ids) {
   return WriteLines(dir_ / kLostFile, all);
 }
 
-std::vector<std::string> Mirror::lost_tips() const { return ReadLines(dir_ / kLostFile); }
+std::vector<std::string> Mirror::lost_tips() const {
+  std::vector<std::string> tips = ReadLines(dir_ / kLostFile);
+  for (std::string& tip : tips) tip.resize(std::min(tip.size(), 2 * ObjectId::kBytes));
+  return tips;
+}
 
 void Mirror::NoteGone() { std::ofstream(dir_ / kGoneFile, std::ios::app); }
 
 bool Mirror::is_irreplaceable() const {
   std::error_code error;
-  return fs::exists(dir_ / kGoneFile, error) || !lost_tips().empty();
+  const std::vector<std::string> lost = ReadLines(dir_ / kLostFile);
+  return fs::exists(dir_ / kGoneFile, error) ||
+         !std::all_of(lost.begin(), lost.end(), [](const std::string& line) { return line.ends_with(kServed); });
 }
 
 absl::StatusOr<uint64_t> Mirror::FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
                                            const FetchOptions& options) {
-  if (options.backend == FetchBackend::kLibgit2) return ids.size();  // It cannot ask for an id.
-  uint64_t missing = 0;
-  ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
-  std::vector<std::string> had;
+  std::set<std::string> known;
   for (const std::string& id : ids) {
-    if (!ObjectId::FromHex(id)) continue;
-    GitCommand fetch = FetchCommand(dir_, url, options, {id});
-    fetch.inherited_fd = lock.fd();
-    fetch.watch = [&] { return CheckRoom(options); };
-    if (!RunGit(Local(dir_, {"cat-file", "-e", id}, options)).ok() && !RunGit(fetch).ok()) {
-      if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
-      ++missing;
-      continue;
-    }
-    // Known or fetched: lost unless a ref reaches it.
-    absl::StatusOr<std::string> reached = RunGit(
-        Local(dir_, {"rev-list", "--max-count=1", id, "--not", "--all"}, options));
-    if (reached.ok() && !reached->empty()) had.push_back(id);
+    if (ObjectId::FromHex(id)) known.insert(id);
   }
-  RETURN_IF_ERROR(AddLost(had));
-  return missing;
+  if (known.empty()) return 0;
+  ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
+  ASSIGN_OR_RETURN(const auto had, TypesOf(known, options));
+  std::set<std::string> wanted = known;
+  std::erase_if(wanted, [&](const std::string& id) { return had.count(id) > 0; });
+  RETURN_IF_ERROR(FetchIds(url, wanted, options, lock.fd()));
+  ASSIGN_OR_RETURN(const auto served, TypesOf(wanted, options));
+  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(known, options));
+  RETURN_IF_ERROR(AddLost(lost, served));
+  return wanted.size() - served.size();
+}
+
+// Fetches those that can be had: one that cannot makes a server refuse all that are asked for with it.
+absl::Status Mirror::FetchIds(const CloneUrl& url, const std::set<std::string>& ids, const FetchOptions& options,
+                              int lock) const {
+  if (options.backend == FetchBackend::kLibgit2) return absl::OkStatus();  // It cannot ask for an id.
+  const auto fetch = [&](std::vector<std::string> what) {
+    GitCommand command = FetchCommand(dir_, url, options, what);
+    command.inherited_fd = lock;
+    command.watch = [&] { return CheckRoom(options); };
+    return Persist(options, [&] {
+      const absl::Status fetched = RunGit(command).status();
+      return IsRefusal(fetched) ? absl::NotFoundError(fetched.message()) : fetched;
+    });
+  };
+  if (ids.empty()) return absl::OkStatus();
+  const absl::Status whole = fetch({ids.begin(), ids.end()});
+  if (!absl::IsNotFound(whole) || ids.size() == 1) return absl::IsNotFound(whole) ? absl::OkStatus() : whole;
+  for (const std::string& id : ids) {
+    const absl::Status fetched = fetch({id});
+    if (!fetched.ok() && !absl::IsNotFound(fetched)) return fetched;
+  }
+  return absl::OkStatus();
 }
 
 std::string MirrorFolder(std::string_view name) {

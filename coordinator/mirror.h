@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,8 +66,8 @@ class Mirror {
   // options.attempts. Unavailable: another process works in the mirror. ResourceExhausted: the mirror has
   // become too large, or the disk too full; what came is removed.
   absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
-  // Fetches those of the commits `ids` (hexadecimal) that are not here, one by one, where the server allows
-  // it, and notes those that no ref reaches as lost. Returns how many cannot be had.
+  // Fetches those of the commits `ids` (hexadecimal; others are passed over) that are not here, where the
+  // server allows it, and notes those that no ref reaches as lost. Returns how many cannot be had.
   absl::StatusOr<uint64_t> FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
                                      const FetchOptions& options);
 
@@ -84,7 +86,8 @@ class Mirror {
   std::vector<std::string> lost_tips() const;
   // Says that the remote is there no longer; the next Fetch unsays it.
   void NoteGone();
-  // Whether it may be the only place that has some objects: of lost tips, or of a remote that is gone.
+  // Whether it may be the only place that has some objects: of lost tips that the remote was not seen to serve
+  // without a ref, or of a remote that is gone.
   bool is_irreplaceable() const;
 
  private:
@@ -96,7 +99,13 @@ class Mirror {
   void ForgetLostLender();
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);
-  absl::Status AddLost(const std::vector<std::string>& ids);
+  absl::Status FetchIds(const CloneUrl& url, const std::set<std::string>& ids, const FetchOptions& options,
+                        int lock) const;
+  absl::StatusOr<std::map<std::string, std::string>> TypesOf(const std::set<std::string>& ids,
+                                                             const FetchOptions& options) const;
+  absl::StatusOr<std::set<std::string>> UnreachedOf(const std::set<std::string>& tips,
+                                                    const FetchOptions& options) const;
+  absl::Status AddLost(const std::set<std::string>& ids, const std::map<std::string, std::string>& served);
 
   std::filesystem::path dir_;
 };

@@ -463,6 +463,11 @@ std::string RemoteTarget::folder() const {
   return MirrorFolder(source->client == nullptr ? name : "by-id/" + key);
 }
 
+std::vector<std::string> RemoteTarget::DroppedCommitsPaths() const {
+  if (source->client == nullptr || optional) return {};
+  return source->forge->DroppedCommitsPaths(source->forge->RepositoryPath(AtForge()));
+}
+
 v1::ForgeRepository RemoteTarget::AtForge() const {
   v1::ForgeRepository repository;
   repository.set_id(key.substr(key.rfind('/') + 1));

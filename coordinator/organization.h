@@ -56,6 +56,8 @@ struct RemoteTarget {
   std::string folder() const;
   // The forge's id and full name of it.
   v1::ForgeRepository AtForge() const;
+  // Forge::DroppedCommitsPaths of it.
+  std::vector<std::string> DroppedCommitsPaths() const;
 };
 
 // The URL to fetch from, once with each token that its source has for it (at least one), beginning with the one

@@ -23,7 +23,8 @@ namespace {
 
 using Status = RepositoryOutcome::Status;
 
-constexpr size_t kMaxLostTips = 200;  // of one repository's force pushes that are asked for
+constexpr size_t kMaxDropped = 500;  // of one repository's dropped commits that are asked for at once
+constexpr int64_t kClockSlack = 24 * 3600;  // between ours and a forge's, seconds
 
 std::string NoteName(const std::string& key) { return "mirror " + key; }
 
@@ -161,6 +162,7 @@ class Pipeline {
     ASSIGN_OR_RETURN(const Mirror::Refs refs, ListRefs(target, &url));
     const bool same_refs = note.fetched().refs_digest() == refs.digest;
     v1::FetchNote& fetched = *note.mutable_fetched();
+    fetched = kept;
     fetched.set_refs_digest(refs.digest);
     fetched.set_pushed_at(target.pushed_at);
     fetched.set_checked_at(now);
@@ -190,13 +192,15 @@ class Pipeline {
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                      v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
+    const v1::FetchNote before = mirror.fetched();
     if (mirror.exists()) {
       RETURN_IF_ERROR(Update(target, url, refs, &mirror));
     } else {
       ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
       RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
     }
-    absl::Status done = RecallLost(url, &mirror, &note);
+    absl::Status done = FetchDropped(target, url, before, &mirror, note.mutable_fetched());
+    if (done.ok()) done = RecallLost(url, &mirror, &note);
     if (done.ok()) done = mirror.SetFetched(note.fetched());
     if (!done.ok()) {
       budget_.Release(target.folder());
@@ -210,8 +214,7 @@ class Pipeline {
   absl::Status Update(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs, Mirror* mirror) {
     RETURN_IF_ERROR(budget_.Use(target.folder(), 0));  // Of an update a forge does not say how large it is.
     if (mirror->fetched().refs_digest() == refs.digest) return absl::OkStatus();
-    absl::Status done = mirror->Fetch(url, refs, options_.fetch);
-    if (done.ok()) done = FetchForcePushed(target, url, mirror);
+    const absl::Status done = mirror->Fetch(url, refs, options_.fetch);
     if (!done.ok()) budget_.Release(target.folder());
     return done;
   }
@@ -246,6 +249,14 @@ class Pipeline {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, note.fetched().refs_left_out(),
                                           "pull requests beyond --max-pull-requests"));
     }
+    const bool may_ask = !target.DroppedCommitsPaths().empty();
+    if (may_ask && !note.fetched().dropped_asked()) {
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, 1,
+                                          "commits dropped before the first scan, beyond --dropped-commits"));
+    }
+    if (note.fetched().dropped_cut()) {
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, 1, "dropped commits but for the newest 500"));
+    }
     if (note.unobtainable() > 0) {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_UNOBTAINABLE, note.unobtainable(),
                                           "commits of force pushes and deleted branches; their mirror was deleted"));
@@ -257,23 +268,44 @@ class Pipeline {
     queue_.Add(std::move(ready));
   }
 
-  // What a force push left without a ref between two fetches, where the forge names it.
-  absl::Status FetchForcePushed(const RemoteTarget& target, const CloneUrl& url, Mirror* mirror) {
-    if (target.source->client == nullptr) return absl::OkStatus();
-    const Forge& forge = *target.source->forge;
-    const std::string path = forge.ForcePushesPath(forge.RepositoryPath(target.AtForge()));
-    if (path.empty()) return absl::OkStatus();
-    const absl::StatusOr<HttpResponse> response = target.source->client->Get(path, forge.Headers());
-    if (absl::IsCancelled(response.status())) return response.status();
-    if (!response.ok()) return absl::OkStatus();  // Not every token may ask; the refs are covered anyway.
-    const absl::StatusOr<Json> list = ParseBody(*response);
+  // Fetches what force pushes and deleted branches left without a ref since `before`, where the forge names it.
+  absl::Status FetchDropped(const RemoteTarget& target, const CloneUrl& url, const v1::FetchNote& before,
+                            Mirror* mirror, v1::FetchNote* fetched) {
+    const std::vector<std::string> paths = target.DroppedCommitsPaths();
+    if (paths.empty()) return absl::OkStatus();
+    const bool again = before.dropped_asked();
+    if (again && before.refs_digest() == fetched->refs_digest()) return absl::OkStatus();
+    if (!again && first_asked_++ >= options_.max_dropped_commits) return absl::OkStatus();
+    const int64_t since = again ? before.checked_at() - kClockSlack : 0;
     std::vector<std::string> ids;
-    if (list.ok() && list->is_array()) {
-      for (const Json& push : *list) {
-        if (ids.size() < kMaxLostTips) ids.push_back(TextField(push, "before"));
-      }
+    for (const std::string& path : paths) {
+      absl::StatusOr<bool> whole = ListDropped(target, path, since, &ids);
+      if (!whole.ok()) return whole.status();
+      if (!*whole) fetched->set_dropped_cut(true);
     }
+    fetched->set_dropped_asked(true);
     return mirror->FetchLost(url, ids, options_.fetch).status();
+  }
+
+  // Appends what the listing at `page` names since `since`, seconds since the epoch. False: it names more.
+  static absl::StatusOr<bool> ListDropped(const RemoteTarget& target, std::string page, int64_t since,
+                                          std::vector<std::string>* ids) {
+    size_t left = kMaxDropped;
+    while (!page.empty()) {
+      const absl::StatusOr<HttpResponse> response = target.source->client->Get(page, target.source->forge->Headers());
+      if (absl::IsCancelled(response.status())) return response.status();
+      if (!response.ok()) return true;  // Not every token may ask; the refs are covered anyway.
+      const absl::StatusOr<Json> list = ParseBody(*response);
+      if (!list.ok() || !list->is_array() || list->empty()) return true;
+      for (const Json& drop : *list) {
+        const int64_t time = TimeField(drop, "timestamp");
+        if (time != 0 && time < since) return true;
+        if (left-- == 0) return false;
+        ids->push_back(TextField(drop, "before"));
+      }
+      page = NextLink(*response);
+    }
+    return true;
   }
 
   // Fetches by id what an earlier mirror, which is there no longer, had of lost tips.
@@ -370,6 +402,7 @@ class Pipeline {
   const RunResources& run_;
   RunTotals& totals_;
   MirrorBudget budget_;
+  std::atomic<uint64_t> first_asked_ = 0;  // repositories whose dropped commits were asked for the first time
   std::optional<ForkNetworks> networks_;
   ScanQueue queue_;
 };

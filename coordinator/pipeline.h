@@ -21,6 +21,9 @@ struct PipelineOptions {
   // A repository that its forge says is unchanged is looked at anyway when its refs were last compared
   // longer ago: what the forge says covers neither wikis nor pull requests. 0: every time.
   absl::Duration audit_every = absl::Hours(24 * 7);
+  // A forge is asked what was dropped (Forge::DroppedCommitsPaths) before the first fetch of as many
+  // repositories in one run; of those that were asked for, always.
+  uint64_t max_dropped_commits = 1000;
 };
 
 // What is known of a remote repository before anybody is asked about it.

@@ -23,7 +23,8 @@ constexpr double kScanSecondsPerGb = 20, kFetchSecondsPerGb = 60;
 
 struct Cost {
   uint64_t disk_bytes = 0, transfer_bytes = 0, scan_bytes = 0;
-  uint64_t git_calls = 0, unchanged = 0, unknown_sizes = 0;
+  uint64_t git_calls = 0, api_calls = 0, unchanged = 0, unknown_sizes = 0;
+  uint64_t dropped_commits_left = 0;  // PipelineOptions::max_dropped_commits
 };
 
 const char* Action(const RemoteTarget& target, const Known& known, const Mirror& mirror, Cost* cost) {
@@ -42,6 +43,11 @@ const char* Action(const RemoteTarget& target, const Known& known, const Mirror&
     return "compare refs, scan";
   }
   ++cost->git_calls;
+  const size_t dropped = target.DroppedCommitsPaths().size();
+  if (dropped > 0 && cost->dropped_commits_left > 0) {
+    --cost->dropped_commits_left;
+    cost->api_calls += dropped;
+  }
   cost->transfer_bytes += bytes;
   cost->scan_bytes += bytes;
   return "fetch, scan";
@@ -58,6 +64,7 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
                               Ledger& ledger, const std::vector<RepositoryOutcome>& outcomes) {
   const int64_t now = absl::ToUnixSeconds(absl::Now());
   Cost cost;
+  cost.dropped_commits_left = plan.pipeline.max_dropped_commits;
   std::vector<const RemoteTarget*> remote;
   for (const RemoteTarget& target : plan.remote) remote.push_back(&target);
   std::sort(remote.begin(), remote.end(),
@@ -67,8 +74,8 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
     PrintLine(target.name, target.pack_bytes, "scan in place");
   }
   for (const RemoteTarget* target : remote) {
-    ASSIGN_OR_RETURN(const Known known, LookUp(*target, ruleset, settings, plan.audit_every, now, ledger));
-    const Mirror mirror(plan.mirrors_dir / target->folder());
+    ASSIGN_OR_RETURN(const Known known, LookUp(*target, ruleset, settings, plan.pipeline.audit_every, now, ledger));
+    const Mirror mirror(plan.pipeline.mirrors_dir / target->folder());
     PrintLine(target->name, target->size_kb * 1024, Action(*target, known, mirror, &cost));
   }
   bool whole = true;
@@ -97,8 +104,9 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
               cost.unknown_sizes == 0
                   ? ""
                   : absl::StrFormat(", and %d repositories of unknown size", cost.unknown_sizes).c_str());
-  std::printf("API calls: %llu for this listing (%llu of them \"not modified\"); git: about %llu requests\n",
+  std::printf("API calls: %llu for this listing (%llu of them \"not modified\"), %llu more; git: about %llu requests\n",
               static_cast<unsigned long long>(api_calls), static_cast<unsigned long long>(not_modified),
+              static_cast<unsigned long long>(cost.api_calls),
               static_cast<unsigned long long>(cost.git_calls));
   std::printf("work: about %.2f core-hours\n",
               (static_cast<double>(cost.scan_bytes) / gb * kScanSecondsPerGb +

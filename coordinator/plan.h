@@ -1,11 +1,10 @@
 #pragma once
 
-#include <filesystem>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "coordinator/organization.h"
+#include "coordinator/pipeline.h"
 #include "coordinator/repository_run.h"
 
 namespace unsprawl {
@@ -15,8 +14,7 @@ struct Plan {
   const std::vector<RepositoryTarget>& local;
   const std::vector<RemoteTarget>& remote;
   const std::vector<Organization>& organizations;
-  std::filesystem::path mirrors_dir;
-  absl::Duration audit_every;
+  const PipelineOptions& pipeline;
 };
 
 // `scan --list-only`: prints a line for each repository (name, size, what would happen to it), what could not

@@ -256,6 +256,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Number("jobs", &options.threads, 1, 256)
           .Number("fetch_jobs", &pipeline.fetch_jobs, 1, 64)
           .Number("max_pull_requests", &pipeline.fetch.max_pull_requests, 0, INT64_MAX)
+          .Number("dropped_commits", &pipeline.max_dropped_commits, 0, INT64_MAX)
           .Number("audit_days", &audit_days, 0, 10000)
           .Fraction("min_confidence", &options.min_confidence)
           .Choice<FetchBackend>("fetch_backend", {{"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}},

@@ -296,7 +296,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   if (options.list_only) {
     progress.Stop();
     return PrintPlan({.local = work.local, .remote = work.remote, .organizations = work.organizations,
-                      .mirrors_dir = pipeline.mirrors_dir, .audit_every = pipeline.audit_every},
+                      .pipeline = pipeline},
                      ruleset, settings, *ledger, totals.TakeOutcomes());
   }
   RETURN_IF_ERROR(NumberAll(work.local, work.remote, *ledger));

@@ -65,9 +65,9 @@ class Forge {
   virtual std::string IdentityPath(const ForgeScope&) const { return ""; }
   // The least permissions that a scan needs, for a person.
   virtual const char* Permissions() const = 0;
-  // Where the forge lists force pushes to a repository (objects with "before", a commit that no ref may reach
-  // any more), given its RepositoryPath; empty: nowhere.
-  virtual std::string ForcePushesPath(const std::string&) const { return ""; }
+  // Where the forge lists, newest first, what force pushes and deleted branches dropped of a repository (objects
+  // with "before", a commit that no ref may reach any more, and "timestamp"), given its RepositoryPath.
+  virtual std::vector<std::string> DroppedCommitsPaths(const std::string&) const { return {}; }
   // Where to ask for the parents of forks, which its listings leave out (fork_parents.h); empty: they do not.
   virtual std::string GraphQlUrl(std::string_view) const { return ""; }
 

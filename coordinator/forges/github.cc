@@ -56,8 +56,12 @@ class GitHubForge : public Forge {
 
   const Forge* Gists(std::string_view api_url) const override;
 
-  std::string ForcePushesPath(const std::string& repository) const override {
-    return repository + "/activity?activity_type=force_push&per_page=100";
+  std::vector<std::string> DroppedCommitsPaths(const std::string& repository) const override {
+    std::vector<std::string> paths;
+    for (const char* type : {"force_push", "branch_deletion"}) {
+      paths.push_back(absl::StrFormat("%s/activity?activity_type=%s&per_page=100", repository, type));
+    }
+    return paths;
   }
 
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
@@ -110,7 +114,7 @@ class GistForge final : public GitHubForge {
   }
   std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
   const Forge* Gists(std::string_view) const override { return nullptr; }
-  std::string ForcePushesPath(const std::string&) const override { return ""; }
+  std::vector<std::string> DroppedCommitsPaths(const std::string&) const override { return {}; }
 
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     switch (scope.kind) {

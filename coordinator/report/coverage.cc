@@ -62,7 +62,7 @@ std::string_view Explain(v1::SkipReason reason) {
     case v1::SKIP_REASON_TOO_LARGE: return "above the size limit";
     case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
     case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";
-    case v1::SKIP_REASON_NOT_FETCHED: return "pull requests, wikis or gists beyond their budget";
+    case v1::SKIP_REASON_NOT_FETCHED: return "pull requests, dropped commits, wikis or gists beyond their budget";
     default: return "left out for no stated reason";
   }
 }

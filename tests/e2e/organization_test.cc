@@ -435,6 +435,53 @@ TEST_F(OrganizationTest, CommitsThatOnlyAForcePushKnowsAreFetchedByTheirIds) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
 }
 
+TEST_F(OrganizationTest, WhatWasDroppedBeforeTheFirstScanIsFetchedWithinItsBudgetAndMayBeEvicted) {
+  const auto event = [](const char* type, const std::string& before) -> json {
+    return {{"activity_type", type}, {"before", before}, {"after", before}, {"ref", "refs/heads/main"},
+            {"timestamp", "2024-04-01T11:00:00Z"}};
+  };
+  repos_[3].Write("x.env", "t=" + FakeGithubToken(500) + "\n");
+  const std::string forced = repos_[3].Commit();
+  repos_[3].Git({"push", "-q", Bare(3), "HEAD"});
+  repos_[3].Git({"reset", "-q", "--hard", "HEAD~1"});
+  repos_[3].Git({"push", "-q", "-f", Bare(3), "HEAD"});
+  repos_[2].Git({"checkout", "-q", "-b", "side"});
+  repos_[2].Write("x.env", "t=" + FakeGithubToken(501) + "\n");
+  const std::string deleted = repos_[2].Commit();
+  repos_[2].Git({"push", "-q", Bare(2), "side"});
+  repos_[2].Git({"push", "-q", Bare(2), ":side"});
+  json settings = Settings();
+  // What the forge itself no longer has stands before it, and on the second page of the listing.
+  json& forcings = settings["repositories"][3]["activity"];
+  for (int i = 0; i < 100; ++i) forcings.push_back(event("force_push", std::string(40, 'b')));
+  forcings.push_back(event("force_push", forced));
+  settings["repositories"][2]["activity"] = {event("branch_deletion", deleted)};
+  const ForgeServer forge(settings);
+
+  EXPECT_EQ(Scan(forge, {"github:acme", "--dropped-commits", "0", "--store", ":memory:", "--mirrors",
+                         home_.path() / "others"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  EXPECT_EQ(Outcome("app3")["skips"][0]["reason"], "not-fetched");
+  const CliResult plan = Scan(forge, {"github:acme", "--list-only"});
+  EXPECT_THAT(plan.out, HasSubstr("8 more"));
+
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  EXPECT_EQ(Outcome("app3")["skips"].size(), 0);
+  // The forge serves them by their ids: their mirrors may go, and they are asked for again.
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB", "--audit-days", "0"}).exit_code, 1);
+  Push(forge, 3, 600, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path() / "mirrors")) {
+    EXPECT_NE(entry.path().extension(), ".pack") << entry.path();
+  }
+  EXPECT_EQ(Scan(forge, {"github:acme", "--rules", MoreRules()}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 3);
+  int unreachable = 0;
+  for (const json& row : cli_.Rows("occurrences.jsonl")) unreachable += row["presence"] == "unreachable";
+  EXPECT_EQ(unreachable, 2);
+}
+
 TEST_F(OrganizationTest, MirrorsStayBelowTheirBudgetAndNothingIsScannedAgainForIt) {
   const ForgeServer forge(Settings());
   EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);

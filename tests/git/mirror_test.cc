@@ -34,6 +34,18 @@ class MirrorTest : public testing::Test {
     if (!refs.ok()) return refs.status();
     return mirror_.Fetch(*url, *refs, options_);
   }
+  absl::StatusOr<uint64_t> FetchLost(const std::vector<std::string>& ids) {
+    const absl::StatusOr<CloneUrl> url = ParseCloneUrl("file://" + origin_.path().native());
+    if (!url.ok()) return url.status();
+    return mirror_.FetchLost(*url, ids, options_);
+  }
+  // A commit of origin_ that no ref names any more.
+  std::string DropACommit(const std::string& content) {
+    origin_.Write("dropped", content);
+    const std::string id = origin_.Commit();
+    origin_.Git({"reset", "-q", "--hard", "HEAD~1"});
+    return id;
+  }
   // "<id> <ref>" of every ref.
   std::string MirroredRefs() const {
     return unsprawl::Run(mirror_.dir(), {"git", "for-each-ref", "--format=%(objectname) %(refname)"});
@@ -124,6 +136,54 @@ TEST_F(MirrorTest, WhatIsBorrowedIsNotFetchedAndAMovedFolderStillLends) {
   std::filesystem::rename(home_.path() / "mirrors", home_.path() / "elsewhere");
   mirror_ = Mirror(home_.path() / "elsewhere" / "by-id" / "borrower.git");
   EXPECT_EQ(unsprawl::Run(mirror_.dir(), {"git", "show", "main:a"}), "1\n");
+}
+
+TEST_F(MirrorTest, LostTipsAreFetchedByIdAndPinTheMirrorUnlessTheyAreServed) {
+  const std::string dropped = DropACommit("1"), other = DropACommit("2");
+  const std::string reached = origin_.Git({"rev-parse", "HEAD"});
+  ASSERT_THAT(Fetch(), IsOk());
+  const std::string unknown(40, 'b');
+  // One of them makes the server refuse all; one is no id.
+  EXPECT_EQ(FetchLost({dropped, unknown, "--all", reached, other}).value_or(99), 1u);
+  EXPECT_THAT(mirror_.lost_tips(), testing::UnorderedElementsAre(dropped, other));
+  EXPECT_FALSE(mirror_.is_irreplaceable());
+  EXPECT_EQ(FetchLost({dropped, other}).value_or(99), 0u);
+  EXPECT_FALSE(mirror_.is_irreplaceable());
+  // Of one that a ref named when it was fetched nobody knows.
+  origin_.Write("a", "2\n");
+  const std::string seen = origin_.Commit();
+  ASSERT_THAT(Fetch(), IsOk());
+  origin_.Git({"reset", "-q", "--hard", "HEAD~1"});
+  ASSERT_THAT(Fetch(), IsOk());
+  EXPECT_THAT(mirror_.lost_tips(), testing::UnorderedElementsAre(dropped, other, seen));
+  EXPECT_TRUE(mirror_.is_irreplaceable());
+}
+
+TEST_F(MirrorTest, WhatMovedOnIsNotLost) {
+  origin_.Git({"tag", "-a", "-m", "x", "blob", "HEAD:a"});
+  origin_.Git({"tag", "-a", "-m", "x", "nested", "blob"});
+  ASSERT_THAT(Fetch(), IsOk());
+  for (int i = 0; i < 3; ++i) {
+    origin_.Write("a", absl::StrFormat("on %d\n", i));
+    origin_.Commit();
+    ASSERT_THAT(Fetch(), IsOk());
+  }
+  EXPECT_THAT(mirror_.lost_tips(), testing::IsEmpty());
+  const std::string tag = origin_.Git({"rev-parse", "nested"}), inner = origin_.Git({"rev-parse", "blob"});
+  origin_.Git({"tag", "-d", "blob", "nested"});
+  ASSERT_THAT(Fetch(), IsOk());
+  EXPECT_THAT(mirror_.lost_tips(), testing::Contains(inner));
+  EXPECT_TRUE(mirror_.is_irreplaceable());
+}
+
+TEST_F(MirrorTest, AServerThatCannotBeReachedHasNotRefusedALostTip) {
+  const std::string dropped = DropACommit("1");
+  ASSERT_THAT(Fetch(), IsOk());
+  options_.attempts = 1;
+  std::filesystem::rename(origin_.path() / ".git/objects", origin_.path() / ".git/elsewhere");
+  EXPECT_FALSE(FetchLost({dropped}).ok());
+  std::filesystem::rename(origin_.path() / ".git/elsewhere", origin_.path() / ".git/objects");
+  EXPECT_EQ(FetchLost({dropped}).value_or(99), 0u);
 }
 
 TEST_F(MirrorTest, NamesOfSha256AreRefused) {
