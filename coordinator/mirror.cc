@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <random>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/git_command.h"
 #include "coordinator/mirror_libgit2.h"
 #include "coordinator/pause.h"
@@ -30,8 +32,11 @@ namespace fs = std::filesystem;
 constexpr char kTipsFile[] = "unsprawl-tips";  // before a fetch: what the refs named until then
 constexpr char kFetchedFile[] = "unsprawl-fetched";  // after a fetch: v1::FetchNote
 constexpr char kLostFile[] = "unsprawl-lost";  // tips that no ref reaches any more
-constexpr char kServed[] = " served";  // behind one of them: the remote serves it nevertheless
-constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote is there no longer
+constexpr char kServed[] = " served";    // behind one of them: the remote serves it nevertheless
+constexpr char kMissing[] = " missing";  // or: it cannot be had
+constexpr char kGoneFile[] = "unsprawl-gone";  // empty: the remote serves it no longer
+constexpr char kIdFile[] = "unsprawl-id";  // random: tells a mirror from a later one in its place
+constexpr char kLenderIdFile[] = "unsprawl-lender-id";
 constexpr char kAlternatesFile[] = "objects/info/alternates";
 constexpr char kCloneFolder[] = "tmp_clone";
 constexpr char kLockFile[] = "unsprawl-lock";  // locked by whoever changes the mirror, and by its git
@@ -40,6 +45,9 @@ constexpr absl::Duration kLockPoll = absl::Milliseconds(50);
 
 // Of an annotated tag the commit: that is what a walk names.
 constexpr char kTipFormat[] = "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)";
+
+constexpr size_t kIdDigits = 2 * ObjectId::kBytes;
+constexpr int kMaxRefusals = 200;  // of a server that is asked for lost tips in ever smaller portions
 
 // Where forges keep the refs of proposals.
 constexpr const char* kPullRequestRefs[] = {"refs/pull/", "refs/pull-requests/", "refs/merge-requests/",
@@ -87,6 +95,11 @@ absl::Status WriteLines(const fs::path& file, const std::set<std::string>& lines
   std::string text;
   for (const std::string& line : lines) text += line + '\n';
   return WriteWhole(file, text);
+}
+
+std::string NewId() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x%08x%08x\n", random(), random(), random(), random());
 }
 
 // Runs `attempt` until it succeeds or fails for good.
@@ -189,10 +202,11 @@ absl::StatusOr<std::string> ListWithGit(const CloneUrl& url, const FetchOptions&
   return RunGit(command);
 }
 
+// Without refspecs: it reads them, or ids, from its input.
 GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOptions& options,
                         const std::vector<std::string>& refspecs) {
   std::vector<std::string> verb = {"--git-dir=" + dir.native(), "fetch", "-q", "--no-tags", "--no-write-fetch-head"};
-  if (refspecs[0][0] == '+') verb.push_back("--prune");
+  verb.push_back(refspecs.empty() ? "--stdin" : "--prune");
   return Remote(std::move(verb), url, refspecs, options);
 }
 
@@ -283,11 +297,12 @@ absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const Fetc
 
 absl::Status Mirror::FetchLocked(const CloneUrl& url, const Refs& refs, const FetchOptions& options, int lock) {
   ForgetLostLender();
+  if (!exists()) RETURN_IF_ERROR(WriteWhole(dir_ / kIdFile, NewId()));
   const auto watch = [&] { return CheckRoom(options); };
   if (options.backend == FetchBackend::kLibgit2) {
-    if (lender().empty()) return FetchWithLibgit2(url, dir_.native(), options, watch);
-    // What its refs leave behind has to be noted, or nobody could tell it from what the lender has.
-    return absl::FailedPreconditionError("the mirror shares objects with another: use --fetch-backend git");
+    if (exists()) RETURN_IF_ERROR(NoteTips(options));
+    RETURN_IF_ERROR(FetchWithLibgit2(url, dir_.native(), options, watch));
+    return NoteLost(options);
   }
   const auto change = [&](GitCommand command) {
     command.inherited_fd = lock;
@@ -346,6 +361,7 @@ absl::Status Mirror::Borrow(const Mirror& lender) {
   const fs::path file = dir_ / kAlternatesFile;
   std::error_code error;
   fs::create_directories(file.parent_path(), error);
+  RETURN_IF_ERROR(WriteWhole(dir_ / kLenderIdFile, ReadWhole(lender.dir_ / kIdFile)));
   // Relative: the mirrors' folder may be moved.
   return WriteLines(file, {(lender.dir_ / "objects").lexically_relative(dir_ / "objects").native()});
 }
@@ -355,12 +371,19 @@ fs::path Mirror::lender() const {
   return lines.empty() ? "" : (dir_ / "objects" / lines[0]).lexically_normal().parent_path();
 }
 
-// Without the lender's objects refs name what is not there, and git would not even fetch.
+bool Mirror::IsLenderLost() const {
+  const fs::path from = lender();
+  if (from.empty()) return false;
+  return !Mirror(from).exists() || ReadWhole(from / kIdFile) != ReadWhole(dir_ / kLenderIdFile);
+}
+
+// Without the lender's objects refs and lost tips name what is not there, and git would not even fetch.
 void Mirror::ForgetLostLender() {
-  if (lender().empty() || Mirror(lender()).exists()) return;
+  if (!IsLenderLost()) return;
   std::error_code error;
   fs::remove(dir_ / "packed-refs", error);
   fs::remove_all(dir_ / "refs", error);
+  fs::remove(dir_ / kLostFile, error);
   fs::remove(dir_ / kAlternatesFile, error);
 }
 
@@ -370,8 +393,7 @@ absl::Status Mirror::SetFetched(const v1::FetchNote& note) {
 
 v1::FetchNote Mirror::fetched() const {
   v1::FetchNote note;
-  const bool whole = lender().empty() || Mirror(lender()).exists();
-  if (!whole || !note.ParseFromString(ReadWhole(dir_ / kFetchedFile))) note.Clear();
+  if (IsLenderLost() || !note.ParseFromString(ReadWhole(dir_ / kFetchedFile))) note.Clear();
   return note;
 }
 
@@ -392,24 +414,32 @@ absl::Status Mirror::CheckRoom(const FetchOptions& options) const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::string>> Mirror::Tips(const FetchOptions& options) const {
+  ASSIGN_OR_RETURN(const std::string named, RunGit(Local(dir_, {"for-each-ref", kTipFormat}, options)));
+  std::vector<std::string> tips = Lines(named);
+  const std::vector<std::string> head = ReadLines(dir_ / "HEAD");
+  if (!head.empty() && ObjectId::FromHex(head[0])) tips.push_back(head[0]);
+  std::sort(tips.begin(), tips.end());
+  tips.erase(std::unique(tips.begin(), tips.end()), tips.end());
+  return tips;
+}
+
 // Keeps what the refs name now, together with what an interrupted fetch has noted.
 absl::Status Mirror::NoteTips(const FetchOptions& options) {
   const std::vector<std::string> noted = ReadLines(dir_ / kTipsFile);
+  ASSIGN_OR_RETURN(const std::vector<std::string> now, Tips(options));
   std::set<std::string> tips(noted.begin(), noted.end());
-  ASSIGN_OR_RETURN(const std::string now,
-                   RunGit(Local(dir_, {"for-each-ref", kTipFormat}, options)));
-  for (std::string& tip : Lines(now)) tips.insert(std::move(tip));
+  tips.insert(now.begin(), now.end());
   return WriteLines(dir_ / kTipsFile, tips);
 }
 
 // Finds those of the noted tips that no ref reaches any more.
 absl::Status Mirror::NoteLost(const FetchOptions& options) {
   const std::vector<std::string> noted = ReadLines(dir_ / kTipsFile);
-  std::set<std::string> missing(noted.begin(), noted.end());
-  ASSIGN_OR_RETURN(const std::string now,
-                   RunGit(Local(dir_, {"for-each-ref", kTipFormat}, options)));
-  for (const std::string& tip : Lines(now)) missing.erase(tip);
-  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(missing, options));
+  std::set<std::string> moved(noted.begin(), noted.end());
+  ASSIGN_OR_RETURN(const std::vector<std::string> now, Tips(options));
+  for (const std::string& tip : now) moved.erase(tip);
+  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(moved, options));
   RETURN_IF_ERROR(AddLost(lost, {}));
   std::error_code error;
   fs::remove(dir_ / kTipsFile, error);
@@ -458,6 +488,7 @@ absl::Status Mirror::AddLost(const std::set<std::string>& ids, const std::map<st
   const std::vector<std::string> before = ReadLines(dir_ / kLostFile);
   std::set<std::string> all(before.begin(), before.end());
   for (const std::string& id : ids) {
+    all.erase(id + kMissing);
     if (all.count(id + kServed) > 0) continue;
     if (served.count(id) > 0) all.erase(id);
     all.insert(served.count(id) > 0 ? id + kServed : id);
@@ -473,60 +504,95 @@ absl::Status Mirror::AddLost(const std::set<std::string>& ids, const std::map<st
   return WriteLines(dir_ / kLostFile, all);
 }
 
-std::vector<std::string> Mirror::lost_tips() const {
-  std::vector<std::string> tips = ReadLines(dir_ / kLostFile);
-  for (std::string& tip : tips) tip.resize(std::min(tip.size(), 2 * ObjectId::kBytes));
-  return tips;
+absl::Status Mirror::NoteMissing(const std::vector<std::string>& ids) {
+  if (ids.empty()) return absl::OkStatus();
+  const std::vector<std::string> before = ReadLines(dir_ / kLostFile);
+  std::set<std::string> all(before.begin(), before.end());
+  for (const std::string& id : ids) all.insert(id + kMissing);
+  return WriteLines(dir_ / kLostFile, all);
 }
 
-void Mirror::NoteGone() { std::ofstream(dir_ / kGoneFile, std::ios::app); }
+std::vector<std::string> Mirror::Marked(bool missing) const {
+  std::vector<std::string> tips = ReadLines(dir_ / kLostFile);
+  std::erase_if(tips, [&](const std::string& line) { return line.ends_with(kMissing) != missing; });
+  for (std::string& tip : tips) tip.resize(std::min(tip.size(), kIdDigits));
+  return tips;
+}
+std::vector<std::string> Mirror::lost_tips() const { return Marked(false); }
+std::vector<std::string> Mirror::missing_tips() const { return Marked(true); }
+
+void Mirror::SetGone(bool gone) {
+  std::error_code error;
+  if (!gone) {
+    fs::remove(dir_ / kGoneFile, error);
+  } else if (exists()) {
+    std::ofstream(dir_ / kGoneFile, std::ios::app);
+  }
+}
 
 bool Mirror::is_irreplaceable() const {
   std::error_code error;
   const std::vector<std::string> lost = ReadLines(dir_ / kLostFile);
   return fs::exists(dir_ / kGoneFile, error) ||
-         !std::all_of(lost.begin(), lost.end(), [](const std::string& line) { return line.ends_with(kServed); });
+         std::any_of(lost.begin(), lost.end(), [](const std::string& line) { return line.size() == kIdDigits; });
 }
 
-absl::StatusOr<uint64_t> Mirror::FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
-                                           const FetchOptions& options) {
+absl::StatusOr<std::vector<std::string>> Mirror::FetchLost(const CloneUrl* url, const std::vector<std::string>& ids,
+                                                           const FetchOptions& options) {
   std::set<std::string> known;
   for (const std::string& id : ids) {
     if (ObjectId::FromHex(id)) known.insert(id);
   }
-  if (known.empty()) return 0;
+  std::vector<std::string> missing;
+  if (known.empty()) return missing;
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
-  ASSIGN_OR_RETURN(const auto had, TypesOf(known, options));
-  std::set<std::string> wanted = known;
-  std::erase_if(wanted, [&](const std::string& id) { return had.count(id) > 0; });
-  RETURN_IF_ERROR(FetchIds(url, wanted, options, lock.fd()));
-  ASSIGN_OR_RETURN(const auto served, TypesOf(wanted, options));
+  const auto absent = [&known](const std::map<std::string, std::string>& types) {
+    std::vector<std::string> rest;
+    for (const std::string& id : known) {
+      if (types.count(id) == 0) rest.push_back(id);
+    }
+    return rest;
+  };
+  ASSIGN_OR_RETURN(auto had, TypesOf(known, options));
+  const std::vector<std::string> wanted = absent(had);
+  std::map<std::string, std::string> served;
+  if (url != nullptr && !wanted.empty()) {
+    int refusals_left = kMaxRefusals;
+    RETURN_IF_ERROR(FetchIds(*url, wanted, options, lock.fd(), &refusals_left));
+    ASSIGN_OR_RETURN(served, TypesOf({wanted.begin(), wanted.end()}, options));
+    had.insert(served.begin(), served.end());
+  }
+  missing = absent(had);
   ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(known, options));
   RETURN_IF_ERROR(AddLost(lost, served));
-  return wanted.size() - served.size();
+  // What a ref reaches by now is neither lost nor missing.
+  std::vector<std::string> lines = ReadLines(dir_ / kLostFile);
+  const size_t obtained = std::erase_if(lines, [&](const std::string& line) {
+    return line.ends_with(kMissing) && had.count(line.substr(0, kIdDigits)) > 0;
+  });
+  if (obtained > 0) RETURN_IF_ERROR(WriteLines(dir_ / kLostFile, {lines.begin(), lines.end()}));
+  return missing;
 }
 
-// Fetches those that can be had: one that cannot makes a server refuse all that are asked for with it.
-absl::Status Mirror::FetchIds(const CloneUrl& url, const std::set<std::string>& ids, const FetchOptions& options,
-                              int lock) const {
+// Fetches those that can be had. One that cannot makes a server refuse all that are asked for with it.
+absl::Status Mirror::FetchIds(const CloneUrl& url, std::span<const std::string> ids, const FetchOptions& options,
+                              int lock, int* refusals_left) const {
   if (options.backend == FetchBackend::kLibgit2) return absl::OkStatus();  // It cannot ask for an id.
-  const auto fetch = [&](std::vector<std::string> what) {
-    GitCommand command = FetchCommand(dir_, url, options, what);
-    command.inherited_fd = lock;
-    command.watch = [&] { return CheckRoom(options); };
-    return Persist(options, [&] {
-      const absl::Status fetched = RunGit(command).status();
-      return IsRefusal(fetched) ? absl::NotFoundError(fetched.message()) : fetched;
-    });
-  };
-  if (ids.empty()) return absl::OkStatus();
-  const absl::Status whole = fetch({ids.begin(), ids.end()});
-  if (!absl::IsNotFound(whole) || ids.size() == 1) return absl::IsNotFound(whole) ? absl::OkStatus() : whole;
-  for (const std::string& id : ids) {
-    const absl::Status fetched = fetch({id});
-    if (!fetched.ok() && !absl::IsNotFound(fetched)) return fetched;
-  }
-  return absl::OkStatus();
+  GitCommand command = FetchCommand(dir_, url, options, {});
+  command.input = absl::StrJoin(ids, "\n") + "\n";
+  command.inherited_fd = lock;
+  command.watch = [&] { return CheckRoom(options); };
+  bool refused = false;
+  const absl::Status fetched = Persist(options, [&] {
+    const absl::Status status = RunGit(command).status();
+    refused = IsRefusal(status);
+    return refused ? absl::OkStatus() : status;
+  });
+  if (!fetched.ok() || !refused) return fetched;
+  if (ids.size() == 1 || --*refusals_left <= 0) return absl::OkStatus();
+  const size_t half = ids.size() / 2;
+  RETURN_IF_ERROR(FetchIds(url, ids.first(half), options, lock, refusals_left));
+  return FetchIds(url, ids.subspan(half), options, lock, refusals_left);
 }
 
 std::string MirrorFolder(std::string_view name) {

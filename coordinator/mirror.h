@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,26 +67,33 @@ class Mirror {
   // options.attempts. Unavailable: another process works in the mirror. ResourceExhausted: the mirror has
   // become too large, or the disk too full; what came is removed.
   absl::Status Fetch(const CloneUrl& url, const Refs& refs, const FetchOptions& options);
-  // Fetches those of the commits `ids` (hexadecimal; others are passed over) that are not here, where the
-  // server allows it, and notes those that no ref reaches as lost. Returns how many cannot be had.
-  absl::StatusOr<uint64_t> FetchLost(const CloneUrl& url, const std::vector<std::string>& ids,
-                                     const FetchOptions& options);
+  // Fetches those of the objects `ids` (hexadecimal; others are passed over) that are not here, where the
+  // server allows it, and notes those that no ref reaches as lost. `url` null: nobody is asked. Returns those
+  // that cannot be had. Other errors as Fetch's.
+  absl::StatusOr<std::vector<std::string>> FetchLost(const CloneUrl* url, const std::vector<std::string>& ids,
+                                                     const FetchOptions& options);
+  // Notes what FetchLost could not have, until it can.
+  absl::Status NoteMissing(const std::vector<std::string>& ids);
 
   // Lets it do without what `lender`, another mirror below the same folder, holds: the next fetch gets what
   // is missing there. For a mirror that does not exist yet. The lender must then stay, and lose nothing.
   absl::Status Borrow(const Mirror& lender);
-  // The mirror that this one borrows from; empty: none. It may have been deleted by hand: the next fetch
-  // then gets everything.
+  // The mirror that this one borrows from; empty: none. It may have been deleted by hand, and even be there
+  // again with less: the next fetch then gets everything.
   std::filesystem::path lender() const;
 
   // Says that everything of `note` is here; the next Fetch unsays it.
   absl::Status SetFetched(const v1::FetchNote& note);
   // What was last said; empty if there was nothing, a fetch was interrupted since, or the lender is gone.
   v1::FetchNote fetched() const;
-  // Tips that were seen once and that no ref of the remote reaches any more, hexadecimal, sorted.
+  // What its refs and a detached HEAD name, hexadecimal, sorted.
+  absl::StatusOr<std::vector<std::string>> Tips(const FetchOptions& options) const;
+  // Tips that were seen once and that no ref of the remote reaches any more: those that are here, and those
+  // that cannot be had; hexadecimal, sorted.
   std::vector<std::string> lost_tips() const;
-  // Says that the remote is there no longer; the next Fetch unsays it.
-  void NoteGone();
+  std::vector<std::string> missing_tips() const;
+  // Whether the remote serves it no longer.
+  void SetGone(bool gone);
   // Whether it may be the only place that has some objects: of lost tips that the remote was not seen to serve
   // without a ref, or of a remote that is gone.
   bool is_irreplaceable() const;
@@ -97,15 +105,17 @@ class Mirror {
   // ResourceExhausted: a fetch has to end for what it takes of the disk.
   absl::Status CheckRoom(const FetchOptions& options) const;
   void ForgetLostLender();
+  bool IsLenderLost() const;
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);
-  absl::Status FetchIds(const CloneUrl& url, const std::set<std::string>& ids, const FetchOptions& options,
-                        int lock) const;
+  absl::Status FetchIds(const CloneUrl& url, std::span<const std::string> ids, const FetchOptions& options,
+                        int lock, int* refusals_left) const;
   absl::StatusOr<std::map<std::string, std::string>> TypesOf(const std::set<std::string>& ids,
                                                              const FetchOptions& options) const;
   absl::StatusOr<std::set<std::string>> UnreachedOf(const std::set<std::string>& tips,
                                                     const FetchOptions& options) const;
   absl::Status AddLost(const std::set<std::string>& ids, const std::map<std::string, std::string>& served);
+  std::vector<std::string> Marked(bool missing) const;
 
   std::filesystem::path dir_;
 };

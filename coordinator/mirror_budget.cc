@@ -5,6 +5,7 @@
 #include <fstream>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -15,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kEvicted[] = ".evicted";  // behind the name of a mirror that is being removed
 constexpr char kUsedFile[] = "unsprawl-used";  // its time of change is when the mirror was last used
 
 absl::Time UsedAt(const fs::path& mirror) {
@@ -33,8 +35,10 @@ MirrorBudget::MirrorBudget(fs::path dir, uint64_t bytes, const std::atomic<bool>
 void MirrorBudget::LookAround() {
   looked_ = true;
   std::error_code error;
+  std::vector<fs::path> doomed;  // of a run that was killed
   for (fs::recursive_directory_iterator entries(dir_, error);
        !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    if (entries->path().extension() == kEvicted) doomed.push_back(entries->path());
     if (entries->path().extension() != ".git") continue;
     entries.disable_recursion_pending();
     const Mirror mirror(entries->path());
@@ -46,6 +50,7 @@ void MirrorBudget::LookAround() {
     total_ += kept.bytes;
     if (!mirror.lender().empty()) SetLender(folder, mirror.lender().lexically_relative(dir_));
   }
+  for (const fs::path& folder : doomed) fs::remove_all(folder, error);
 }
 
 void MirrorBudget::SetLender(const std::string& folder, const std::string& lender) {
@@ -57,15 +62,21 @@ void MirrorBudget::SetLender(const std::string& folder, const std::string& lende
 
 bool MirrorBudget::Evict() {
   auto oldest = mirrors_.end();
-  for (auto it = mirrors_.begin(); it != mirrors_.end(); ++it) {
-    const Kept& kept = it->second;
-    if (kept.users + kept.waiting + kept.borrowers > 0 || kept.pinned || kept.bytes == 0) continue;
-    if (oldest == mirrors_.end() || it->second.used < oldest->second.used) oldest = it;
+  for (bool sure = false; !sure;) {
+    oldest = mirrors_.end();
+    for (auto it = mirrors_.begin(); it != mirrors_.end(); ++it) {
+      const Kept& kept = it->second;
+      if (kept.users + kept.waiting + kept.borrowers > 0 || kept.pinned || kept.bytes == 0) continue;
+      if (oldest == mirrors_.end() || kept.used < oldest->second.used) oldest = it;
+    }
+    if (oldest == mirrors_.end()) return false;
+    // It may have become the only copy since anybody looked.
+    oldest->second.pinned = Mirror(dir_ / oldest->first).is_irreplaceable();
+    sure = !oldest->second.pinned;
   }
-  if (oldest == mirrors_.end()) return false;
   // Out of the way first: half a mirror must not look like one.
   const fs::path mirror = dir_ / oldest->first;
-  const fs::path doomed = mirror.native() + ".evicted";
+  const fs::path doomed = mirror.native() + kEvicted;
   std::error_code error;
   fs::rename(mirror, doomed, error);
   fs::remove_all(error ? mirror : doomed, error);
@@ -116,12 +127,23 @@ void MirrorBudget::Release(const std::string& folder) {
   if (mirror.exists()) std::ofstream(mirror.dir() / kUsedFile, std::ios::trunc) << "\n";
   MutexLock lock(mutex_);
   Kept& kept = mirrors_[folder];
-  total_ = total_ - kept.bytes + bytes;
-  kept.bytes = bytes;
   kept.used = absl::Now();
   kept.pinned = mirror.is_irreplaceable();
   --kept.users;
-  // A finished run of many large repositories ends below its budget, too.
+  Count(folder, bytes);
+}
+
+void MirrorBudget::Fetched(const std::string& folder) {
+  if (budget_ == 0) return;
+  const uint64_t bytes = Mirror(dir_ / folder).bytes();
+  MutexLock lock(mutex_);
+  Count(folder, bytes);
+}
+
+void MirrorBudget::Count(const std::string& folder, uint64_t bytes) {
+  Kept& kept = mirrors_[folder];
+  total_ = total_ - kept.bytes + bytes;
+  kept.bytes = bytes;
   while (budget_ > 0 && total_ > budget_ && Evict()) {
   }
   released_.notify_all();

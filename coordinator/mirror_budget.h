@@ -27,6 +27,8 @@ class MirrorBudget {
   // ResourceExhausted: the disk itself has not that much room. Cancelled: `stop`.
   absl::Status Use(const std::string& folder, uint64_t expected_bytes, const std::string& lender = "")
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Counts what it takes now, and makes room for it as far as others may go: an estimate is over.
+  void Fetched(const std::string& folder) ABSL_LOCKS_EXCLUDED(mutex_);
   // Gives it back; what it takes now is counted.
   void Release(const std::string& folder) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -44,6 +46,7 @@ class MirrorBudget {
   void LookAround() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Removes the mirror that was used longest ago. False: none may go.
   bool Evict() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Count(const std::string& folder, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AnyInUseBut(const std::string& folder) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::filesystem::path dir_;

@@ -13,6 +13,7 @@
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
 #include "coordinator/mirror_budget.h"
+#include "coordinator/report/coverage.h"
 #include "coordinator/scan_queue.h"
 #include "coordinator/targets.h"
 #include "engine/base/object_id.h"
@@ -52,6 +53,9 @@ class Pipeline {
         queue_(run.settings.threads, run.stop) {}
 
   void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
+    for (const RemoteTarget& target : remote) {  // Before anything is evicted.
+      if (!target.gone.empty()) Mirror(options_.mirrors_dir / target.folder()).SetGone(true);
+    }
     for (RepositoryTarget& target : local) queue_.Add({.target = std::move(target)});
     networks_.emplace(remote, options_.mirrors_dir, run_.stop);
     const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
@@ -104,11 +108,12 @@ class Pipeline {
     Status how = StatusFor(obtained, asked.status());
     if (target.optional && absl::IsNotFound(obtained)) how = Status::kGone;
     if (how == Status::kGone) {
-      const bool never_was = target.optional && record.tips_digest().empty();
+      const bool never_was = target.optional && record.rule_keys().empty();
       if (!never_was) obtained = EndAsGone(target, std::string(obtained.message()));
       if (never_was || obtained.ok()) return run_.progress->FinishRepository(target.name);
       how = Status::kFailed;
     }
+    if (how == Status::kRefused) Mirror(options_.mirrors_dir / target.folder()).SetGone(true);
     run_.progress->FinishRepository(target.name);
     run_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(target.name),
                                        EscapeForTerminal(std::string(obtained.message()))));
@@ -120,22 +125,32 @@ class Pipeline {
   absl::Status EndAsGone(const RemoteTarget& target, const std::string& why) {
     ASSIGN_OR_RETURN(Known known, LookUp(target, *run_.ruleset, run_.settings, options_.audit_every, 0, *run_.ledger));
     Mirror mirror(options_.mirrors_dir / target.folder());
-    if (mirror.exists()) mirror.NoteGone();
+    mirror.SetGone(true);
     if (!known.current && mirror.exists()) {
-      RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-      Enqueue(target, mirror, std::move(known.note), why);
-      return absl::OkStatus();
+      // An interrupted first fetch leaves one that holds nothing.
+      ASSIGN_OR_RETURN(const std::vector<std::string> tips, mirror.Tips(options_.fetch));
+      if (!tips.empty()) {
+        RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
+        return EnqueueInUse(target, nullptr, "", std::move(known.note), &mirror, why);
+      }
     }
     RepositoryOutcome outcome = OutcomeOf(known.record, {});
-    outcome.status = Status::kGone;
-    outcome.reason = why;
     if (!known.current && outcome.coverage.blobs() > 0) {
       *outcome.coverage.add_skips() = SkipOf(v1::SKIP_REASON_UNOBTAINABLE, outcome.coverage.blobs(),
                                              "scanned under older rules only; no mirror of it is kept");
     }
+    SetGone(target.source->accepted, why, &outcome);
     totals_.Add(std::move(outcome), {});
     run_.progress->FinishRepository(target.name);
     return absl::OkStatus();
+  }
+
+  // What is there no longer was scanned whole, or not.
+  static void SetGone(const std::set<v1::SkipReason>& accepted, const std::string& why, RepositoryOutcome* outcome) {
+    SetStatus(accepted, outcome);
+    const bool whole = IsWhole(outcome->status);
+    if (whole) outcome->status = Status::kGone;
+    outcome->reason = whole ? why : absl::StrFormat("%s; and of what was known: %s", why, outcome->reason);
   }
 
   absl::Status TryToObtain(const RemoteTarget& target, v1::RepositoryRecord* record) {
@@ -150,17 +165,22 @@ class Pipeline {
     }
     Mirror mirror(options_.mirrors_dir / target.folder());
     const v1::FetchNote kept = mirror.fetched();
-    // The rules are others, or the store is; the repository is the same: its mirror is as good as the forge.
-    if (!kept.refs_digest().empty() && IsUnmoved(target, kept, options_.audit_every, now)) {
+    const std::string scanned = note.fetched().refs_digest();
+    // The rules are others, or the store is new; the repository is the same: its mirror is as good as the forge.
+    if (!kept.refs_digest().empty() && (scanned.empty() || scanned == kept.refs_digest()) &&
+        IsUnmoved(target, kept, options_.audit_every, now)) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-      *note.mutable_fetched() = kept;
-      Enqueue(target, mirror, std::move(note));
-      return absl::OkStatus();
+      if (mirror.exists()) {  // It was not evicted meanwhile.
+        *note.mutable_fetched() = kept;
+        return EnqueueInUse(target, nullptr, kept.refs_digest(), std::move(note), &mirror);
+      }
+      budget_.Release(target.folder());
     }
     run_.progress->Update(target.name, "fetching", 0, 0, 0, 0);
     CloneUrl url;
     ASSIGN_OR_RETURN(const Mirror::Refs refs, ListRefs(target, &url));
-    const bool same_refs = note.fetched().refs_digest() == refs.digest;
+    mirror.SetGone(false);
+    const bool same_refs = scanned == refs.digest;
     v1::FetchNote& fetched = *note.mutable_fetched();
     fetched = kept;
     fetched.set_refs_digest(refs.digest);
@@ -173,7 +193,7 @@ class Pipeline {
       AddUnchanged(target, *record);
       return absl::OkStatus();
     }
-    return Fetch(target, url, refs, std::move(note));
+    return Fetch(target, url, refs, scanned, std::move(note));
   }
 
   // Asks the remote for its refs. Sets *url to the one that it answered: where one token is refused, another
@@ -189,8 +209,9 @@ class Pipeline {
     return refs;
   }
 
+  // `scanned`: the digest of the refs as of the last scan.
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
-                     v1::MirrorNote note) {
+                     const std::string& scanned, v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
     const v1::FetchNote before = mirror.fetched();
     if (mirror.exists()) {
@@ -199,15 +220,14 @@ class Pipeline {
       ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
       RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
     }
-    absl::Status done = FetchDropped(target, url, before, &mirror, note.mutable_fetched());
-    if (done.ok()) done = RecallLost(url, &mirror, &note);
-    if (done.ok()) done = mirror.SetFetched(note.fetched());
+    budget_.Fetched(target.folder());
+    const absl::Status done = FetchDropped(target, url, before, &mirror, note.mutable_fetched());
     if (!done.ok()) {
       budget_.Release(target.folder());
       return done;
     }
-    Enqueue(target, mirror, std::move(note));
-    return absl::OkStatus();
+    const bool knows = !scanned.empty() && scanned == before.refs_digest();
+    return EnqueueInUse(target, &url, knows ? scanned : "", std::move(note), &mirror);
   }
 
   // OK: the mirror is in use.
@@ -222,18 +242,63 @@ class Pipeline {
   // OK: the mirror is in use.
   absl::Status FetchFirst(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                           const std::string& lender, Mirror* mirror) {
-    // What a forge calls a size is about that of the packs; of a fork nearly all is its lender's.
-    RETURN_IF_ERROR(budget_.Use(target.folder(), lender.empty() ? target.size_kb * 1024 : 0, lender));
     const Mirror lending(options_.mirrors_dir / lender);
+    const bool borrows = options_.fetch.backend == FetchBackend::kGit && !lender.empty() &&
+                         lender != target.folder() && lending.exists();
+    // What a forge calls a size is about that of the packs; of a fork nearly all is its lender's.
+    const uint64_t expected = borrows ? 0 : target.size_kb > 0 ? target.size_kb * 1024 : SizeOfUnknown();
+    RETURN_IF_ERROR(budget_.Use(target.folder(), expected, borrows ? lender : ""));
     absl::Status done;
-    if (!lender.empty() && lending.exists()) done = mirror->Borrow(lending);
+    if (borrows) done = mirror->Borrow(lending);
     if (done.ok()) done = mirror->Fetch(url, refs, options_.fetch);
     if (!done.ok()) budget_.Release(target.folder());
     return done;
   }
 
+  // What is kept free for one whose forge does not say how large it is: all that are fetched together fit.
+  uint64_t SizeOfUnknown() const {
+    return options_.mirrors_budget_bytes / static_cast<uint64_t>(std::max(1, options_.fetch_jobs));
+  }
+
+  // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `scanned`:
+  // the digest of the refs that were scanned, if the mirror has seen those refs; otherwise they are recalled.
   // `gone`: why it will not be fetched any more; empty: it will.
-  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note, std::string gone = "") {
+  absl::Status EnqueueInUse(const RemoteTarget& target, const CloneUrl* url, const std::string& scanned,
+                            v1::MirrorNote note, Mirror* mirror, std::string gone = "") {
+    absl::Status done = Recall(url, scanned.empty(), mirror, &note);
+    if (done.ok() && url != nullptr) done = mirror->SetFetched(note.fetched());
+    if (!done.ok()) {
+      budget_.Release(target.folder());
+      return done;
+    }
+    Enqueue(target, *mirror, std::move(note), std::move(gone));
+    return absl::OkStatus();
+  }
+
+  // Makes *note one of what the mirror has and of what it should have: lost tips that an earlier mirror had,
+  // and, `all`, the tips of the last scan, are fetched by their ids where they can be.
+  absl::Status Recall(const CloneUrl* url, bool all, Mirror* mirror, v1::MirrorNote* note) {
+    std::vector<std::string> wanted = mirror->missing_tips();
+    for (const std::string* packed : {&note->lost_tips(), &note->tips()}) {
+      for (const ObjectId& id : UnpackObjectIds(all ? *packed : "")) wanted.push_back(id.ToHex());
+    }
+    ASSIGN_OR_RETURN(const std::vector<std::string> missing, mirror->FetchLost(url, wanted, options_.fetch));
+    RETURN_IF_ERROR(mirror->NoteMissing(missing));
+    ASSIGN_OR_RETURN(const std::vector<std::string> tips, mirror->Tips(options_.fetch));
+    note->set_tips(Packed(tips));
+    note->set_lost_tips(Packed(mirror->lost_tips()) + Packed(mirror->missing_tips()));
+    return absl::OkStatus();
+  }
+
+  static std::string Packed(const std::vector<std::string>& ids) {
+    std::string packed;
+    for (const std::string& hex : ids) {
+      if (const auto id = ObjectId::FromHex(hex)) packed += id->raw();
+    }
+    return packed;
+  }
+
+  void Enqueue(const RemoteTarget& target, const Mirror& mirror, v1::MirrorNote note, std::string gone) {
     ReadyTarget ready;
     ready.gone = std::move(gone);
     ready.target.key = target.key;
@@ -241,10 +306,7 @@ class Pipeline {
     ready.target.path = mirror.dir();
     ready.target.pack_bytes = PackBytes(mirror.dir());
     ready.target.borrows = !mirror.lender().empty();
-    for (const std::string& tip : mirror.lost_tips()) {
-      if (const auto id = ObjectId::FromHex(tip)) ready.target.lost_tips += id->raw();
-    }
-    note.set_lost_tips(ready.target.lost_tips);
+    ready.target.lost_tips = Packed(mirror.lost_tips());
     if (note.fetched().refs_left_out() > 0) {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, note.fetched().refs_left_out(),
                                           "pull requests beyond --max-pull-requests"));
@@ -257,8 +319,8 @@ class Pipeline {
     if (note.fetched().dropped_cut()) {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, 1, "dropped commits but for the newest 500"));
     }
-    if (note.unobtainable() > 0) {
-      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_UNOBTAINABLE, note.unobtainable(),
+    if (const size_t missing = mirror.missing_tips().size(); missing > 0) {
+      ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_UNOBTAINABLE, missing,
                                           "commits of force pushes and deleted branches; their mirror was deleted"));
     }
     ready.target.accepted = target.source->accepted;
@@ -284,7 +346,7 @@ class Pipeline {
       if (!*whole) fetched->set_dropped_cut(true);
     }
     fetched->set_dropped_asked(true);
-    return mirror->FetchLost(url, ids, options_.fetch).status();
+    return mirror->FetchLost(&url, ids, options_.fetch).status();
   }
 
   // Appends what the listing at `page` names since `since`, seconds since the epoch. False: it names more.
@@ -306,19 +368,6 @@ class Pipeline {
       page = NextLink(*response);
     }
     return true;
-  }
-
-  // Fetches by id what an earlier mirror, which is there no longer, had of lost tips.
-  absl::Status RecallLost(const CloneUrl& url, Mirror* mirror, v1::MirrorNote* note) {
-    std::vector<std::string> wanted;
-    const std::vector<std::string> had = mirror->lost_tips();
-    for (const ObjectId& id : UnpackObjectIds(note->lost_tips())) {
-      if (!std::binary_search(had.begin(), had.end(), id.ToHex())) wanted.push_back(id.ToHex());
-    }
-    if (wanted.empty()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const uint64_t missing, mirror->FetchLost(url, wanted, options_.fetch));
-    note->set_unobtainable(note->unobtainable() + missing);
-    return absl::OkStatus();
   }
 
   // What the forge's API says of one repository. Unknown: there is nobody to ask.
@@ -383,8 +432,7 @@ class Pipeline {
         outcome->status = Status::kFailed;
         outcome->reason = std::string(noted.message());
       } else if (!ready.gone.empty()) {
-        outcome->status = Status::kGone;
-        outcome->reason = std::move(ready.gone);
+        SetGone(ready.target.accepted, ready.gone, &*outcome);
       }
     }
     totals_.Add(*std::move(outcome), counters);

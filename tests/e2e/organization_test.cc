@@ -349,8 +349,8 @@ TEST_F(OrganizationTest, NewRulesGoOverTheMirrorOfWhatIsGoneAsLongAsThereIsOne) 
   EXPECT_THAT(Outcome("acme/app1").dump(), Not(HasSubstr("unobtainable")));
   WriteFile(rules, ReadFile(rules) + "[[rules]]\nid = \"y\"\nregex = \"plugh_[0-9]{9}\"\nkeywords = [\"plugh_\"]\n");
   for (int run = 0; run < 2; ++run) {
-    EXPECT_EQ(Scan(forge, {"github:acme", "-c", rules}).exit_code, 1);
-    EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
+    EXPECT_EQ(Scan(forge, {"github:acme", "-c", rules}).exit_code, 3);
+    EXPECT_EQ(Outcome("acme/app1")["status"], "partial");
     EXPECT_EQ(Outcome("acme/app1")["skips"][0]["reason"], "unobtainable");
     EXPECT_EQ(Outcome("acme/app1")["skips"][0]["count"], 2);
     EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
@@ -373,8 +373,8 @@ TEST_F(OrganizationTest, LostTipsOfADeletedMirrorAreAskedForByIdOrCountedAsNotCo
   std::filesystem::remove_all(MirrorOf(forge, 102));
   force(602);
   EXPECT_EQ(Scan(forge).exit_code, 1);
-  // Of the first two commits the first was known to be lost, and the forge still had it.
-  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
+  // Of the first two commits one was known to be lost, the other was where the branch was: the forge has both.
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 2);
   std::filesystem::remove_all(MirrorOf(forge, 102));
   unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "reflog", "expire", "--all", "--expire=now"});
   unsprawl::Run(home_.path(), {"git", "-C", Bare(2), "gc", "-q", "--prune=now"});
@@ -383,7 +383,8 @@ TEST_F(OrganizationTest, LostTipsOfADeletedMirrorAreAskedForByIdOrCountedAsNotCo
     EXPECT_EQ(Scan(forge).exit_code, 3);
     EXPECT_EQ(Outcome("acme/app2")["status"], "partial");
     EXPECT_EQ(Outcome("acme/app2")["skips"][0]["reason"], "unobtainable");
-    EXPECT_EQ(Outcome("acme/app2")["skips"][0]["count"], 1);
+    EXPECT_EQ(Outcome("acme/app2")["skips"][0]["count"], 2);  // The third was dropped after that.
+    EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories + 1);
   }
 }
 
@@ -430,7 +431,7 @@ TEST_F(OrganizationTest, CommitsThatOnlyAForcePushKnowsAreFetchedByTheirIds) {
   forge.ChangeRepository({{"id", 103},
                           {"pushed_at", "2024-05-02T12:00:00Z"},
                           {"activity", {{{"activity_type", "force_push"}, {"before", lost}, {"after", lost},
-                                         {"ref", "refs/heads/main"}, {"timestamp", "2024-05-02T11:00:00Z"}}}}});
+                                         {"ref", "refs/heads/main"}, {"timestamp", "2099-05-02T11:00:00Z"}}}}});
   EXPECT_EQ(Scan(forge).exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
 }
@@ -475,7 +476,7 @@ TEST_F(OrganizationTest, WhatWasDroppedBeforeTheFirstScanIsFetchedWithinItsBudge
   for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path() / "mirrors")) {
     EXPECT_NE(entry.path().extension(), ".pack") << entry.path();
   }
-  EXPECT_EQ(Scan(forge, {"github:acme", "--rules", MoreRules()}).exit_code, 1);
+  EXPECT_EQ(Scan(forge, {"github:acme", "-c", MoreRules()}).exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 3);
   int unreachable = 0;
   for (const json& row : cli_.Rows("occurrences.jsonl")) unreachable += row["presence"] == "unreachable";
@@ -600,7 +601,7 @@ TEST_F(OrganizationTest, GistsOfMembersAreScannedWhenAskedForUpToTheirBudget) {
   }
   settings["tokens"]["reader"]["login"] = "ann";
   const ForgeServer forge(settings);
-  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(Scan(forge, {"github:acme", "--dropped-commits", "0"}).exit_code, 1);
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
   EXPECT_EQ(forge.Counters()["requests"]["api"], 1);
 
@@ -705,7 +706,7 @@ TEST_F(OrganizationTest, ARunIsWholeAsLongAsOneOfItsTokensIsGood) {
   forge.ResetCounters();
   const std::string reader = home_.path() / "reader", revoked = home_.path() / "revoked";
   const CliResult small = Scan(forge, {"github:acme", "--store", ":memory:", "--mirrors", home_.path() / "more",
-                                       "--token-file", reader, "--token-file", revoked});
+                                       "--dropped-commits", "0", "--token-file", reader, "--token-file", revoked});
   EXPECT_EQ(small.exit_code, 1) << small.out << small.err;
   EXPECT_EQ(cli_.Json("manifest.json")["coverage"]["ok"], kRepositories);
   EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"reader", 1}}));
