@@ -10,6 +10,10 @@ namespace unsprawl {
 namespace {
 
 constexpr uint64_t kLargeKb = 32 << 10;  // takes longer to come than all small ones beside it
+constexpr size_t kMaxHosts = 4;          // that have all their jobs at a time
+
+// "github.com" of "github.com/owner/name".
+std::string HostOf(const RemoteTarget& target) { return target.name.substr(0, target.name.find('/')); }
 
 }  // namespace
 
@@ -23,23 +27,45 @@ FetchQueue::FetchQueue(std::vector<RemoteTarget> targets, ForkNetworks& networks
   const auto larger = [](const RemoteTarget& a, const RemoteTarget& b) { return a.size_kb > b.size_kb; };
   std::stable_sort(targets_.begin(), waiting, larger);
   std::stable_sort(waiting, targets_.end(), larger);
+  MutexLock lock(mutex_);
+  for (const RemoteTarget& target : targets_) hosts_[HostOf(target)].targets.push_back(&target);
+  left_ = targets_.size();
+}
+
+size_t FetchQueue::width() const {
+  MutexLock lock(mutex_);
+  return jobs_ * std::min(hosts_.size(), kMaxHosts);
 }
 
 bool FetchQueue::IsLarge(const RemoteTarget& target) const {
   return target.size_kb > kLargeKb && !Mirror(mirrors_dir_ / target.folder()).exists();
 }
 
+FetchQueue::Host* FetchQueue::NextHost() {
+  Host* next = nullptr;
+  for (auto& [name, host] : hosts_) {
+    if (host.next == host.targets.size() || host.running >= jobs_) continue;
+    // They point into one vector, whose order counts.
+    if (next == nullptr || host.targets[host.next] < next->targets[next->next]) next = &host;
+  }
+  return next;
+}
+
 const RemoteTarget* FetchQueue::Take() {
   MutexLock lock(mutex_);
-  while (next_ < targets_.size() && !*stop_) {
-    const RemoteTarget& target = targets_[next_];
-    const bool is_large = IsLarge(target);
-    const size_t limit = is_large || !large_.empty() ? std::min(jobs_, 1 + beside_large_) : jobs_;
-    if (running_ < limit) {
-      ++next_;
-      ++running_;
-      if (is_large) large_.insert(&target);
-      return &target;
+  while (left_ > 0 && !*stop_) {
+    if (Host* const host = NextHost()) {
+      const RemoteTarget* const target = host->targets[host->next];
+      const bool is_large = IsLarge(*target);
+      const bool room = (!is_large && large_.empty()) || running_ < std::min(jobs_, 1 + beside_large_);
+      if (room) {
+        ++host->next;
+        ++host->running;
+        ++running_;
+        --left_;
+        if (is_large) large_.insert(target);
+        return target;
+      }
     }
     returned_.wait_for(mutex_, std::chrono::milliseconds(200));
   }
@@ -48,6 +74,7 @@ const RemoteTarget* FetchQueue::Take() {
 
 void FetchQueue::Return(const RemoteTarget* target) {
   MutexLock lock(mutex_);
+  --hosts_[HostOf(*target)].running;
   --running_;
   large_.erase(target);
   returned_.notify_all();

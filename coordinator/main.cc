@@ -94,7 +94,7 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->check(CLI::Range(1, 86400));
   PipelineOptions& pipeline = options->pipeline;
   scan.add_option("--mirrors", pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
-  scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time")
+  scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time from one host")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   scan.add_option("--mirrors-budget", pipeline.mirrors_budget_bytes,

@@ -25,6 +25,7 @@ namespace {
 using Status = RepositoryOutcome::Status;
 
 constexpr size_t kMaxDropped = 500;  // of one repository's dropped commits that are asked for at once
+constexpr uint64_t kUnknownBytes = 4'000'000'000;
 constexpr int64_t kClockSlack = 24 * 3600;  // between ours and a forge's, seconds
 
 std::string NoteName(const std::string& key) { return "mirror " + key; }
@@ -58,12 +59,13 @@ class Pipeline {
     }
     for (RepositoryTarget& target : local) queue_.Add({.target = std::move(target)});
     networks_.emplace(remote, options_.mirrors_dir, run_.stop);
-    const size_t jobs = std::min(remote.size(), static_cast<size_t>(std::max(1, options_.fetch_jobs)));
+    const size_t targets = remote.size();
     // git's index-pack takes a processor for as long as a large pack comes, and longer.
     const auto beside_large = static_cast<size_t>(std::max(1, run_.settings.threads / 4));
-    FetchQueue fetches(std::move(remote), *networks_, options_.mirrors_dir, jobs, beside_large, run_.stop);
+    FetchQueue fetches(std::move(remote), *networks_, options_.mirrors_dir,
+                       static_cast<size_t>(std::max(1, options_.fetch_jobs)), beside_large, run_.stop);
     std::vector<std::thread> fetchers, lanes;
-    for (size_t i = 0; i < jobs; ++i) {
+    for (size_t i = std::min(targets, fetches.width()); i > 0; --i) {
       fetchers.emplace_back([&] {
         while (const RemoteTarget* target = fetches.Take()) {
           Obtain(*target);
@@ -255,10 +257,8 @@ class Pipeline {
     return done;
   }
 
-  // What is kept free for one whose forge does not say how large it is: all that are fetched together fit.
-  uint64_t SizeOfUnknown() const {
-    return options_.mirrors_budget_bytes / static_cast<uint64_t>(std::max(1, options_.fetch_jobs));
-  }
+  // What is kept free for one whose forge does not say how large it is.
+  uint64_t SizeOfUnknown() const { return std::min<uint64_t>(options_.mirrors_budget_bytes, kUnknownBytes); }
 
   // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `scanned`:
   // the digest of the refs that were scanned, if the mirror has seen those refs; otherwise they are recalled.

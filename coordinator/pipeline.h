@@ -17,7 +17,7 @@ struct PipelineOptions {
   FetchOptions fetch;
   std::filesystem::path mirrors_dir;
   uint64_t mirrors_budget_bytes = 0;  // 0: no bound
-  int fetch_jobs = 8;                 // fetches at a time; forges want no more than 8 to 16 from one client
+  int fetch_jobs = 8;                 // fetches at a time from one host; forges want no more than 8 to 16
   // A repository that its forge says is unchanged is looked at anyway when its refs were last compared
   // longer ago: what the forge says covers neither wikis nor pull requests. 0: every time.
   absl::Duration audit_every = absl::Hours(24 * 7);

@@ -293,6 +293,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   pipeline.fetch.network = options.network;
   pipeline.fetch.stop = &g_stop;
   if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
+  // Mirrors are known by where they are below it.
+  pipeline.mirrors_dir = std::filesystem::absolute(pipeline.mirrors_dir).lexically_normal();
   if (options.list_only) {
     progress.Stop();
     return PrintPlan({.local = work.local, .remote = work.remote, .organizations = work.organizations,

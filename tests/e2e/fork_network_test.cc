@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -94,12 +95,14 @@ class ForkNetworkTest : public testing::Test {
     forge_->ChangeRepository({{"id", id}, {"pushed_at", absl::StrFormat("2024-06-01T12:00:%02dZ", ++pushes_)}});
   }
 
-  void Scan(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "--mirrors",
-                                          home_.path() / "mirrors", "github:acme"};
+  void Scan(std::vector<std::string> more = {}, int exit_code = 1) {
+    std::vector<std::string> arguments = {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "github:acme"};
+    if (std::find(more.begin(), more.end(), "--mirrors") == more.end()) {
+      arguments.insert(arguments.end(), {"--mirrors", home_.path() / "mirrors"});
+    }
     arguments.insert(arguments.end(), more.begin(), more.end());
     const CliResult scan = cli_.Scan(arguments);
-    EXPECT_EQ(scan.exit_code, 1) << scan.err << scan.out;
+    EXPECT_EQ(scan.exit_code, exit_code) << scan.err << scan.out;
   }
   static std::string Place(const std::string& repository, const json& row) {
     return absl::StrFormat("%s %s %s", repository, row["path"].get<std::string>(), row["presence"].get<std::string>());
@@ -170,6 +173,47 @@ TEST_F(ForkNetworkTest, ForksFetchOnlyWhatTheirNetworkLacks) {
   forge_->ResetCounters();
   Scan();
   EXPECT_EQ(forge_->Counters()["requests"].value("graphql", 0), 0);
+  EXPECT_EQ(Places(), PlacesInPlace());
+}
+
+TEST_F(ForkNetworkTest, ALenderThatIsThereAgainWithLessIsNoLender) {
+  // A branch that only the root's first mirror still has when the fork is fetched again.
+  Write(100, "dev.env", 10, "dev");
+  Git(101, {"fetch", "-q", Bare(100), "dev:dev"});
+  Git(101, {"push", "-q", "origin", "dev"});
+  Write(100, "early.env", 13, "early");
+  Git(101, {"fetch", "-q", Bare(100), "early:early"});
+  Git(101, {"push", "-q", "origin", "early"});
+  Scan();
+  // The fork drops one of them, and keeps the other.
+  Git(101, {"push", "-q", "origin", ":early"});
+  SayPushed(101);
+  Scan();
+  EXPECT_EQ(Places(), PlacesInPlace());
+  Git(100, {"push", "-q", "origin", ":dev", ":early"});
+  unsprawl::Run(Bare(100), {"git", "reflog", "expire", "--all", "--expire=now"});
+  unsprawl::Run(Bare(100), {"git", "gc", "-q", "--prune=now"});
+  fs::remove_all(Mirror(100));
+  SayPushed(100);
+  SayPushed(101);
+  Scan({}, 3);  // The root's own two commits nobody has any more, and it says so.
+  EXPECT_EQ(Places(), PlacesInPlace());
+  Write(101, "more.env", 11);
+  SayPushed(101);
+  Scan({}, 3);
+  EXPECT_EQ(Places(), PlacesInPlace());
+  for (const json& repository : cli_.Json("manifest.json")["repositories"]) {
+    const bool is_root = repository["name"].get<std::string>().ends_with("/root");
+    EXPECT_EQ(repository["status"], is_root ? "partial" : "ok") << repository;
+  }
+}
+
+TEST_F(ForkNetworkTest, TheMirrorsFolderMayBeNamedInAnyWay) {
+  Scan();
+  Write(102, "more.env", 11);
+  SayPushed(102);
+  Scan({"--mirrors", home_.path() / "x/.." / "mirrors/", "--mirrors-budget", "1KB"});
+  EXPECT_THAT(Orphans(), IsEmpty());
   EXPECT_EQ(Places(), PlacesInPlace());
 }
 

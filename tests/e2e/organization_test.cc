@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <filesystem>
+#include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -494,6 +497,122 @@ TEST_F(OrganizationTest, MirrorsStayBelowTheirBudgetAndNothingIsScannedAgainForI
   EXPECT_EQ(Scan(forge, {"github:acme", "--audit-days", "0"}).exit_code, 1);
   EXPECT_EQ(cli_.Json("run.json")["repositories_unchanged"], kRepositories);
   EXPECT_EQ(forge.Counters()["requests"]["git-upload-pack"], kRepositories);  // the refs alone
+}
+
+TEST_F(OrganizationTest, AMirrorThatWasPushedToMayBeEvicted) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  Push(forge, 1, 500, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  Push(forge, 2, 501, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  for (int id = 100; id < 104; ++id) EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, id))) << id;
+}
+
+TEST_F(OrganizationTest, WhatAForcePushDropsStaysThoughTheMirrorWasEvicted) {
+  const ForgeServer forge(Settings());
+  const std::vector<std::string> scan = {"github:acme", "--mirrors-budget", "1KB", "--dropped-commits", "0"};
+  EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+  for (uint32_t round = 1; round <= 2; ++round) {
+    repos_[2].Write("s.env", "t=" + FakeGithubToken(600 + round) + "\n");
+    repos_[2].Git({"add", "-A"});
+    repos_[2].Git({"commit", "-q", "--amend", "-m", "nothing happened"});
+    Push(forge, 2, 700, absl::StrFormat("2024-05-%02dT12:00:00Z", 2 * round));
+    repos_[2].Git({"reset", "-q", "--hard", "HEAD~1"});
+    EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+    EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, 102)));
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1 + round);
+    uint32_t unreachable = 0;
+    for (const json& row : cli_.Rows("occurrences.jsonl")) unreachable += row["presence"] == "unreachable";
+    EXPECT_EQ(unreachable, round);
+  }
+}
+
+TEST_F(OrganizationTest, WhatIsFoundGoneOrRefusedKeepsItsMirror) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  const json legal = {{"match", "GET /acme/app2.git"}, {"times", nullptr}, {"kind", "status"}, {"status", 451}};
+  forge.Fault(legal);
+  Push(forge, 2, 500, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge).exit_code, 3);
+  forge.ChangeRepository({{"id", 101}, {"deleted", true}});
+  forge.Fault(legal);
+  Push(forge, 3, 501, "2024-05-03T12:00:00Z");
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB", "--fetch-jobs", "1"}).exit_code, 3);
+  EXPECT_EQ(Outcome("acme/app1")["status"], "gone");
+  EXPECT_EQ(Outcome("acme/app2")["status"], "refused");
+  EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 101)));
+  EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 102)));
+  EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, 100)));
+  // Served again, it is like any other.
+  forge.Set({{"faults", json::array()}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);
+  EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, 102)));
+}
+
+TEST_F(OrganizationTest, AMirrorWithoutContentIsNotTakenForWhatIsKeptOfARepositoryThatIsGone) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  const std::filesystem::path mirror = MirrorOf(forge, 101);
+  std::filesystem::remove_all(mirror);
+  unsprawl::Run(home_.path(), {"git", "init", "-q", "--bare", mirror});  // as an interrupted fetch leaves it
+  forge.ChangeRepository({{"id", 101}, {"deleted", true}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "-c", MoreRules()}).exit_code, 3);
+  EXPECT_EQ(Outcome("acme/app1")["skips"][0]["reason"], "unobtainable");
+  EXPECT_EQ(cli_.Rows("occurrences.jsonl").size(), kRepositories);
+}
+
+TEST_F(OrganizationTest, Libgit2LosesNothingOfAForcePushEither) {
+  const ForgeServer forge(Settings());
+  const std::vector<std::string> scan = {"github:acme", "--fetch-backend", "libgit2", "--mirrors-budget", "1MB"};
+  EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+  repos_[2].Git({"commit", "-q", "--amend", "-m", "again"});
+  repos_[2].Write("s.env", "nothing\n");
+  repos_[2].Git({"commit", "-q", "-a", "--amend", "-m", "nothing"});
+  Push(forge, 2, 700, "2024-05-02T12:00:00Z");
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+    EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 102) / "unsprawl-lost"));
+  }
+}
+
+// URLs, of which nobody says how large they are.
+TEST_F(OrganizationTest, TheBudgetHoldsForRepositoriesOfUnknownSize) {
+  constexpr int kUrls = 6;
+  constexpr uint64_t kBytes = 1 << 20;
+  std::vector<std::string> arguments = {"--mirrors", home_.path() / "mirrors", "--mirrors-budget", "2MB"};
+  std::mt19937_64 random(7);
+  for (int i = 0; i < kUrls; ++i) {
+    GitRepo repo(home_.path() / absl::StrFormat("u%d", i));
+    std::string noise;
+    while (noise.size() < kBytes) noise += static_cast<char>(random());
+    repo.Write("noise", noise);
+    repo.Commit();
+    arguments.push_back("file://" + repo.path().native());
+  }
+  std::atomic<bool> done = false;
+  uint64_t peak = 0;
+  std::thread watch([&] {
+    while (!done) {
+      uint64_t bytes = 0;
+      std::error_code error;
+      for (std::filesystem::recursive_directory_iterator it(home_.path() / "mirrors", error), end;
+           !error && it != end; it.increment(error)) {
+        std::error_code vanished;
+        if (it->path().extension() == ".pack") bytes += std::filesystem::file_size(it->path(), vanished);
+        if (vanished) bytes = 0;
+      }
+      peak = std::max(peak, bytes);
+    }
+  });
+  EXPECT_EQ(cli_.Scan(arguments).exit_code, 0);
+  done = true;
+  watch.join();
+  EXPECT_EQ(cli_.Json("manifest.json")["coverage"]["ok"], kUrls);
+  EXPECT_GT(peak, kBytes / 2);
+  EXPECT_LT(peak, 3 * kBytes);
 }
 
 TEST_F(OrganizationTest, AnAppsTokenThatGitIsRefusedWithIsRenewedOnTheWay) {
