@@ -133,7 +133,7 @@ class Pipeline {
       ASSIGN_OR_RETURN(const std::vector<std::string> tips, mirror.Tips(options_.fetch));
       if (!tips.empty()) {
         RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-        return EnqueueInUse(target, nullptr, "", std::move(known.note), &mirror, why);
+        return EnqueueInUse(target, nullptr, true, std::move(known.note), &mirror, why);
       }
     }
     RepositoryOutcome outcome = OutcomeOf(known.record, {});
@@ -174,7 +174,7 @@ class Pipeline {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
       if (mirror.exists()) {  // It was not evicted meanwhile.
         *note.mutable_fetched() = kept;
-        return EnqueueInUse(target, nullptr, kept.refs_digest(), std::move(note), &mirror);
+        return EnqueueInUse(target, nullptr, false, std::move(note), &mirror);
       }
       budget_.Release(target.folder());
     }
@@ -215,9 +215,9 @@ class Pipeline {
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
                      const std::string& scanned, v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
-    const v1::FetchNote before = mirror.fetched();
+    v1::FetchNote before;
     if (mirror.exists()) {
-      RETURN_IF_ERROR(Update(target, url, refs, &mirror));
+      RETURN_IF_ERROR(Update(target, url, refs, &mirror, &before));
     } else {
       ASSIGN_OR_RETURN(const std::string lender, networks_->LenderFor(target));
       RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
@@ -228,14 +228,15 @@ class Pipeline {
       budget_.Release(target.folder());
       return done;
     }
-    const bool knows = !scanned.empty() && scanned == before.refs_digest();
-    return EnqueueInUse(target, &url, knows ? scanned : "", std::move(note), &mirror);
+    return EnqueueInUse(target, &url, scanned != before.refs_digest(), std::move(note), &mirror);
   }
 
-  // OK: the mirror is in use.
-  absl::Status Update(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs, Mirror* mirror) {
+  // OK: the mirror is in use. *before: what was last fetched into it.
+  absl::Status Update(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs, Mirror* mirror,
+                      v1::FetchNote* before) {
     RETURN_IF_ERROR(budget_.Use(target.folder(), 0));  // Of an update a forge does not say how large it is.
-    if (mirror->fetched().refs_digest() == refs.digest) return absl::OkStatus();
+    *before = mirror->fetched();
+    if (before->refs_digest() == refs.digest) return absl::OkStatus();
     const absl::Status done = mirror->Fetch(url, refs, options_.fetch);
     if (!done.ok()) budget_.Release(target.folder());
     return done;
@@ -260,12 +261,11 @@ class Pipeline {
   // What is kept free for one whose forge does not say how large it is.
   uint64_t SizeOfUnknown() const { return std::min<uint64_t>(options_.mirrors_budget_bytes, kUnknownBytes); }
 
-  // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `scanned`:
-  // the digest of the refs that were scanned, if the mirror has seen those refs; otherwise they are recalled.
-  // `gone`: why it will not be fetched any more; empty: it will.
-  absl::Status EnqueueInUse(const RemoteTarget& target, const CloneUrl* url, const std::string& scanned,
-                            v1::MirrorNote note, Mirror* mirror, std::string gone = "") {
-    absl::Status done = Recall(url, scanned.empty(), mirror, &note);
+  // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `recall`: the
+  // mirror need not have seen what was scanned last. `gone`: why it will not be fetched any more; empty: it will.
+  absl::Status EnqueueInUse(const RemoteTarget& target, const CloneUrl* url, bool recall, v1::MirrorNote note,
+                            Mirror* mirror, std::string gone = "") {
+    absl::Status done = Recall(url, recall, mirror, &note);
     if (done.ok() && url != nullptr) done = mirror->SetFetched(note.fetched());
     if (!done.ok()) {
       budget_.Release(target.folder());
@@ -275,8 +275,8 @@ class Pipeline {
     return absl::OkStatus();
   }
 
-  // Makes *note one of what the mirror has and of what it should have: lost tips that an earlier mirror had,
-  // and, `all`, the tips of the last scan, are fetched by their ids where they can be.
+  // Makes *note one of what the mirror has and of what it should have: what could not be had is asked for by id
+  // once more; `all`: and so are the tips and lost tips of the last scan.
   absl::Status Recall(const CloneUrl* url, bool all, Mirror* mirror, v1::MirrorNote* note) {
     std::vector<std::string> wanted = mirror->missing_tips();
     for (const std::string* packed : {&note->lost_tips(), &note->tips()}) {
