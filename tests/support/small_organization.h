@@ -17,7 +17,7 @@ namespace unsprawl {
 class SmallOrganization : public testing::Test {
  protected:
   static constexpr uint32_t kRepositories = 3;
-  static constexpr char kToken[] = "the-token-of-the-reader";
+  static constexpr char kToken[] = "the-token-of-a-small-organization";
 
   SmallOrganization();
 
