@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMaxRedirects = 5;
 constexpr size_t kMaxHeaderBytes = 256 << 10;
+constexpr size_t kMaxUrlBytes = 64 << 10;  // servers take an eighth of it; libcurl takes 8 MB
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
@@ -106,8 +107,9 @@ NamedProxy ProxyOf(std::string_view url) {
     if (value == nullptr || *value == '\0') continue;
     std::string_view host = value;
     if (const size_t scheme = host.find("://"); scheme != std::string_view::npos) host.remove_prefix(scheme + 3);
-    host = host.substr(0, host.find('/'));
+    // First: a password that is not encoded may hold a slash.
     if (const size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
+    host = host.substr(0, host.find('/'));
     return {variable, std::string(host)};
   }
   return {};
@@ -115,9 +117,13 @@ NamedProxy ProxyOf(std::string_view url) {
 
 // `details`: libcurl's own, more exact words, or empty.
 absl::Status TransferError(CURLcode code, const std::string& url, std::string_view details) {
-  const std::string_view words = details.empty() ? curl_easy_strerror(code) : details;
+  // Its details about a proxy's address show it, with a password.
+  const bool bad_proxy = Says(details, "Unsupported proxy");
+  const std::string_view words = bad_proxy                                                 ? kBadProxy
+                                 : details.empty() || code == CURLE_COULDNT_RESOLVE_PROXY ? curl_easy_strerror(code)
+                                                                                          : details;
   const std::string message = absl::StrFormat("%s: %s%s", OriginOf(url), words, NetworkHint(url, words));
-  if (WantsCertificate(words) || Says(words, "response 407")) return absl::FailedPreconditionError(message);
+  if (bad_proxy || WantsCertificate(words) || Says(words, "response 407")) return absl::FailedPreconditionError(message);
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK: return absl::CancelledError("stopped");
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -196,6 +202,9 @@ absl::StatusOr<HttpResponse> HttpClient::Send(const HttpRequest& request) {
 }
 
 absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, const std::string& url) {
+  if (url.size() > kMaxUrlBytes) {
+    return absl::FailedPreconditionError(absl::StrFormat("%s: an address of %d bytes", OriginOf(url), url.size()));
+  }
   CURL* curl = curl_;
   curl_easy_reset(curl);  // Options; connections and caches stay.
   Transfer transfer;
@@ -239,11 +248,11 @@ absl::StatusOr<HttpResponse> HttpClient::SendOnce(const HttpRequest& request, co
   }
   set(CURLOPT_HTTPHEADER, headers.get());
   const CURLcode code = curl_easy_perform(curl);
+  set(CURLOPT_ERRORBUFFER, static_cast<char*>(nullptr));  // It ends with this call.
   if (transfer.too_large) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: an answer above %d bytes", OriginOf(url), kMaxBodyBytes));
   }
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);  // It ends with this call.
   if (code != CURLE_OK) return TransferError(code, url, details);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

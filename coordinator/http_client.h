@@ -57,8 +57,8 @@ class HttpClient {
   // Any answer is a response, whatever its status. GET follows up to 5 redirects to the same scheme, host
   // and port; another place is not followed (credentials would go along) and fails.
   // Unavailable: no connection, a broken or stalled transfer. FailedPrecondition: a certificate that is not
-  // trusted, or one of ours that is missing, a redirect elsewhere, an answer above kMaxBodyBytes: trying again
-  // will not help. Cancelled: `stop`. Messages name the host (and the proxy), never headers or the query.
+  // trusted, or one of ours that is missing, a proxy's address that is none, a redirect elsewhere, a URL above
+  // 64 kB, an answer above kMaxBodyBytes: trying again will not help. Cancelled: `stop`. Messages name the host (and the proxy), never headers or the query.
   absl::StatusOr<HttpResponse> Send(const HttpRequest& request);
 
   static constexpr uint64_t kMaxBodyBytes = 64 << 20;
@@ -75,6 +75,9 @@ class HttpClient {
 // where they are about a proxy; how to show a certificate, where the server asked for one. Empty: nothing.
 // No credentials.
 std::string NetworkHint(std::string_view url, std::string_view words);
+
+// In place of words of a library that show a proxy's address with its password.
+inline constexpr char kBadProxy[] = "the proxy's address cannot be used";
 
 // "https://host:port" of a URL in lower case; empty for what is not http or https.
 std::string OriginOf(std::string_view url);
