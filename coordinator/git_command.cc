@@ -25,16 +25,17 @@ namespace {
 constexpr size_t kKeptErrorBytes = 64 << 10;
 constexpr int kPollMs = 100;
 constexpr absl::Duration kWatchEvery = absl::Milliseconds(500);
+constexpr char kLimitedPayload[] = "unsprawl/limited";
 
 // Passed on from our own environment; everything else git would look at is left out.
 constexpr const char* kKeptVariables[] = {
-    "PATH",        "HOME",        "SSH_AUTH_SOCK", "TMPDIR",      "HTTPS_PROXY", "https_proxy",
-    "HTTP_PROXY",  "http_proxy",  "ALL_PROXY",     "all_proxy",   "NO_PROXY",    "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"};
+    "PATH",       "SSH_AUTH_SOCK", "TMPDIR",    "HTTPS_PROXY", "https_proxy",   "HTTP_PROXY",   "http_proxy",
+    "ALL_PROXY",  "all_proxy",     "NO_PROXY",  "no_proxy",    "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"};
 
 std::vector<std::string> Environment(const GitCommand& command) {
   std::vector<std::string> environment = {
       "LC_ALL=C",
+      "HOME=/nonexistent",  // There would be a .netrc. ssh looks at no HOME.
       "GIT_CONFIG_NOSYSTEM=1",
       "GIT_CONFIG_GLOBAL=/dev/null",
       "GIT_TERMINAL_PROMPT=0",
@@ -101,12 +102,16 @@ std::string_view LastWords(std::string_view text) {
 }
 
 absl::Status Failure(const GitCommand& command, std::string_view errors) {
-  const std::string words(LastWords(errors));
+  std::string words(LastWords(errors));
+  for (const char* shows : {"proxy syntax", "proxy scheme", "Invalid proxy URL"}) {
+    if (words.find(shows) != std::string::npos) words = kBadProxy;
+  }
   const std::string message =
       absl::StrFormat("git failed: %s%s", EscapeForTerminal(WithoutObjectIds(words)),
                       command.remote == nullptr ? "" : NetworkHint(command.remote->url, words));
   const auto says = [&](std::string_view text) { return errors.find(text) != std::string_view::npos; };
   if (says("returned error: 451")) return absl::AbortedError(message);
+  if (says("returned error: 429")) return LimitedError(message);
   if (says("Authentication failed") || says("returned error: 403") || says("returned error: 401") ||
       says("Permission denied (") || says("could not read Username") || says("Host key verification failed")) {
     return absl::PermissionDeniedError(message);
@@ -118,7 +123,8 @@ absl::Status Failure(const GitCommand& command, std::string_view errors) {
   }
   if (says("No space left on device")) return absl::ResourceExhaustedError(message);
   if (says("returned error: 30")) return absl::FailedPreconditionError(message + " (a redirect, not followed)");
-  if (says("certificate") || says("redirect") || says("response 407")) return absl::FailedPreconditionError(message);
+  const bool bad_proxy = words == kBadProxy;
+  if (bad_proxy || says("certificate") || says("redirect") || says("response 407")) return absl::FailedPreconditionError(message);
   return absl::UnavailableError(message);
 }
 
@@ -237,6 +243,14 @@ absl::Status Converse(const GitCommand& command, const Child& child, std::string
 }
 
 }  // namespace
+
+absl::Status LimitedError(const std::string& message) {
+  absl::Status status = absl::UnavailableError(message);
+  status.SetPayload(kLimitedPayload, {});
+  return status;
+}
+
+bool IsLimited(const absl::Status& status) { return status.GetPayload(kLimitedPayload).has_value(); }
 
 std::string WithoutObjectIds(std::string_view text) {
   std::string result;

@@ -115,7 +115,8 @@ auto Persist(const FetchOptions& options, const Attempt& attempt) -> decltype(at
       }
     }();
     if (!absl::IsUnavailable(status) || made >= options.attempts) return result;
-    RETURN_IF_ERROR(Pause(options.first_pause * (1 << (made - 1)), options.stop));
+    const absl::Duration pause = IsLimited(status) ? options.limit_pause : options.first_pause;
+    RETURN_IF_ERROR(Pause(WithJitter(pause * (1 << (made - 1))), options.stop));
   }
 }
 

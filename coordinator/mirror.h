@@ -27,7 +27,8 @@ struct FetchOptions {
   NetworkOptions network;
   const std::atomic<bool>* stop = nullptr;
   int attempts = 3;                                // of what may pass
-  absl::Duration first_pause = absl::Seconds(1);   // before trying again; doubled
+  absl::Duration first_pause = absl::Seconds(1);   // before trying again; doubled, with jitter
+  absl::Duration limit_pause = absl::Seconds(30);  // the same, where the remote end asks for fewer requests
   absl::Duration timeout = absl::Hours(6);         // of one fetch
   // A fetch by which the mirror grows beyond this is given up: some servers never end. 100 GB is several times
   // the largest public repositories.

@@ -2,6 +2,7 @@
 
 #include <git2.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -24,9 +25,15 @@ using RepositoryHandle =
     std::unique_ptr<git_repository, Freer<git_repository, git_repository_free>>;
 using RemoteHandle = std::unique_ptr<git_remote, Freer<git_remote, git_remote_free>>;
 
+// What a server may say before objects come: refs, and how it goes on. As much as git may print.
+constexpr uint64_t kMaxTalkBytes = 256 << 20;
+constexpr absl::Duration kListTimeout = absl::Minutes(10);
+
 absl::Status LastError(const char* doing, const std::string& url) {
   const git_error* error = git_error_last();
-  const std::string_view words = error != nullptr ? error->message : "no reason given";
+  std::string_view words = error != nullptr ? error->message : "no reason given";
+  // Ours was parsed long ago: it is the proxy's, which may hold a password.
+  if (words.rfind("malformed URL", 0) == 0) words = kBadProxy;
   const std::string message = absl::StrFormat("%s %s: %s%s", doing, url, WithoutObjectIds(words), NetworkHint(url, words));
   const auto says = [&](std::string_view text) { return words.find(text) != std::string_view::npos; };
   if (says("404") || says("not found")) return absl::NotFoundError(message);
@@ -34,21 +41,25 @@ absl::Status LastError(const char* doing, const std::string& url) {
     return absl::PermissionDeniedError(message);
   }
   if (says("451")) return absl::AbortedError(message);
-  if (says("certificate") || says("redirect")) return absl::FailedPreconditionError(message);
+  if (says("429")) return LimitedError(message);
+  if (says(kBadProxy) || says("certificate") || says("redirect")) return absl::FailedPreconditionError(message);
   return absl::UnavailableError(message);
 }
 
 // What may end a transfer while it goes on.
 struct Watch {
+  StreamLimits* limits = nullptr;
   const std::atomic<bool>* stop = nullptr;
   std::function<absl::Status()> ask;  // may be empty
   absl::Time next = absl::InfinitePast();
   absl::Status said;                  // not OK: why it was ended
+  int ssh_attempts = 0;
 };
 
 // Anything but zero ends the transfer.
 int OnTransfer(const git_indexer_progress*, void* payload) {
   auto* watch = static_cast<Watch*>(payload);
+  watch->limits->LiftMaxBytes();  // Objects come, which are bounded on the disk.
   if (watch->ask && absl::Now() >= watch->next) {
     watch->said = watch->ask();
     watch->next = absl::Now() + absl::Milliseconds(500);
@@ -57,8 +68,13 @@ int OnTransfer(const git_indexer_progress*, void* payload) {
 }
 
 int SshCredential(git_credential** credential, const char*, const char* user, unsigned int allowed,
-                  void*) {
+                  void* payload) {
   if ((allowed & GIT_CREDENTIAL_SSH_KEY) == 0) return GIT_PASSTHROUGH;
+  // libgit2 asks again whenever the server refuses, and the agent has offered all of its keys.
+  if (static_cast<Watch*>(payload)->ssh_attempts++ > 0) {
+    git_error_set_str(GIT_ERROR_SSH, "authentication failed: the server accepts no key of the agent");
+    return GIT_EAUTH;
+  }
   return git_credential_ssh_key_from_agent(credential, user != nullptr ? user : "git");
 }
 
@@ -101,9 +117,10 @@ absl::StatusOr<RemoteHandle> NameRemote(git_repository* repository, const CloneU
   return RemoteHandle(created);
 }
 
-absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& options) {
+absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& options, StreamLimits* limits) {
   ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(nullptr, url));
   Watch watch;
+  watch.limits = limits;
   watch.stop = options.stop;
   Connection connection(url, &watch);
   git_remote_connect_options connect;
@@ -130,9 +147,10 @@ absl::StatusOr<std::string> List(const CloneUrl& url, const FetchOptions& option
 }
 
 absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchOptions& fetch,
-                   const std::function<absl::Status()>& ask) {
+                   const std::function<absl::Status()>& ask, StreamLimits* limits) {
   ASSIGN_OR_RETURN(const RemoteHandle remote, NameRemote(repository, url));
   Watch watch;
+  watch.limits = limits;
   watch.stop = fetch.stop;
   watch.ask = ask;
   Connection connection(url, &watch);
@@ -174,16 +192,17 @@ bool SetUpLibrary(const NetworkOptions& network) {
   return true;
 }
 
-// Runs `work` with the library set up as the options say.
+// Runs `work` with the library set up as the options say, and for so long at most.
 template <typename Work>
-auto WithLibrary(const FetchOptions& options, const Work& work) -> decltype(work()) {
+auto WithLibrary(const FetchOptions& options, absl::Duration timeout, const Work& work)
+    -> decltype(work(static_cast<StreamLimits*>(nullptr))) {
   if (!options.network.client_cert.empty()) {
     return absl::FailedPreconditionError("libgit2 cannot use a client certificate: use --fetch-backend git");
   }
   static const bool set_up = SetUpLibrary(options.network);
   CHECK(set_up);
-  const StreamLimits limits(options.network, options.stop);
-  auto done = work();
+  StreamLimits limits(options.network, options.stop, absl::Now() + timeout, kMaxTalkBytes);
+  auto done = work(&limits);
   if (!done.ok() && !limits.ended().ok()) return limits.ended();
   if (options.stop != nullptr && *options.stop) return absl::CancelledError("stopped");
   return done;
@@ -192,14 +211,15 @@ auto WithLibrary(const FetchOptions& options, const Work& work) -> decltype(work
 }  // namespace
 
 absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOptions& options) {
-  return WithLibrary(options, [&] { return List(url, options); });
+  return WithLibrary(options, std::min(options.timeout, kListTimeout),
+                     [&](StreamLimits* limits) { return List(url, options, limits); });
 }
 
 absl::Status FetchWithLibgit2(const CloneUrl& url, const std::string& dir, const FetchOptions& options,
                               const std::function<absl::Status()>& watch) {
-  return WithLibrary(options, [&]() -> absl::Status {
+  return WithLibrary(options, options.timeout, [&](StreamLimits* limits) -> absl::Status {
     ASSIGN_OR_RETURN(const RepositoryHandle repository, OpenOrInit(dir));
-    return Fetch(repository.get(), url, options, watch);
+    return Fetch(repository.get(), url, options, watch, limits);
   });
 }
 

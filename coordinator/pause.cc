@@ -1,6 +1,7 @@
 #include "coordinator/pause.h"
 
 #include <algorithm>
+#include <random>
 
 #include "absl/time/clock.h"
 
@@ -13,6 +14,11 @@ absl::Status Pause(absl::Duration duration, const std::atomic<bool>* stop) {
     absl::SleepFor(std::min(left, absl::Milliseconds(100)));
   }
   return absl::OkStatus();
+}
+
+absl::Duration WithJitter(absl::Duration duration) {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return duration * std::uniform_real_distribution<>(1, 1.5)(random);
 }
 
 }  // namespace unsprawl

@@ -165,5 +165,19 @@ TEST_F(FetchTest, AnSshUrlIsFetchedAndAnUnknownHostIsRefused) {
   }
 }
 
+// libgit2 asks for credentials as long as the server refuses them.
+TEST_F(FetchTest, AnAgentWhoseKeysAreRefusedIsAskedOnce) {
+  TrustSsh();
+  unsprawl::Run(home_.path(), {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "stranger"});
+  unsprawl::Run(home_.path(), {"env", "SSH_AUTH_SOCK=" + (home_.path() / "agent").native(), "ssh-add", "-q", "-D"});
+  unsprawl::Run(home_.path(), {"env", "SSH_AUTH_SOCK=" + (home_.path() / "agent").native(), "ssh-add", "-q",
+                               home_.path() / "stranger"});
+  const CliResult scan = cli_.Scan({"--fetch-backend", "libgit2", "--mirrors", home_.path() / "mirrors",
+                                    absl::StrFormat("ssh://git@localhost:%d/app.git", ssh_port_)});
+  EXPECT_EQ(scan.exit_code, 3) << scan.out;
+  EXPECT_EQ(cli_.Json("manifest.json")["repositories"][0]["status"], "refused");
+  EXPECT_THAT(cli_.Json("manifest.json")["repositories"].dump(), HasSubstr("no key of the agent"));
+}
+
 }  // namespace
 }  // namespace unsprawl

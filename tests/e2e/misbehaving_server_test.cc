@@ -5,11 +5,15 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "coordinator/clone_url.h"
+#include "coordinator/mirror.h"
 #include "tests/support/small_organization.h"
+#include "tests/support/status_matchers.h"
 
 namespace unsprawl {
 namespace {
@@ -40,6 +44,13 @@ class MisbehavingServerTest : public SmallOrganization {
     EXPECT_THAT(Outcome("acme/app1").value("reason", ""), reason);
     EXPECT_THAT(scan.out, HasSubstr("acme/app1"));
     EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories - 1);
+  }
+
+  // app1, asked directly.
+  absl::Status ListOne(FetchOptions options) {
+    options.network.ca_file = forge_.CaFile();
+    const auto url = ParseCloneUrl(CloneUrl(forge_, 1));
+    return url.ok() ? Mirror::List(*url, options).status() : url.status();
   }
 
   ForgeServer forge_{Settings()};
@@ -116,6 +127,48 @@ TEST_F(MisbehavingServerTest, OneThatNeverEndsIsGivenUpAndLeavesNothing) {
     EXPECT_LT(MirroredBytes(), 70'000u) << backend;
     EXPECT_EQ(forge_.Counters()["faults"], 1) << backend;  // It is not asked again.
   }
+}
+
+// One byte now and then is no stall; a list without end is not kept in memory. In one test, since the first
+// server that a process asks with libgit2 is the only one it trusts.
+TEST_F(MisbehavingServerTest, LibgitsTalkIsBoundedInTimeAndInBytesAndItLeavesABusyServerAlone) {
+  FetchOptions options;
+  options.backend = FetchBackend::kLibgit2;
+  options.attempts = 2;
+  options.first_pause = absl::Milliseconds(1);
+  EXPECT_THAT(ListOne(options), IsOk());
+
+  options.timeout = absl::Seconds(2);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "slow"}, {"bytes_per_second", 20}, {"times", 2}});
+  EXPECT_THAT(ListOne(options), FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("longer than it may")));
+
+  options.timeout = absl::Hours(1);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "endless_refs"}, {"bytes", 400'000'000}, {"times", 2}});
+  EXPECT_THAT(ListOne(options), FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("says too much")));
+
+  // The other pause would be one of a day.
+  options.first_pause = absl::Hours(24);
+  options.limit_pause = absl::Milliseconds(1);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "status"}, {"status", 429}});
+  EXPECT_THAT(ListOne(options), IsOk());
+}
+
+TEST_F(MisbehavingServerTest, GitsTalkIsBoundedInTimeAndItLeavesABusyServerAlone) {
+  FetchOptions options;
+  options.attempts = 2;
+  options.timeout = absl::Seconds(2);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "slow"}, {"bytes_per_second", 20}});
+  EXPECT_THAT(ListOne(options), FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("took longer")));
+
+  // The other pause would be one of a day.
+  options.timeout = absl::Hours(1);
+  options.first_pause = absl::Hours(24);
+  options.limit_pause = absl::Milliseconds(1);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "status"}, {"status", 429}});
+  EXPECT_THAT(ListOne(options), IsOk());
+  std::swap(options.first_pause, options.limit_pause);
+  forge_.Fault({{"match", "GET /acme/app1.git/info/refs"}, {"kind", "status"}, {"status", 503}});
+  EXPECT_THAT(ListOne(options), IsOk());
 }
 
 TEST_F(MisbehavingServerTest, AnApiThatStandsStillIsAskedAgain) {

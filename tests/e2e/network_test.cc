@@ -120,6 +120,77 @@ TEST_F(NetworkTest, AProxyThatRefusesIsNamed) {
   EXPECT_TRUE(forge.Counters()["log"].empty()) << forge.Counters().dump();
 }
 
+TEST_F(NetworkTest, AProxysAddressThatCannotBeUsedIsNotShownWithItsPassword) {
+  const ForgeServer forge(Settings());
+  for (const char* address : {"http://someone:1proxy/pass-word@localhost:1", "http://someone:12/pass-word@localhost:1",
+                              "ftp://someone:1proxy-pass-word@localhost:1", "someone:1proxy/pass-word@localhost:1",
+                              "http://someone:1proxy-pass-word@localhost:port"}) {
+    cli_.SetVariable("HTTPS_PROXY", address);
+    cli_.SetVariable("https_proxy", address);
+    for (const char* backend : kBackends) {
+      const CliResult scan = Trusting(backend, forge, {CloneUrl(forge, 1)});
+      EXPECT_EQ(scan.exit_code, 3) << address << backend;
+      EXPECT_THAT(Reasons(), AnyOf(HasSubstr("proxy"), HasSubstr("localhost"))) << address;
+    }
+    const CliResult doctor = cli_.Run({"doctor", "--api-url", forge.ApiUrl(), "github:acme"});
+    EXPECT_EQ(doctor.exit_code, 3) << doctor.out;
+    EXPECT_THAT(doctor.out + doctor.err, Not(AnyOf(HasSubstr("pass-word"), HasSubstr("1proxy")))) << address;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path())) {
+      if (!entry.is_regular_file()) continue;
+      EXPECT_THAT(ReadFile(entry.path()), Not(AnyOf(HasSubstr("pass-word"), HasSubstr("1proxy"))))
+          << address << entry.path();
+    }
+  }
+  EXPECT_TRUE(forge.Counters()["log"].empty()) << forge.Counters().dump();
+}
+
+// A person's environment and files do not decide what is fetched, from where, or as whom.
+TEST_F(NetworkTest, TheCallersGitIsNotOurs) {
+  const ForgeServer forge(Settings());
+  const std::string trace = home_.path() / "trace", settings = home_.path() / "gitconfig";
+  WriteFile(settings, "[url \"https://127.0.0.1:1/\"]\n\tinsteadOf = " + forge.Url() + "/\n[http]\n\tproxy = 127.0.0.1:1\n");
+  WriteFile(home_.path() / ".gitconfig", ReadFile(settings));
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"GIT_DIR", home_.path() / "app0.git"},
+           {"GIT_WORK_TREE", home_.path()},
+           {"GIT_OBJECT_DIRECTORY", home_.path() / "objects"},
+           {"GIT_INDEX_FILE", home_.path() / "index"},
+           {"GIT_NAMESPACE", "elsewhere"},
+           {"GIT_CONFIG_GLOBAL", settings},
+           {"GIT_CONFIG_SYSTEM", settings},
+           {"GIT_CONFIG_PARAMETERS", "'http.proxy=127.0.0.1:1'"},
+           {"GIT_CONFIG_COUNT", "1"},
+           {"GIT_CONFIG_KEY_0", "http.proxy"},
+           {"GIT_CONFIG_VALUE_0", "127.0.0.1:1"},
+           {"GIT_EXTERNAL_DIFF", "/bin/false"},
+           {"GIT_EXEC_PATH", home_.path()},
+           {"GIT_TEMPLATE_DIR", home_.path()},
+           {"GIT_ASKPASS", "/bin/false"},
+           {"GIT_ALLOW_PROTOCOL", "file"},
+           {"GIT_TRACE", trace},
+           {"GIT_TRACE_CURL", trace}}) {
+    cli_.SetVariable(name, value);
+  }
+  for (const char* backend : kBackends) {
+    const CliResult scan = Trusting(backend, forge, {"github:acme"});
+    EXPECT_EQ(scan.exit_code, 1) << backend << scan.out << scan.err;
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories) << backend;
+    EXPECT_FALSE(std::filesystem::exists(trace));
+  }
+}
+
+TEST_F(NetworkTest, NobodyTakesCredentialsFromANetrc) {
+  const ForgeServer forge(Settings());
+  cli_.RemoveVariable("GITHUB_TOKEN");
+  WriteFile(home_.path() / ".netrc", std::string("machine localhost login x password ") + kToken + "\n");
+  for (const char* backend : kBackends) {
+    EXPECT_EQ(Trusting(backend, forge, {CloneUrl(forge, 1)}).exit_code, 1) << backend;
+    EXPECT_EQ(Trusting(backend, forge, {forge.Url() + "/acme/app1.git"}).exit_code, 3) << backend;
+    EXPECT_EQ(Trusting(backend, forge, {"github:acme"}).exit_code, 0) << backend;  // It shows nobody anything.
+  }
+  EXPECT_EQ(forge.Counters()["tokens"]["api"].value("reader", 0), 0);
+}
+
 TEST_F(NetworkTest, AProxyThatIsNotThereIsNamed) {
   const ForgeServer forge(Settings());
   const std::string proxy = StartProxy();

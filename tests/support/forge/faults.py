@@ -15,6 +15,7 @@ A fault: {match: a regular expression that is searched in "METHOD /path?query", 
                 first ones come before
     endless     for git's request for objects: a pack that goes on for ever (at most `bytes`, 1 TiB), at
                 `bytes_per_second`
+    endless_refs  for git's request for refs: a list that goes on for ever (at most `bytes`, 1 GiB)
     slow        the true answer at `bytes_per_second`
     cut         the true answer, the connection closed after `bytes` of its content
     shift_page  the true answer; then a repository appears at the front of that listing (`repository`: fields of
@@ -32,7 +33,7 @@ import zlib
 from .state import timestamp
 
 KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall",
-         "endless", "slow", "cut", "shift_page", "vanish")
+         "endless", "endless_refs", "slow", "cut", "shift_page", "vanish")
 
 
 class Fault:
@@ -134,6 +135,17 @@ def endless_pack(second_version, limit):
     noise = os.urandom(size - 4)
     for number in range(min(count, limit // size)):
         yield packet(b"\1" + bytes(head) + zlib.compress(number.to_bytes(4, "big") + noise, 0))
+
+
+def endless_refs(limit):
+    """A list of refs of git's first protocol, in pieces."""
+    yield packet(b"# service=git-upload-pack\n") + b"0000"
+    yield packet(b"%040x HEAD\0multi_ack side-band-64k ofs-delta\n" % 1)
+    sent = number = 0
+    while sent < limit:
+        piece = b"".join(packet(b"%040x refs/heads/%0200d\n" % (1, number + i)) for i in range(1000))
+        yield piece
+        number, sent = number + 1000, sent + len(piece)
 
 
 def shift(fault, state, listed):

@@ -202,6 +202,12 @@ class ForgeHandler(GitHttpHandler):
                 time.sleep(len(piece) / fault.get("bytes_per_second", 1e12))
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             raise Cut
+        if fault.kind == "endless_refs":
+            self.write_head(200, [("Content-Type", "application/x-git-upload-pack-advertisement"),
+                                  ("Transfer-Encoding", "chunked")])
+            for piece in faults.endless_refs(fault.get("bytes", 1 << 30)):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            raise Cut
         if fault.kind == "huge":
             self.write_head(200, [("Content-Type", "application/json"),
                                   ("Transfer-Encoding", "chunked")])
