@@ -341,12 +341,13 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   RETURN_IF_ERROR(ledger->CarryHistoriesOver());
   ASSIGN_OR_RETURN(const ReportTotals report,
                    WriteReport(input, *ledger, options.output_dir, &history));
+  RETURN_IF_ERROR(OweWebhook(options.webhook, run.id(), report, *ledger));
   RETURN_IF_ERROR(FinishRun(input, report, run, *ledger));
-  const absl::Status called = SendWebhook(options.webhook, options.network, run.id(), report, &g_stop);
+  const absl::Status called = SettleWebhook(options.webhook, options.network, *ledger, &g_stop);
   progress.Stop();
   PrintSummary(options.output_dir);
   if (!called.ok()) {
-    std::fprintf(stderr, "unsprawl: the webhook was not called: %s\n",
+    std::fprintf(stderr, "unsprawl: the webhook was not called, the next run does it: %s\n",
                  EscapeForTerminal(std::string(called.message())).c_str());
   }
   return ExitCodeFor(report, totals.internal_error(), options);

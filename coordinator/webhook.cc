@@ -5,6 +5,10 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
@@ -16,6 +20,8 @@ namespace unsprawl {
 namespace {
 
 constexpr int kAttempts = 3;
+constexpr char kOwedNote[] = "webhook owed";  // messages, oldest first, each with a line's end after it
+constexpr size_t kMaxOwed = 100;              // a receiver that is away for longer misses the oldest
 
 absl::StatusOr<std::string> Secret(const WebhookOptions& options) {
   if (!options.secret_file.empty()) return ReadTokenFile(options.secret_file);
@@ -33,6 +39,63 @@ std::string Signature(const std::string& secret, const std::string& message) {
   CHECK(HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
              reinterpret_cast<const uint8_t*>(message.data()), message.size(), digest, &bytes) != nullptr);
   return "sha256=" + std::string(absl::BytesToHexString({reinterpret_cast<const char*>(digest), bytes}));
+}
+
+absl::StatusOr<std::vector<std::string>> Owed(const Ledger& ledger) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> note, ledger.ReadNote(kOwedNote));
+  std::vector<std::string> messages;
+  std::istringstream lines(note.value_or(""));
+  for (std::string line; std::getline(lines, line);) messages.push_back(line);
+  return messages;
+}
+
+absl::Status WriteOwed(const std::vector<std::string>& messages, Ledger& ledger) {
+  std::string note;
+  for (const std::string& message : messages) note += message + "\n";
+  RETURN_IF_ERROR(ledger.WriteNote(kOwedNote, note));
+  return ledger.Flush();
+}
+
+// 0: none.
+uint64_t RunOf(const std::string& message) {
+  const nlohmann::json json = nlohmann::json::parse(message, nullptr, false);
+  return json.is_object() ? json.value("run", uint64_t{0}) : 0;
+}
+
+absl::StatusOr<std::set<uint64_t>> FinishedRuns(const Ledger& ledger) {
+  ASSIGN_OR_RETURN(const std::vector<v1::RunRecord> runs, ledger.Runs());
+  std::set<uint64_t> finished;
+  for (const v1::RunRecord& run : runs) {
+    if (run.finished() > 0) finished.insert(run.id());
+  }
+  return finished;
+}
+
+absl::Status Post(const WebhookOptions& options, const std::string& secret, const std::string& message,
+                  HttpClient& http, const std::atomic<bool>* stop) {
+  const std::string origin = OriginOf(options.url);
+  const bool local = origin.rfind("http://localhost", 0) == 0 || origin.rfind("http://127.0.0.1", 0) == 0;
+  if (origin.rfind("https://", 0) != 0 && !local) {
+    return absl::InvalidArgumentError("a webhook's address must begin with https://");
+  }
+  HttpRequest request;
+  request.method = "POST";
+  request.url = options.url;
+  request.body = message;
+  request.headers = {{"Content-Type", "application/json"},
+                     {"User-Agent", "unsprawl"},
+                     {"X-Unsprawl-Event", "run_finished"},
+                     {"X-Unsprawl-Signature-256", Signature(secret, request.body)}};
+  absl::Status last;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    RETURN_IF_ERROR(Pause(absl::Seconds(attempt), stop));
+    const absl::StatusOr<HttpResponse> response = http.Send(request);
+    if (response.ok() && response->status >= 200 && response->status < 300) return absl::OkStatus();
+    last = response.ok() ? absl::UnavailableError(absl::StrFormat("%s answered %d", origin, response->status))
+                         : response.status();
+    if (!absl::IsUnavailable(last)) return last;
+  }
+  return last;
 }
 
 }  // namespace
@@ -57,34 +120,28 @@ std::string WebhookMessage(uint64_t run, const ReportTotals& report) {
   return message.dump();
 }
 
-absl::Status SendWebhook(const WebhookOptions& options, const NetworkOptions& network, uint64_t run,
-                         const ReportTotals& report, const std::atomic<bool>* stop) {
+absl::Status OweWebhook(const WebhookOptions& options, uint64_t run, const ReportTotals& report, Ledger& ledger) {
   if (options.url.empty() || (!report.changes.HasNews() && report.changes.dropped.empty())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<std::string> owed, Owed(ledger));
+  if (owed.size() >= kMaxOwed) owed.erase(owed.begin());
+  owed.push_back(WebhookMessage(run, report));
+  return WriteOwed(owed, ledger);
+}
+
+absl::Status SettleWebhook(const WebhookOptions& options, const NetworkOptions& network, Ledger& ledger,
+                           const std::atomic<bool>* stop) {
+  if (options.url.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<std::string> owed, Owed(ledger));
+  if (owed.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string secret, Secret(options));
-  const std::string origin = OriginOf(options.url);
-  const bool local = origin.rfind("http://localhost", 0) == 0 || origin.rfind("http://127.0.0.1", 0) == 0;
-  if (origin.rfind("https://", 0) != 0 && !local) {
-    return absl::InvalidArgumentError("a webhook's address must begin with https://");
-  }
-  HttpRequest request;
-  request.method = "POST";
-  request.url = options.url;
-  request.body = WebhookMessage(run, report);
-  request.headers = {{"Content-Type", "application/json"},
-                     {"User-Agent", "unsprawl"},
-                     {"X-Unsprawl-Event", "run_finished"},
-                     {"X-Unsprawl-Signature-256", Signature(secret, request.body)}};
+  ASSIGN_OR_RETURN(const std::set<uint64_t> finished, FinishedRuns(ledger));
   HttpClient http(network, stop);
-  absl::Status last;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    RETURN_IF_ERROR(Pause(absl::Seconds(attempt), stop));
-    const absl::StatusOr<HttpResponse> response = http.Send(request);
-    if (response.ok() && response->status >= 200 && response->status < 300) return absl::OkStatus();
-    last = response.ok() ? absl::UnavailableError(absl::StrFormat("%s answered %d", origin, response->status))
-                         : response.status();
-    if (!absl::IsUnavailable(last)) return last;
+  while (!owed.empty()) {
+    if (finished.count(RunOf(owed.front())) > 0) RETURN_IF_ERROR(Post(options, secret, owed.front(), http, stop));
+    owed.erase(owed.begin());
+    RETURN_IF_ERROR(WriteOwed(owed, ledger));
   }
-  return last;
+  return absl::OkStatus();
 }
 
 }  // namespace unsprawl

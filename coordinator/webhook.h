@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "coordinator/http_client.h"
 #include "coordinator/report/report.h"
+#include "store/ledger.h"
 
 namespace unsprawl {
 
@@ -18,10 +19,16 @@ struct WebhookOptions {
 // never a value, a path, or a repository's name. docs/webhook.md has the fields.
 std::string WebhookMessage(uint64_t run, const ReportTotals& report);
 
-// Posts the message when something is new or reopened, or when coverage dropped; does nothing otherwise, and
-// nothing for backlog. Signed: X-Unsprawl-Signature-256: sha256=<HMAC-SHA-256 of the body, hexadecimal>.
-// Tried 3 times. InvalidArgument: no secret, an unusable address. Unavailable: nobody took it.
-absl::Status SendWebhook(const WebhookOptions& options, const NetworkOptions& network, uint64_t run,
-                         const ReportTotals& report, const std::atomic<bool>* stop);
+// Notes in the ledger that the message about a run is owed: when something is new or reopened, or when coverage
+// dropped; never for backlog. To be called before the run is finished: what a run that never finishes owes is
+// found again by the next.
+absl::Status OweWebhook(const WebhookOptions& options, uint64_t run, const ReportTotals& report, Ledger& ledger);
+
+// Posts what runs that have finished owe, oldest first, and strikes out what was taken; what nobody takes, or took
+// without our hearing of it, is posted again by the next run. Signed: X-Unsprawl-Signature-256: sha256=<HMAC-SHA-256
+// of the body, hexadecimal>. Each is tried 3 times. InvalidArgument: no secret, an unusable address. Unavailable:
+// nobody took it. Cancelled: `stop`.
+absl::Status SettleWebhook(const WebhookOptions& options, const NetworkOptions& network, Ledger& ledger,
+                           const std::atomic<bool>* stop);
 
 }  // namespace unsprawl
