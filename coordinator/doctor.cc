@@ -9,14 +9,17 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/clone_url.h"
 #include "coordinator/git_command.h"
 #include "coordinator/mirror.h"
 #include "coordinator/organization.h"
 #include "coordinator/places.h"
+#include "coordinator/policy.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/escape.h"
 #include "coordinator/targets.h"
 #include "engine/base/status.h"
+#include "engine/match/ruleset.h"
 #include "store/key_file.h"
 #include "store/rocksdb_ledger.h"
 
@@ -30,10 +33,15 @@ class Doctor {
   explicit Doctor(const ScanOptions& options) : options_(options), stop_(false) {}
 
   absl::StatusOr<int> Run() {
+    std::vector<std::vector<std::string>> targets;
+    for (const TargetGroup& group : options_.groups) {
+      ASSIGN_OR_RETURN(targets.emplace_back(), TargetsOf(group));
+    }
     CheckGit();
     CheckKey();
     std::unique_ptr<Ledger> ledger = CheckStore();
-    for (const TargetGroup& group : options_.groups) RETURN_IF_ERROR(CheckGroup(group, *ledger));
+    CheckRules();
+    for (size_t i = 0; i < targets.size(); ++i) RETURN_IF_ERROR(CheckGroup(options_.groups[i], targets[i], *ledger));
     CheckDisk();
     std::printf("\n%s\n", problems_ == 0 ? "Nothing stands in the way of a complete run."
                                          : absl::StrFormat("%d things to look at.", problems_).c_str());
@@ -77,8 +85,13 @@ class Doctor {
     return ledger.ok() ? *std::move(ledger) : NewMemoryLedger();
   }
 
-  absl::Status CheckGroup(const TargetGroup& group, Ledger& ledger) {
-    ASSIGN_OR_RETURN(const Targets targets, FindTargets(group.targets, stop_));
+  void CheckRules() {
+    if (!options_.config.empty()) Say("rules", Ruleset::Load(options_.config).status(), options_.config);
+  }
+
+  absl::Status CheckGroup(const TargetGroup& group, const std::vector<std::string>& names, Ledger& ledger) {
+    if (!group.policy.empty()) Say("policy", LoadPolicy(group.policy).status(), group.policy);
+    ASSIGN_OR_RETURN(const Targets targets, FindTargets(names, stop_));
     for (const Targets::Unusable& unusable : targets.unusable) {
       Say(false, unusable.name, std::string(unusable.reason.message()));
     }
@@ -96,9 +109,39 @@ class Doctor {
       Say(organization.listed > 0, "listing",
           absl::StrFormat("%d repositories, %d of them not selected", organization.listed, organization.not_selected));
     }
-    for (const RemoteTarget& target : organization.targets) bytes_ += target.size_kb * 1024;
+    if (!targets.local.empty()) Say(true, "here", absl::StrFormat("%d repositories", targets.local.size()));
+    for (const RemoteTarget& target : organization.targets) Expect(target);
     TryGit(organization.targets);
+    TryUrls(targets.urls);
     return absl::OkStatus();
+  }
+
+  // Adds what fetching it will take of the disk.
+  void Expect(const RemoteTarget& target) {
+    const Mirror mirror(MirrorsDir() / target.folder());
+    const uint64_t bytes = target.size_kb * 1024, kept = mirror.bytes();
+    wanted_ += bytes > kept ? bytes - kept : 0;
+    if (bytes == 0 && !mirror.exists() && target.gone.empty()) ++unknown_sizes_;
+  }
+
+  // URLs of the command line: what they want is not known, only whether they can be had.
+  void TryUrls(const std::vector<std::string>& urls) {
+    const RemoteSource source;
+    std::vector<RemoteTarget> targets;
+    for (size_t i = 0; i < urls.size(); ++i) {
+      const absl::StatusOr<CloneUrl> url = ParseCloneUrl(urls[i]);
+      if (!url.ok()) {  // Not shown: what is wrong in it may be a password.
+        Say(absl::StrFormat("URL %d of %d", i + 1, urls.size()), url.status(), "");
+        continue;
+      }
+      RemoteTarget& target = targets.emplace_back();
+      target.name = url->name;
+      target.url = url->url;
+      target.authorization = url->authorization;
+      target.source = &source;
+      Expect(target);
+    }
+    TryGit(std::move(targets));
   }
 
   // Reads refs of a few repositories, as a run would: a token may list what it may not read.
@@ -119,23 +162,32 @@ class Doctor {
     }
   }
 
+  std::filesystem::path MirrorsDir() const {
+    return options_.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options_.pipeline.mirrors_dir;
+  }
+
   void CheckDisk() {
-    const std::filesystem::path dir =
-        options_.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options_.pipeline.mirrors_dir;
-    std::filesystem::path there = dir;
+    const std::filesystem::path dir = MirrorsDir();
     std::error_code error;
+    std::filesystem::path there = std::filesystem::absolute(dir, error);
     while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
-    const uint64_t budget = options_.pipeline.mirrors_budget_bytes;
-    const uint64_t wanted = budget > 0 ? std::min(budget, bytes_) : bytes_;
-    const uint64_t free = std::filesystem::space(there, error).available;
-    Say(free > wanted, "disk", absl::StrFormat("%s free for mirrors in %s, about %s wanted", HumanBytes(free),
-                                               dir.native(), HumanBytes(wanted)));
+    const std::filesystem::space_info space = std::filesystem::space(there, error);
+    if (error) return Say(false, "disk", absl::StrFormat("%s: %s", there.native(), error.message()));
+    uint64_t wanted = wanted_;
+    if (const uint64_t budget = options_.pipeline.mirrors_budget_bytes; budget > 0) wanted = std::min(wanted, budget);
+    std::string text = absl::StrFormat("%s free for mirrors in %s, about %s wanted", HumanBytes(space.available),
+                                       dir.native(), HumanBytes(wanted));
+    if (unknown_sizes_ > 0) {
+      text += absl::StrFormat(", and what %d repositories take whose size is not known", unknown_sizes_);
+    }
+    Say(space.available > wanted + kDiskReserveBytes, "disk", text);
   }
 
   const ScanOptions& options_;
   const std::atomic<bool> stop_;
   int problems_ = 0;
-  uint64_t bytes_ = 0;  // of all repositories, as forges say
+  uint64_t wanted_ = 0;         // bytes of all repositories, as forges say, beyond what is kept of them
+  uint64_t unknown_sizes_ = 0;  // repositories of which nothing is kept, and no forge says how large they are
 };
 
 }  // namespace

@@ -8,11 +8,15 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "coordinator/cli_docs.h"
 #include "coordinator/doctor.h"
+#include "coordinator/http_client.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -44,20 +48,38 @@ int Fail(const absl::Status& status) {
   }
 }
 
-// The command as it was typed, without user information in URLs.
+// `word` without user information in a URL.
+std::string WithoutUser(std::string word) {
+  const size_t scheme = word.find("://");
+  if (scheme == std::string::npos) return word;
+  const size_t start = scheme + 3, end = std::min(word.find('/', start), word.size());
+  size_t at = word.substr(0, end).rfind('@');
+  // A password with a slash in it is no URL any more, and still a password.
+  if (at == std::string::npos && word.substr(start, end - start).find(':') != std::string::npos) at = word.rfind('@');
+  if (at != std::string::npos && at >= start) word.erase(start, at + 1 - start);
+  return word;
+}
+
+// The command as it was typed, without user information in URLs, and of a webhook's address only whose it is:
+// the rest of it is often a secret.
 std::string CommandLine(int argc, char** argv) {
+  constexpr std::string_view kWebhook = "--webhook";
   std::string line = "unsprawl";
   for (int i = 1; i < argc; ++i) {
-    std::string word = argv[i];
-    if (const size_t scheme = word.find("://"); scheme != std::string::npos) {
-      const size_t start = scheme + 3, end = std::min(word.find('/', start), word.size());
-      const size_t at = word.substr(0, end).rfind('@');
-      if (at != std::string::npos && at >= start) word.erase(start, at + 1 - start);
+    const std::string word = argv[i];
+    if (i > 1 && argv[i - 1] == kWebhook) {
+      line += absl::StrFormat(" %s/…", OriginOf(word));
+    } else if (word.rfind("--webhook=", 0) == 0) {
+      line += absl::StrFormat(" %s=%s/…", kWebhook, OriginOf(word.substr(kWebhook.size() + 1)));
+    } else {
+      line += " " + WithoutUser(word);
     }
-    line += " " + word;
   }
   return line;
 }
+
+// One value each time that a list is named: what follows may be a target.
+void OneByOne(CLI::Option* list) { list->allow_extra_args(false); }
 
 // A subcommand that runs `command` and keeps its exit code.
 template <typename Options>
@@ -75,10 +97,8 @@ CLI::App* AddCommand(CLI::App& parent, const char* name, const char* description
 void AddNetwork(CLI::App& scan, ScanOptions* options) {
   ForgeOptions& forge = options->groups[0].forge;
   scan.add_option("--api-url", forge.api_url, "API of a forge of your own (https://HOST/api/v3)");
-  scan.add_option("--token-file", forge.token_files,
-                  "file with a token (default: GITHUB_TOKEN, GITLAB_TOKEN, …); several are used by turns")
-      ->expected(1)
-      ->take_all();
+  OneByOne(scan.add_option("--token-file", forge.token_files,
+                           "file with a token (default: GITHUB_TOKEN, GITLAB_TOKEN, …); several are used by turns"));
   scan.add_option("--app-id", forge.app_id, "scan as a GitHub App");
   scan.add_option("--app-key-file", forge.app_key_file, "the App's private key (PEM)")->needs("--app-id");
   scan.add_option("--ca-file", options->network.ca_file, "certificate authorities to trust (PEM), and no others")
@@ -119,13 +139,12 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
 void AddSelection(CLI::App& scan, ScanOptions* options) {
   ForgeOptions& forge = options->groups[0].forge;
   Selection& selection = forge.selection;
-  scan.add_option("--include-repos", selection.include, "only repositories like this (web-*, acme/legacy-*)")
-      ->expected(1)
-      ->take_all();
-  scan.add_option("--exclude-repos", selection.exclude, "no repositories like this")->expected(1)->take_all();
+  OneByOne(scan.add_option("--include-repos", selection.include,
+                           "only repositories like this (web-*, acme/legacy-*)"));
+  OneByOne(scan.add_option("--exclude-repos", selection.exclude, "no repositories like this"));
   scan.add_flag("!--exclude-forks", selection.forks, "no forks");
   scan.add_flag("!--exclude-archived", selection.archived, "no archived repositories");
-  scan.add_option_function<std::vector<std::string>>(
+  OneByOne(scan.add_option_function<std::vector<std::string>>(
           "--visibility",
           [&selection](const std::vector<std::string>& names) {
             selection.visibilities.insert(names.begin(), names.end());
@@ -133,12 +152,12 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
           "only those")
       ->check(CLI::IsMember({"public", "private", "internal"}))
       ->delimiter(',')
-      ->option_text("public,private,internal");
-  scan.add_option_function<std::vector<std::string>>(
+      ->option_text("public,private,internal"));
+  OneByOne(scan.add_option_function<std::vector<std::string>>(
           "--topics",
           [&selection](const std::vector<std::string>& names) { selection.topics.insert(names.begin(), names.end()); },
           "only repositories with one of these topics")
-      ->delimiter(',');
+      ->delimiter(','));
   scan.add_option_function<uint64_t>(
           "--max-repo-size", [&selection](const uint64_t& bytes) { selection.max_size_kb = bytes / 1024; },
           "no repositories that their forge calls larger (10GB)")
@@ -146,10 +165,9 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
   scan.add_option_function<std::string>(
           "--pushed-since",
           [&selection](const std::string& day) {
-            absl::Time time;
-            std::string error;
-            if (!absl::ParseTime("%Y-%m-%d", day, &time, &error)) throw CLI::ValidationError("--pushed-since", error);
-            selection.pushed_since = absl::ToUnixSeconds(time);
+            const absl::StatusOr<int64_t> begin = SecondsAtDay(day);
+            if (!begin.ok()) throw CLI::ValidationError("--pushed-since", std::string(begin.status().message()));
+            selection.pushed_since = *begin;
           },
           "only repositories that were pushed to since (2025-01-31)");
   scan.add_option("--wikis", forge.max_wikis, "scan wikis as well, at most this many");
@@ -217,21 +235,34 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_flag("-q,--quiet", options->quiet, "no progress");
 }
 
-// The options of a scan that say what to scan and how it is reached.
-void AddDoctor(CLI::App& app, ScanOptions* options, int* exit_code) {
-  CLI::App* doctor = AddCommand(app, "doctor", "Say what would stand in the way of a complete scan", options,
-                                RunDoctor, exit_code);
-  doctor->add_option("TARGET", options->groups[0].targets, "what would be scanned");
-  doctor->add_option("--store", options->store_dir, "folder of the ledger (default: XDG state folder)");
-  doctor->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
-  AddNetwork(*doctor, options);
-  AddSelection(*doctor, options);
-}
-
 struct RunOptions {
   std::string file;
   ScanOptions defaults;
 };
+
+absl::StatusOr<int> Examine(const RunOptions& options) {
+  if (options.file.empty()) return RunDoctor(options.defaults);
+  ASSIGN_OR_RETURN(const ScanOptions configured, LoadRunConfig(options.file, options.defaults));
+  return RunDoctor(configured);
+}
+
+// The options of a scan that say what to scan and how it is reached, or the configuration of a run, which says all.
+void AddDoctor(CLI::App& app, RunOptions* options, int* exit_code) {
+  CLI::App* doctor = AddCommand(app, "doctor", "Say what would stand in the way of a complete scan", options,
+                                Examine, exit_code);
+  ScanOptions& scan = options->defaults;
+  doctor->add_option("TARGET", scan.groups[0].targets, "what would be scanned");
+  doctor->add_option("--targets-from", scan.groups[0].targets_from, "a file of targets, one a line (-: stdin)");
+  doctor->add_option("--store", scan.store_dir, "folder of the ledger (default: XDG state folder)");
+  doctor->add_option("--key-file", scan.key_file, "the HMAC key for secret ids (default: XDG config)");
+  AddNetwork(*doctor, &scan);
+  AddSelection(*doctor, &scan);
+  const std::vector<CLI::Option*> others = doctor->get_options();
+  CLI::Option* config = doctor->add_option("--config", options->file, "what `unsprawl run` takes, instead of all that");
+  for (CLI::Option* other : others) {
+    if (other != doctor->get_help_ptr()) config->excludes(other);
+  }
+}
 
 absl::StatusOr<int> RunConfigured(const RunOptions& options) {
   ASSIGN_OR_RETURN(const ScanOptions scan, LoadRunConfig(options.file, options.defaults));
@@ -407,7 +438,7 @@ int main(int argc, char** argv) {
   scan.version = UNSPRAWL_VERSION;
   scan.command_line = unsprawl::CommandLine(argc, argv);
   unsprawl::AddScan(app, &scan, &exit_code);
-  unsprawl::ScanOptions doctor;
+  unsprawl::RunOptions doctor;
   unsprawl::AddDoctor(app, &doctor, &exit_code);
   unsprawl::RunOptions run;
   run.defaults.version = scan.version;

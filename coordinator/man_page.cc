@@ -20,9 +20,14 @@ A run that was stopped, or killed, is carried on by the next one.
 
 constexpr std::string_view kEnvironment =
     R"(.TP
-.BR GITHUB_TOKEN ", " GITLAB_TOKEN
-Credentials for clone URLs on github.com and gitlab.com.
+.BR GITHUB_TOKEN ", " GITLAB_TOKEN ", " BITBUCKET_TOKEN ", " GITEA_TOKEN ", " AZURE_DEVOPS_TOKEN
+The token for a forge, unless
+.B \-\-token\-file
+names another; the first two also for clone URLs on github.com and gitlab.com.
 They reach git through its environment, never through an argument or a stored URL.
+.TP
+.B UNSPRAWL_WEBHOOK_SECRET
+What calls of a webhook are signed with.
 .TP
 .B UNSPRAWL_KEY
 The HMAC key behind the ids of secrets: 64 hexadecimal digits, those of replaced keys after commas.

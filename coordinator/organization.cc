@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "coordinator/forges/app_token.h"
 #include "coordinator/forges/fork_parents.h"
@@ -171,28 +172,58 @@ class Organizer {
     return absl::OkStatus();
   }
 
-  // What the forge says of the token itself.
-  absl::Status InspectToken(const ForgeScope& scope, const Forge& forge, ApiClient& client) {
+  // What the forge says of each token itself. Of an installation's it says nothing: InspectInstallation asks.
+  absl::Status InspectTokens(const ForgeScope& scope, const Forge& forge, const std::string& api_url) {
+    Remark(scope, true, absl::StrFormat("wanted: %s", forge.Permissions()));
+    if (!options_.app_id.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::vector<std::unique_ptr<TokenSource>> tokens, Tokens(scope, api_url));
+    if (tokens.empty()) {
+      Remark(scope, false, absl::StrFormat("no token (%s, --token-file): only what is public is seen",
+                                           TokenVariable(scope.forge)));
+    }
+    for (std::unique_ptr<TokenSource>& token : tokens) {
+      const std::string name = token->name();
+      std::vector<std::unique_ptr<TokenSource>> alone;
+      alone.push_back(std::move(token));
+      ApiClient client(api_url, std::move(alone), forge.Authorize(), ClientOptions(forge));
+      RETURN_IF_ERROR(InspectToken(scope, forge, name, client));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status InspectToken(const ForgeScope& scope, const Forge& forge, const std::string& name, ApiClient& client) {
+    const auto say = [&](bool good, const std::string& text) {
+      Remark(scope, good, absl::StrFormat("%s: %s", name, text));
+    };
     const std::string path = forge.IdentityPath(scope);
-    if (path.empty()) return absl::OkStatus();
-    const absl::StatusOr<HttpResponse> response = client.Get(path, forge.Headers());
+    const absl::StatusOr<HttpResponse> response =
+        path.empty() ? absl::NotFoundError("") : client.Get(path, forge.Headers());
     if (absl::IsCancelled(response.status())) return response.status();
+    const std::string why(response.status().message());
+    // A token that is refused (401) is not one that may not hear about itself (403): those of installations and
+    // of repositories may not, and are good all the same.
+    if (absl::IsNotFound(response.status()) || why.find(" answered 403") != std::string::npos) {
+      say(true, "the forge does not say what it may do: what follows shows whether it is enough");
+      return absl::OkStatus();
+    }
     if (!response.ok()) {
-      Remark(scope, false, absl::StrFormat("the token: %s. Wanted: %s", std::string(response.status().message()),
-                                           forge.Permissions()));
+      say(false, why);
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const Json json, ParseBody(*response));
     std::string who = TextField(json, "login");
     if (who.empty()) who = TextField(json, "name");
-    if (!who.empty()) Remark(scope, true, "the token speaks for " + who);
+    if (!who.empty()) say(true, "speaks for " + who);
     std::string scopes(response->header("x-oauth-scopes"));
-    for (const Json& name : Child(json, "scopes")) {
-      if (name.is_string()) scopes += (scopes.empty() ? "" : ", ") + name.get<std::string>();
+    for (const Json& held : Child(json, "scopes")) {
+      if (held.is_string()) scopes += (scopes.empty() ? "" : ", ") + held.get<std::string>();
     }
-    if (!scopes.empty()) Remark(scope, true, absl::StrFormat("scopes: %s (wanted: %s)", scopes, forge.Permissions()));
+    if (!scopes.empty()) {  // GitHub's fine-grained tokens have none, and it does not say what they have.
+      const std::string missing = MissingScopes(scope, scopes);
+      say(missing.empty(), absl::StrFormat("scopes: %s%s", scopes, missing));
+    }
     if (const std::string_view sso = response->header("x-github-sso"); !sso.empty()) {
-      Remark(scope, false, "single sign-on: the token is not authorised for every organization");
+      say(false, "single sign-on: it is not authorised for every organization");
     }
     std::string ends(response->header("github-authentication-token-expiration"));
     if (ends.empty()) ends = TextField(json, "expires_at");
@@ -200,14 +231,36 @@ class Organizer {
     std::string error;
     if (!ends.empty() && absl::ParseTime("%Y-%m-%d", ends.substr(0, 10), &end, &error)) {
       const absl::Duration left = end - absl::Now();
-      Remark(scope, left > absl::Hours(24 * 14), absl::StrFormat("the token ends on %s", ends));
+      say(left > absl::Hours(24 * 14), absl::StrFormat("ends on %s", ends));
     }
     const std::string remaining(response->header("x-ratelimit-remaining"));
     if (!remaining.empty()) {
-      Remark(scope, remaining != "0", absl::StrFormat("%s of %s API calls are left in this hour", remaining,
-                                                      std::string(response->header("x-ratelimit-limit"))));
+      say(remaining != "0", absl::StrFormat("%s of %s API calls are left in this hour", remaining,
+                                            std::string(response->header("x-ratelimit-limit"))));
     }
     return absl::OkStatus();
+  }
+
+  // "; missing: …" for what a scan needs and `scopes` ("repo, read:org") do not have.
+  std::string MissingScopes(const ForgeScope& scope, const std::string& scopes) const {
+    const std::vector<std::string> held = absl::StrSplit(scopes, absl::ByAnyChar(", "), absl::SkipEmpty());
+    // One of each is enough: the larger ones include the smaller.
+    std::vector<std::vector<std::string>> wanted;
+    if (scope.forge == "github") {
+      wanted = {{"repo"}};
+      const bool members = options_.max_gists > 0 && scope.kind == ForgeScope::Kind::kOrganization;
+      if (members) wanted.push_back({"read:org", "write:org", "admin:org"});
+    } else if (scope.forge == "gitlab") {
+      wanted = {{"read_api", "api"}, {"read_repository", "write_repository", "api"}};
+    } else if (scope.forge == "bitbucket") {
+      wanted = {{"repository", "repository:write", "repository:admin", "read:repository:bitbucket"}};
+    }
+    std::string missing;
+    for (const std::vector<std::string>& one_of : wanted) {
+      if (std::find_first_of(held.begin(), held.end(), one_of.begin(), one_of.end()) != held.end()) continue;
+      missing += (missing.empty() ? "; missing: " : ", ") + one_of.front();
+    }
+    return missing;
   }
 
   absl::Status AddScope(const ForgeScope& scope) {
@@ -226,7 +279,7 @@ class Organizer {
     source.scope = scope;
     source.web_url = forge.WebUrl(api_url);
     ApiClient& client = *source.client;
-    if (options_.inspect) RETURN_IF_ERROR(InspectToken(scope, forge, client));
+    if (options_.inspect) RETURN_IF_ERROR(InspectTokens(scope, forge, api_url));
     ASSIGN_OR_RETURN(Listing listing, ListScope(forge, scope, client, ledger_, [&](size_t repositories) {
                        say_(absl::StrFormat("listing %s: %d repositories", scope.text, repositories));
                      }));

@@ -106,10 +106,14 @@ class Reader {
     });
   }
   // "500GB", "64MiB", or a number of bytes.
-  Reader& Size(const char* key, const std::function<void(uint64_t)>& set) {
+  Reader& Size(const char* key, const std::function<void(uint64_t)>& set, uint64_t least = 0,
+               uint64_t most = UINT64_MAX) {
     return On(key, [=, this](const toml::node& node) -> absl::Status {
       const std::optional<uint64_t> bytes = Bytes(node);
       if (!bytes) return Wrong(node, key, "a size (\"500GB\", \"64MiB\")");
+      if (*bytes < least || *bytes > most) {
+        return Wrong(node, key, absl::StrFormat("from %d to %d bytes", least, most).c_str());
+      }
       set(*bytes);
       return absl::OkStatus();
     });
@@ -124,6 +128,14 @@ class Reader {
         return Wrong(node, key, ("one of " + names).c_str());
       }
       set(found->second);
+      return absl::OkStatus();
+    });
+  }
+  Reader& Day(const char* key, int64_t* seconds) {
+    return On(key, [=, this](const toml::node& node) -> absl::Status {
+      const absl::StatusOr<int64_t> begin = SecondsAtDay(node.value_or(std::string()));
+      if (!begin.ok()) return Wrong(node, key, "a day (\"2025-01-31\")");
+      *seconds = *begin;
       return absl::OkStatus();
     });
   }
@@ -212,9 +224,19 @@ absl::Status ReadScope(const std::string& file, const toml::table& table, Target
                       .Texts("exclude_repos", &selection.exclude)
                       .Flag("forks", &selection.forks)
                       .Flag("archived", &selection.archived)
-                      .Texts("visibility", &selection.visibilities)
+                      .Texts("visibility",
+                             [&](const toml::node& node, std::string name) -> absl::Status {
+                               if (name != "public" && name != "private" && name != "internal") {
+                                 return absl::InvalidArgumentError(
+                                     absl::StrFormat("%s:%d: visibility is public, private or internal, not %s", file,
+                                                     node.source().begin.line, name));
+                               }
+                               selection.visibilities.insert(std::move(name));
+                               return absl::OkStatus();
+                             })
                       .Texts("topics", &selection.topics)
                       .Size("max_repo_size", [&](uint64_t bytes) { selection.max_size_kb = bytes / 1024; })
+                      .Day("pushed_since", &selection.pushed_since)
                       .Number("wikis", &forge.max_wikis, 0, INT64_MAX)
                       .Number("gists", &forge.max_gists, 0, INT64_MAX)
                       .Read());
@@ -222,6 +244,13 @@ absl::Status ReadScope(const std::string& file, const toml::table& table, Target
 }
 
 }  // namespace
+
+absl::StatusOr<int64_t> SecondsAtDay(const std::string& day) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime("%Y-%m-%d", day, &time, &error)) return absl::InvalidArgumentError(error);
+  return absl::ToUnixSeconds(time);
+}
 
 absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions defaults) {
   std::ifstream opened(file);
@@ -251,13 +280,16 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Size("mirrors_budget", [&](uint64_t bytes) { pipeline.mirrors_budget_bytes = bytes; })
           .Size("max_mirror_size", [&](uint64_t bytes) { pipeline.fetch.max_mirror_bytes = bytes; })
           .Number("stall_timeout", &stall_seconds, 1, 86400)
-          .Size("max_object_size", [&](uint64_t bytes) { options.max_object_bytes = bytes; })
+          .Size("max_object_size", [&](uint64_t bytes) { options.max_object_bytes = bytes; }, uint64_t{1} << 10,
+                uint64_t{1} << 31)
           .Size("memory_limit", [&](uint64_t bytes) { options.memory_bytes = bytes; })
           .Number("jobs", &options.threads, 1, 256)
           .Number("fetch_jobs", &pipeline.fetch_jobs, 1, 64)
           .Number("max_pull_requests", &pipeline.fetch.max_pull_requests, 0, INT64_MAX)
           .Number("dropped_commits", &pipeline.max_dropped_commits, 0, INT64_MAX)
           .Number("audit_days", &audit_days, 0, 10000)
+          .Choice<bool>("scan_mode", {{"delta", false}, {"full", true}}, [&](bool full) { options.full_mode = full; })
+          .Flag("sandbox", &options.sandbox)
           .Fraction("min_confidence", &options.min_confidence)
           .Choice<FetchBackend>("fetch_backend", {{"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}},
                                 [&](FetchBackend backend) { pipeline.fetch.backend = backend; })

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,5 +14,8 @@ namespace unsprawl {
 // NotFound: no such file. InvalidArgument: not TOML, an unknown or misspelt key, a value of the wrong kind,
 // an unset variable; the message names file and line.
 absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions defaults);
+
+// Seconds since the epoch when a day ("2025-01-31") begins in UTC. InvalidArgument: no such day.
+absl::StatusOr<int64_t> SecondsAtDay(const std::string& day);
 
 }  // namespace unsprawl

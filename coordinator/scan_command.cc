@@ -84,16 +84,7 @@ struct Group {
 absl::StatusOr<std::vector<Group>> CollectTargets(const ScanOptions& options) {
   std::vector<Group> groups;
   for (const TargetGroup& asked : options.groups) {
-    std::vector<std::string> arguments = asked.targets;
-    if (!asked.targets_from.empty()) {
-      ASSIGN_OR_RETURN(const std::vector<std::string> more, ReadTargetsFile(asked.targets_from));
-      arguments.insert(arguments.end(), more.begin(), more.end());
-    }
-    if (arguments.empty()) {
-      return absl::InvalidArgumentError(
-          "nothing to scan: name a repository, a folder of repositories, a clone URL, or an organization "
-          "(github:ORG)");
-    }
+    ASSIGN_OR_RETURN(const std::vector<std::string> arguments, TargetsOf(asked));
     Group& group = groups.emplace_back();
     ASSIGN_OR_RETURN(group.targets, FindTargets(arguments, g_stop));
     if (!asked.policy.empty()) {
@@ -256,6 +247,17 @@ absl::Status FinishRun(const ReportInput& input, const ReportTotals& report, v1:
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<std::string>> TargetsOf(const TargetGroup& group) {
+  std::vector<std::string> targets = group.targets;
+  if (!group.targets_from.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> more, ReadTargetsFile(group.targets_from));
+    targets.insert(targets.end(), more.begin(), more.end());
+  }
+  if (!targets.empty()) return targets;
+  return absl::InvalidArgumentError(
+      "nothing to scan: name a repository, a folder of repositories, a clone URL, or an organization (github:ORG)");
+}
 
 absl::StatusOr<int> RunScan(const ScanOptions& options) {
   const absl::Time started = absl::Now();

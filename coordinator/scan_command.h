@@ -55,6 +55,9 @@ struct ScanOptions {
   std::string command_line;          // for run.json; without credentials
 };
 
+// All that a group names. NotFound: no such file of targets. InvalidArgument: it names nothing.
+absl::StatusOr<std::vector<std::string>> TargetsOf(const TargetGroup& group);
+
 // Scans, writes the report, prints the summary on stdout; the exit code. Must be called while the
 // process has one thread.
 // InvalidArgument, NotFound, FailedPrecondition: what was asked for cannot be done (kExitUsage).

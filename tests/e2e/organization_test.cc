@@ -876,7 +876,7 @@ TEST_F(OrganizationTest, TheDoctorSaysWhatWouldStandInTheWay) {
   const CliResult sso = doctor();
   EXPECT_EQ(sso.exit_code, 3) << sso.out;
   EXPECT_THAT(sso.out, HasSubstr("single sign-on"));
-  EXPECT_THAT(sso.out, HasSubstr("PROBLEM github:acme: the token ends on"));
+  EXPECT_THAT(sso.out, HasSubstr("PROBLEM github:acme: GITHUB_TOKEN: ends on"));
   EXPECT_EQ(Scan(forge).exit_code, 3);
 
   cli_.SetVariable("GITHUB_TOKEN", "mistyped");

@@ -34,6 +34,8 @@ max_mirror_size = "3GB"
 stall_timeout = 7
 audit_days = 3
 fail_on = "high"
+scan_mode = "full"
+sandbox = false
 [[scope]]
 targets = ["github:acme", "/srv/git"]
 token_files = ["${RUN_CONFIG_TEST}/one", "two"]
@@ -44,6 +46,8 @@ api_url = "https://gitlab.example.com/api/v4"
 max_repo_size = "1MB"
 wikis = 10
 gists = 20
+visibility = ["private", "internal"]
+pushed_since = "2025-01-31"
 )");
   ASSERT_THAT(options, IsOk());
   EXPECT_EQ(options->store_dir, (dir_.path() / "store").native());
@@ -61,6 +65,10 @@ gists = 20
   EXPECT_EQ(options->groups[1].forge.selection.max_size_kb, 976u);
   EXPECT_EQ(options->groups[1].forge.max_wikis, 10u);
   EXPECT_EQ(options->groups[1].forge.max_gists, 20u);
+  EXPECT_THAT(options->groups[1].forge.selection.visibilities, ElementsAre("internal", "private"));
+  EXPECT_EQ(options->groups[1].forge.selection.pushed_since, 1738281600);  // date -u -d 2025-01-31 +%s
+  EXPECT_TRUE(options->full_mode);
+  EXPECT_FALSE(options->sandbox);
 }
 
 TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {
@@ -77,6 +85,9 @@ TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {
   says("mirrors_budget = \"99999999999TB\"\n", "must be a size");
   says("store = \"${RUN_CONFIG_NOT_SET}/x\"\n", "RUN_CONFIG_NOT_SET is not set");
   says("fail_on = \"never\"\n", "one of critical, high");
+  says("max_object_size = 5\n", ":1: max_object_size must be from 1024 to 2147483648 bytes");
+  says("[[scope]]\nvisibility = [\"privat\"]\n", ":2: visibility is public, private or internal, not privat");
+  says("[[scope]]\npushed_since = \"yesterday\"\n", ":2: pushed_since must be a day");
   EXPECT_THAT(LoadRunConfig(dir_.path() / "none", {}), FailsWith(absl::StatusCode::kNotFound, HasSubstr("none")));
 }
 
