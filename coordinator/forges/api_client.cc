@@ -12,6 +12,9 @@
 namespace unsprawl {
 namespace {
 
+// For this long after a token was renewed because git was refused, it is not to blame for another refusal.
+constexpr absl::Duration kRenewedLately = absl::Minutes(5);
+
 // Origin and path: a query may hold what a forge calls a token.
 std::string Shown(std::string_view url) { return std::string(url.substr(0, url.find('?'))); }
 
@@ -36,13 +39,17 @@ ApiClient::ApiClient(std::string base_url, std::vector<std::unique_ptr<TokenSour
     : base_url_(std::move(base_url)),
       authorize_(authorize),
       options_(std::move(options)),
+      budgets_(options_.budgets != nullptr ? options_.budgets : std::make_shared<TokenBudgets>()),
       http_(options_.network, options_.stop),
+      token_count_(tokens.size()),
+      anonymous_(tokens.empty()),
       random_(std::random_device()()) {
-  anonymous_ = tokens.empty();
   if (anonymous_) tokens.push_back(nullptr);
   for (auto& token : tokens) {
     if (token != nullptr) git_tokens_.push_back({token.get()});
-    tokens_.push_back({std::move(token), TokenBudget(options_.budget)});
+    const std::string identity = token == nullptr ? "" : token->identity();
+    TokenBudget* const budget = budgets_->Of(OriginOf(base_url_), identity, options_.budget);
+    tokens_.push_back({std::move(token), budget});
   }
 }
 
@@ -64,7 +71,16 @@ absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::
   return Send(std::move(request));
 }
 
-absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
+absl::StatusOr<HttpResponse> ApiClient::TryPost(const std::string& url, const std::string& json) {
+  HttpRequest request;
+  request.method = "POST";
+  request.url = url;
+  request.headers.emplace_back("Content-Type", "application/json");
+  request.body = json;
+  return Send(std::move(request), /*optional=*/true);
+}
+
+absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional) {
   if (request.url.rfind("/", 0) == 0) request.url = base_url_ + request.url;
   if (OriginOf(request.url) != OriginOf(base_url_)) {
     return absl::FailedPreconditionError(absl::StrFormat(
@@ -77,6 +93,8 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
   MutexLock lock(mutex_);
   absl::Status last;
   std::vector<Token*> refused;  // this request
+  std::vector<Token*> of_no_use;  // of them, those that would be refused others as well
+  bool renewed = false;
   int limits = 0;
   for (int attempt = 0; attempt < options_.max_attempts;) {
     ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused));
@@ -91,32 +109,37 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request) {
       RETURN_IF_ERROR(value.status());
       for (auto& header : authorize_(*value)) request.headers.push_back(std::move(header));
     }
-    token->budget.Sent(absl::Now());
+    budgets_->Sent(token->budget, absl::Now());
     ++requests_;
     absl::StatusOr<HttpResponse> response = http_.Send(request);
     if (response.ok()) {
-      token->budget.Received(*response, absl::Now());
+      budgets_->Received(token->budget, *response, absl::Now());
       const ApiAnswer answer = Classify(*response);
       if (response->status == 304) ++not_modified_;
       if (answer == ApiAnswer::kUse) {
-        for (Token* worse : refused) Park(worse);
+        for (Token* worse : of_no_use) Park(worse);
         return response;
       }
       last = Error(answer, *response);
       if (answer == ApiAnswer::kLimited) {  // WaitForToken waits, or takes another token.
-        if (++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
+        if (optional || ++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
         continue;
       }
       if (answer == ApiAnswer::kTokenRefused) {
         // One that expires on the way is renewed once; what is still refused is parked.
         if (response->status == 401 && !anonymous_ && token->source->expires() != absl::InfiniteFuture() &&
-            attempt++ == 0) {
+            !std::exchange(renewed, true)) {
           token->renew = true;
           continue;
         }
         token->why = std::string(last.message());
         refused.push_back(token);
-        if (response->status == 401 && !anonymous_) Park(token);
+        if (optional || anonymous_) continue;
+        if (response->status == 401) {
+          Park(token);
+        } else if (RefusesToken(*response)) {
+          of_no_use.push_back(token);
+        }
         continue;
       }
       if (answer != ApiAnswer::kRetry) return last;
@@ -140,9 +163,9 @@ absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Toke
     for (const Token& token : tokens_) {
       const bool of_no_use =
           token.refused || std::find(refused.begin(), refused.end(), &token) != refused.end();
-      budgets.push_back(of_no_use ? nullptr : &token.budget);
+      budgets.push_back(of_no_use ? nullptr : token.budget);
     }
-    const std::optional<Turn> turn = NextTurn(budgets, now);
+    const std::optional<Turn> turn = budgets_->Next(budgets, now);
     if (!turn) return Refused();
     const absl::Time ready = turn->at;
     if (ready <= now) return &tokens_[turn->index];
@@ -175,16 +198,23 @@ void ApiClient::Park(Token* token) {
   for (GitToken& git_token : git_tokens_) git_token.refused |= git_token.source == token->source.get();
 }
 
-absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
+std::vector<TokenSource*> ApiClient::UsableGitTokens() {
   MutexLock lock(git_mutex_);
-  if (git_tokens_.empty()) return std::vector<std::string>{""};
-  std::vector<std::string> values;
-  absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s refused every token", OriginOf(base_url_)));
+  std::vector<TokenSource*> usable;
   const size_t first = next_git_token_++;
   for (size_t i = 0; i < git_tokens_.size(); ++i) {
     const GitToken& token = git_tokens_[(first + i) % git_tokens_.size()];
-    if (token.refused) continue;
-    absl::StatusOr<std::string> value = token.source->Value(absl::Now(), false);
+    if (!token.refused) usable.push_back(token.source);
+  }
+  return usable;
+}
+
+absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
+  if (anonymous_) return std::vector<std::string>{""};
+  std::vector<std::string> values;
+  absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s refused every token", OriginOf(base_url_)));
+  for (TokenSource* source : UsableGitTokens()) {
+    absl::StatusOr<std::string> value = source->Value(absl::Now(), false);
     if (value.ok()) {
       values.push_back(*std::move(value));
     } else {
@@ -196,12 +226,22 @@ absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
 }
 
 bool ApiClient::RenewGitTokens() {
-  MutexLock lock(git_mutex_);
+  const absl::Time now = absl::Now();
   bool renewed = false;
-  for (const GitToken& token : git_tokens_) {
-    if (token.refused || token.source->expires() == absl::InfiniteFuture()) continue;
-    renewed |= token.source->Value(absl::Now(), true).ok();
+  std::vector<TokenSource*> due;
+  {
+    MutexLock lock(git_mutex_);
+    for (GitToken& token : git_tokens_) {
+      if (token.refused || token.source->expires() == absl::InfiniteFuture()) continue;
+      if (now - token.renewed < kRenewedLately) {
+        renewed = true;  // Since, or while, whoever asks was refused: perhaps it has not been tried yet.
+      } else {
+        token.renewed = now;
+        due.push_back(token.source);
+      }
+    }
   }
+  for (TokenSource* source : due) renewed |= source->Value(now, true).ok();
   return renewed;
 }
 

@@ -20,6 +20,7 @@ namespace unsprawl {
 struct ApiOptions {
   NetworkOptions network;
   TokenBudget::Options budget;
+  std::shared_ptr<TokenBudgets> budgets;            // shared with other clients of a run; null: this client's own
   int max_attempts = 6;                             // of one request, limits not counted
   int max_limits = 30;                              // that one request may run into, one after another
   absl::Duration first_pause = absl::Seconds(1);    // before trying again; doubled, with jitter
@@ -42,22 +43,27 @@ class ApiClient {
 
   const std::string& base_url() const { return base_url_; }
   bool is_anonymous() const { return anonymous_; }
+  size_t token_count() const { return token_count_; }  // 0: anonymous
 
   // Sends a GET (or, with `body`, a POST of JSON) for an absolute URL below the origin, or a path below the
   // base URL. The response is 2xx or 304.
-  // PermissionDenied: every token was refused (401, 403). A token that is not known (401), and one that is refused
-  // what another is given (403), is parked: not used again, while the others go on. NotFound: 404, 410. AlreadyExists: 409.
-  // Aborted: 451, withheld for legal reasons. ResourceExhausted: a limit that would take longer than
-  // max_limit_wait, or max_limits of them. Unavailable: still failing after max_attempts. FailedPrecondition: anything else;
-  // trying again will not help. Cancelled: `stop`.
+  // PermissionDenied: every token was refused (401, 403). A token that is not known (401), and one that single sign-on
+  // or an IP allow list keeps from what another is given (403), is parked: not used again, while the others go on. One
+  // that may not see what this request asks for (another 403) is left out of this request. NotFound: 404, 410.
+  // AlreadyExists: 409. Aborted: 451, withheld for legal reasons. ResourceExhausted: a limit that would take longer
+  // than max_limit_wait, or max_limits of them. Unavailable: still failing after max_attempts. FailedPrecondition:
+  // anything else; trying again will not help. Cancelled: `stop`.
   absl::StatusOr<HttpResponse> Get(const std::string& url, const HttpHeaders& headers = {});
   absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json,
                                     const HttpHeaders& headers = {});
+  // A Post that nothing depends on: no token is parked for its refusal, and no limit is waited for.
+  absl::StatusOr<HttpResponse> TryPost(const std::string& url, const std::string& json);
 
   // The tokens for git that the API has not refused, beginning with the one whose turn it is. One that is empty:
   // there are no tokens (anonymous). PermissionDenied: all were refused.
   absl::StatusOr<std::vector<std::string>> GitTokens();
   // To be called when git was refused: a token may have ended since it was given out. Whether another is there now.
+  // A token is renewed for that once in a few minutes, however many repositories are refused.
   bool RenewGitTokens();
 
   uint64_t requests() const { return requests_; }         // sent so far
@@ -66,7 +72,7 @@ class ApiClient {
  private:
   struct Token {
     std::unique_ptr<TokenSource> source;  // null: anonymous
-    TokenBudget budget;
+    TokenBudget* budget;    // in budgets_
     bool renew = false;    // its value was refused, and may only have ended
     bool refused = false;  // parked
     std::string why = {};  // it was last refused
@@ -74,22 +80,27 @@ class ApiClient {
   struct GitToken {
     TokenSource* source;
     bool refused = false;
+    absl::Time renewed = absl::InfinitePast();  // by RenewGitTokens
   };
 
-  absl::StatusOr<HttpResponse> Send(HttpRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<HttpResponse> Send(HttpRequest request, bool optional = false) ABSL_LOCKS_EXCLUDED(mutex_);
   // The token that may send first, but for those that were `refused` this request; waits for it.
   absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Never asked with again, by this client or by git.
   void Park(Token* token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those that are not parked, beginning with the one whose turn it is.
+  std::vector<TokenSource*> UsableGitTokens() ABSL_LOCKS_EXCLUDED(git_mutex_);
   absl::Status Refused() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string base_url_;
   const Authorize authorize_;
   const ApiOptions options_;
+  const std::shared_ptr<TokenBudgets> budgets_;
   mutable Mutex mutex_;
   HttpClient http_ ABSL_GUARDED_BY(mutex_);
   std::vector<Token> tokens_ ABSL_GUARDED_BY(mutex_);
-  bool anonymous_ = false;
+  const size_t token_count_;
+  const bool anonymous_;
   std::minstd_rand random_ ABSL_GUARDED_BY(mutex_);
   Mutex git_mutex_;  // taken with or without mutex_, which may be held for hours
   std::vector<GitToken> git_tokens_ ABSL_GUARDED_BY(git_mutex_);  // as tokens_; empty: anonymous

@@ -27,6 +27,7 @@ class App final : public TokenSource {
  public:
   explicit App(AppKey key) : name_("App " + key.app_id), key_(std::move(key)) {}
   const std::string& name() const override { return name_; }
+  std::string identity() const override { return name_; }
   absl::StatusOr<std::string> Value(absl::Time now, bool) override { return AppJwt(key_, now); }
   absl::Time expires() const override { return absl::InfiniteFuture(); }
 
@@ -43,6 +44,7 @@ class Installation final : public TokenSource {
         app_(std::move(app)) {}
 
   const std::string& name() const override { return name_; }
+  std::string identity() const override { return name_; }
 
   absl::StatusOr<std::string> Value(absl::Time now, bool renew) override {
     MutexLock lock(mutex_);

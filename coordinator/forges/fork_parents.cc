@@ -55,7 +55,7 @@ absl::Status LearnForkParents(const std::string& graphql_url, const std::string&
   if (unknown.empty()) return absl::OkStatus();
   for (size_t begin = 0, sent = 0; begin < unknown.size() && sent < kMaxRequests; begin += kForksPerRequest, ++sent) {
     const auto forks = std::span(unknown).subspan(begin, std::min(kForksPerRequest, unknown.size() - begin));
-    const absl::StatusOr<HttpResponse> response = client.Post(graphql_url, Query(forks));
+    const absl::StatusOr<HttpResponse> response = client.TryPost(graphql_url, Query(forks));
     if (absl::IsCancelled(response.status())) return response.status();
     if (!response.ok()) break;
     const absl::StatusOr<Json> body = ParseBody(*response);

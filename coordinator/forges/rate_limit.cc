@@ -27,6 +27,12 @@ std::string_view FirstOf(const HttpResponse& response, std::string_view a, std::
   return value.empty() ? response.header(b) : value;
 }
 
+// GitHub counts requests of GraphQL, searches and others apart.
+bool IsCountedApart(const HttpResponse& response) {
+  const std::string_view resource = response.header("x-ratelimit-resource");
+  return !resource.empty() && resource != "core";
+}
+
 std::optional<int64_t> Remaining(const HttpResponse& response) {
   return Number(FirstOf(response, "x-ratelimit-remaining", "ratelimit-remaining"));
 }
@@ -104,6 +110,12 @@ ApiAnswer Classify(const HttpResponse& response) {
   return ApiAnswer::kFailed;
 }
 
+bool RefusesToken(const HttpResponse& response) {
+  if (response.status == 401) return true;
+  return response.status == 403 && (!response.header("x-github-sso").empty() ||
+                                    MessageOf(response).find("IP allow list") != std::string::npos);
+}
+
 absl::Time TokenBudget::ReadyAt(absl::Time now) const {
   const absl::Time ready = std::max(now, blocked_until_);
   if (options_.per_minute == 0 || last_minute_.size() < options_.per_minute) return ready;
@@ -117,7 +129,8 @@ void TokenBudget::Sent(absl::Time now) {
 }
 
 void TokenBudget::Received(const HttpResponse& response, absl::Time now) {
-  if (const auto remaining = Remaining(response)) {
+  if (IsCountedApart(response) && response.header("retry-after").empty()) return;
+  if (const auto remaining = Remaining(response); remaining && !IsCountedApart(response)) {
     remaining_ = *remaining;
     stated_until_ = now + UntilReset(response, now).value_or(absl::InfiniteDuration());
   }
@@ -146,6 +159,27 @@ std::optional<Turn> NextTurn(std::span<const TokenBudget* const> budgets, absl::
     if (!turn || rank(candidate) < rank(*turn)) turn = candidate;
   }
   return turn;
+}
+
+TokenBudget* TokenBudgets::Of(const std::string& origin, const std::string& identity,
+                              const TokenBudget::Options& options) {
+  MutexLock lock(mutex_);
+  return &budgets_.try_emplace({origin, identity}, options).first->second;
+}
+
+std::optional<Turn> TokenBudgets::Next(std::span<const TokenBudget* const> budgets, absl::Time now) {
+  MutexLock lock(mutex_);
+  return NextTurn(budgets, now);
+}
+
+void TokenBudgets::Sent(TokenBudget* budget, absl::Time now) {
+  MutexLock lock(mutex_);
+  budget->Sent(now);
+}
+
+void TokenBudgets::Received(TokenBudget* budget, const HttpResponse& response, absl::Time now) {
+  MutexLock lock(mutex_);
+  budget->Received(response, now);
 }
 
 }  // namespace unsprawl

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "coordinator/http_client.h"
+#include "engine/base/mutex.h"
 
 namespace unsprawl {
 
@@ -26,6 +29,10 @@ enum class ApiAnswer : uint8_t {
 
 // GitHub says its limits with 403 as well as 429, the others with 429 (and Azure with 503).
 ApiAnswer Classify(const HttpResponse& response);
+
+// Whether a refusal is of the token itself, whatever it asks for: 401, single sign-on or an IP allow list. Another
+// 403 is of what was asked for.
+bool RefusesToken(const HttpResponse& response);
 
 // The server's clock, from its Date header; InfinitePast if it did not say.
 absl::Time ServerTime(const HttpResponse& response);
@@ -48,7 +55,8 @@ class TokenBudget {
   absl::Time ReadyAt(absl::Time now) const;
   void Sent(absl::Time now);
   // Takes in what an answer says of limits: "retry-after", else "x-ratelimit-reset" when nothing remains
-  // (RateLimit-* of GitLab and others alike), else a wait that doubles.
+  // (RateLimit-* of GitLab and others alike), else a wait that doubles. What is left of another resource than
+  // REST's (x-ratelimit-resource: "graphql") is not of interest: nobody waits for it.
   void Received(const HttpResponse& response, absl::Time now);
 
   // Requests that are left, as last stated; INT64_MAX: never, or its time is over.
@@ -72,5 +80,22 @@ struct Turn {
 // Whose turn it is: the budget that may send first; of several the one with the most left, then the one that
 // sent the least. Null ones are left out; nullopt: all are null.
 std::optional<Turn> NextTurn(std::span<const TokenBudget* const> budgets, absl::Time now);
+
+// The budgets of a run: whoever asks with one token, through whichever client, has the same budget. Thread-safe.
+class TokenBudgets {
+ public:
+  // The budget at `origin` of what TokenSource::identity names, made as `options` say when there is none. Lives as
+  // long as this, and is for the calls below only.
+  TokenBudget* Of(const std::string& origin, const std::string& identity, const TokenBudget::Options& options);
+
+  // As NextTurn and the methods of TokenBudget.
+  std::optional<Turn> Next(std::span<const TokenBudget* const> budgets, absl::Time now);
+  void Sent(TokenBudget* budget, absl::Time now);
+  void Received(TokenBudget* budget, const HttpResponse& response, absl::Time now);
+
+ private:
+  Mutex mutex_;
+  std::map<std::pair<std::string, std::string>, TokenBudget> budgets_ ABSL_GUARDED_BY(mutex_);
+};
 
 }  // namespace unsprawl

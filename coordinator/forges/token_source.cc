@@ -19,6 +19,7 @@ class Static final : public TokenSource {
  public:
   Static(std::string name, std::string value) : name_(std::move(name)), value_(std::move(value)) {}
   const std::string& name() const override { return name_; }
+  std::string identity() const override { return "value " + value_; }
   absl::StatusOr<std::string> Value(absl::Time, bool renew) override {
     if (renew) return absl::PermissionDeniedError(name_ + " was refused");
     return value_;

@@ -18,6 +18,8 @@ class TokenSource {
   virtual ~TokenSource() = default;
   // For messages: "GITHUB_TOKEN", "installation 77". Never the value.
   virtual const std::string& name() const = 0;
+  // Equal for all that a forge's limits take for one. May hold the value: never shown.
+  virtual std::string identity() const = 0;
   // The token to use now. `renew`: the last one was refused.
   virtual absl::StatusOr<std::string> Value(absl::Time now, bool renew) = 0;
   // When the value given out last stops working; InfiniteFuture if that is not known.

@@ -110,6 +110,69 @@ TEST_F(TokensTest, WhatIsForbiddenToAllParksNone) {
   EXPECT_THAT(*client.GitTokens(), SizeIs(2));
 }
 
+TEST_F(TokensTest, OneThatMayNotSeeOneThingIsStillAskedForOthers) {
+  const ForgeServer forge(Settings({{"a", Token("a")}, {"b", Token("b")}}));
+  ApiClient client = Client(forge, {"a", "b"});
+  forge.Fault({{"match", "/orgs/acme/members"}, {"kind", "status"}, {"status", 403}});
+  EXPECT_THAT(client.Get("/orgs/acme/members"), IsOk());  // with the other
+  EXPECT_THAT(*client.GitTokens(), SizeIs(2));
+  Ask(client, 4);
+  EXPECT_GE(forge.Counters()["tokens"]["api"]["a"], 2);
+  EXPECT_GE(forge.Counters()["tokens"]["api"]["b"], 2);
+}
+
+TEST_F(TokensTest, AnIpAllowListParksWhomItKeepsOut) {
+  const ForgeServer forge(Settings({{"a", Token("a")}, {"b", Token("b")}}));
+  ApiClient client = Client(forge, {"a", "b"});
+  forge.Fault({{"match", "/orgs/acme/repos"}, {"kind", "status"}, {"status", 403},
+               {"body", {{"message", "The organization has an IP allow list enabled, and your IP address is not permitted"}}}});
+  Ask(client, 3);
+  EXPECT_THAT(*client.GitTokens(), SizeIs(1));
+}
+
+TEST_F(TokensTest, WhatGraphQlSaysIsNoWordOnATokenOrItsRest) {
+  const ForgeServer forge(Settings({{"a", Token("a")}}));
+  ApiClient client = Client(forge, {"a"});
+  const std::string graphql = forge.Url() + "/api/graphql";
+  // A gateway that lets nobody through.
+  forge.Fault({{"match", "/api/graphql"}, {"kind", "status"}, {"status", 401}});
+  EXPECT_THAT(client.TryPost(graphql, "{}"), FailsWith(absl::StatusCode::kPermissionDenied, HasSubstr("401")));
+  // Its own limit, of an hour.
+  forge.Fault({{"match", "/api/graphql"}, {"kind", "status"}, {"status", 403},
+               {"headers", {{"X-RateLimit-Remaining", "0"}, {"X-RateLimit-Resource", "graphql"},
+                            {"X-RateLimit-Reset", std::to_string(absl::ToUnixSeconds(absl::Now()) + 36000)}}},
+               {"body", {{"message", "API rate limit exceeded"}}}});
+  EXPECT_THAT(client.TryPost(graphql, "{}"), FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("403")));
+  Ask(client, 2);
+  EXPECT_THAT(*client.GitTokens(), SizeIs(1));
+}
+
+TEST_F(TokensTest, ClientsOfARunShareWhatATokenMayAsk) {
+  const json limit = {{"rate_limit", {{"limit", 2}, {"window_seconds", 36000}}}};
+  const ForgeServer forge(Settings({{"a", Token("a", limit)}}));
+  ApiOptions options = Options(forge);
+  options.budgets = std::make_shared<TokenBudgets>();
+  const auto client = [&](const char* name) {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    tokens.push_back(StaticToken(name, "reader-a"));
+    return ApiClient(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), options);
+  };
+  ApiClient one = client("GITHUB_TOKEN"), other = client("token file x");
+  Ask(one, 2);
+  EXPECT_THAT(other.Get(kPage), FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("rate limit")));
+  EXPECT_EQ(forge.Counters()["requests"]["api"], 2);  // The other knew without asking.
+}
+
+TEST_F(TokensTest, ARepositorysFormerNameLeadsToIt) {
+  const ForgeServer forge(Settings({{"a", Token("a")}}));
+  ApiClient client = Client(forge, {"a"});
+  forge.ChangeRepository({{"id", 1}, {"owner", "other"}, {"name", "new"}});
+  const auto response = client.Get("/repos/acme/app");
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(json::parse(response->body)["full_name"], "other/new");
+  EXPECT_EQ(forge.Counters()["statuses"]["301"], 1);
+}
+
 class InstallationTest : public TokensTest {
  protected:
   InstallationTest() {
@@ -139,6 +202,32 @@ TEST_F(InstallationTest, ATokenIsRenewedAfterThreeQuartersOfItsHourOrWhenItIsRef
   EXPECT_NE(second, *first);
   EXPECT_NE(*source->Value(now + absl::Minutes(46), true), second);
   EXPECT_EQ(forge.Counters()["requests"]["api"], 3);
+}
+
+TEST_F(InstallationTest, OneThatEndsAfterAServersFaultIsStillRenewed) {
+  const ForgeServer forge(settings_);
+  std::vector<std::unique_ptr<TokenSource>> tokens;
+  tokens.push_back(Source(forge, "77"));
+  ApiClient client(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), Options(forge));
+  const json fault = {{"match", "/installation/repositories"}, {"kind", "status"}};
+  json first = fault, second = fault;
+  first["status"] = 500;
+  second["status"] = 401;
+  forge.Set({{"faults", {first, second}}});
+  EXPECT_THAT(client.Get("/installation/repositories"), IsOk());
+  EXPECT_EQ(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 2);
+  EXPECT_THAT(client.GitTokens(), IsOk());
+}
+
+TEST_F(InstallationTest, HoweverManyRepositoriesGitIsRefusedTheTokenIsRenewedOnce) {
+  const ForgeServer forge(settings_);
+  std::vector<std::unique_ptr<TokenSource>> tokens;
+  tokens.push_back(Source(forge, "77"));
+  ApiClient client(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), Options(forge));
+  const std::vector<std::string> first = *client.GitTokens();
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(client.RenewGitTokens());
+  EXPECT_NE(*client.GitTokens(), first);
+  EXPECT_EQ(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 2);
 }
 
 TEST_F(InstallationTest, PassingFaultsOfATokenRequestAreGotOver) {
