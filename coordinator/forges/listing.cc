@@ -61,6 +61,7 @@ class Lister {
     while (!open.empty()) {
       std::string url = std::move(open.front());
       open.pop_front();
+      if (seen.contains(url)) continue;  // A page that shifted names again what one before it did.
       while (!url.empty()) {
         if (!seen.insert(url).second || ++pages_ > kMaxPages) {
           return absl::FailedPreconditionError(absl::StrFormat("the pages of %s go in circles", scope_.text));
@@ -90,25 +91,37 @@ class Lister {
 
   // From the forge, or from the ledger if the forge says that nothing changed.
   absl::StatusOr<v1::ForgePage> ReadPage(const std::string& url) {
-    const std::string name = "page " + client_.base_url() + " " + url;
+    // Several scopes may have one URL (/installation/repositories), and other answers.
+    const std::string name = absl::StrFormat("page %s %s %s", client_.base_url(), scope_.text, url);
     v1::ForgePage kept;
     ASSIGN_OR_RETURN(const auto stored, FromLedger(ledger_.ReadNote(name)));
     const bool have = stored.has_value() && kept.ParseFromString(*stored) && !kept.etag().empty();
     HttpHeaders headers = forge_.Headers();
-    if (have) headers.emplace_back("If-None-Match", kept.etag());
+    if (have && !MayHaveFollower(kept)) headers.emplace_back("If-None-Match", kept.etag());
     ASSIGN_OR_RETURN(const HttpResponse response, client_.Get(url, headers));
     if (response.status == 304 && have) {
+      if (std::string next = NextLink(response); !next.empty() && next != kept.next()) {
+        all_not_modified_ = false;
+        kept.set_next(std::move(next));
+      }
       SetListedAt(response, &kept);
       return kept;
     }
-    all_not_modified_ = false;
     ASSIGN_OR_RETURN(v1::ForgePage page, forge_.ParsePage(scope_, response));
     page.set_etag(std::string(response.header("etag")));
+    all_not_modified_ &= have && page.etag() == kept.etag() && page.next() == kept.next();
     SetListedAt(response, &page);
     if (!page.etag().empty()) {
       RETURN_IF_ERROR(FromLedger(ledger_.WriteNote(name, page.SerializeAsString())));
     }
     return page;
+  }
+
+  // Whether a page may have one that follows by now and be itself as it was: a last page that is full. Pages are of
+  // tens everywhere.
+  static bool MayHaveFollower(const v1::ForgePage& page) {
+    const int rows = page.repositories_size() + page.further_size();
+    return page.next().empty() && rows > 0 && rows % 10 == 0;
   }
 
   static void SetListedAt(const HttpResponse& response, v1::ForgePage* page) {
