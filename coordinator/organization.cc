@@ -506,7 +506,7 @@ absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target)
   ASSIGN_OR_RETURN(const std::vector<std::string> tokens, target.source->client->GitTokens());
   std::vector<CloneUrl> urls(tokens.size(), url);
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (!tokens[i].empty()) urls[i].authorization = BasicAuthorization(target.source->forge->GitUser(), tokens[i]);
+    if (!tokens[i].empty()) urls[i].authorization = target.source->forge->GitAuthorization(tokens[i]);
   }
   return urls;
 }

@@ -24,7 +24,6 @@ class AzureForge final : public Forge {
       return HttpHeaders{{"Authorization", "Basic " + std::string(absl::Base64Escape(":" + token))}};
     };
   }
-  std::string_view GitUser() const override { return "unsprawl"; }  // any name does
 
   const char* Permissions() const override { return "a token with Code (Read) and Project and Team (Read)"; }
 
@@ -37,12 +36,10 @@ class AzureForge final : public Forge {
   }
 
   std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
-    const size_t slash = repository.full_name().find('/');
-    const size_t name = repository.full_name().rfind('/');
-    return absl::StrFormat("/%s/%s/_apis/git/repositories/%s?%s",
-                           PercentEncoded(repository.full_name().substr(0, slash)),
-                           PercentEncoded(repository.full_name().substr(slash + 1, name - slash - 1)),
-                           repository.id(), kVersion);
+    // Without a project: it may be in another by now.
+    const std::string organization = repository.full_name().substr(0, repository.full_name().find('/'));
+    return absl::StrFormat("/%s/_apis/git/repositories/%s?%s", PercentEncoded(organization),
+                           PercentEncoded(repository.id()), kVersion);
   }
 
   v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const override {
@@ -86,6 +83,9 @@ class AzureForge final : public Forge {
     }
     return page;
   }
+
+ protected:
+  std::string_view GitUser() const override { return "unsprawl"; }  // any name does
 };
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Bitbucket Cloud (https://api.bitbucket.org/2.0) and Data Center (https://HOST/rest/api/1.0): two APIs.
 // https://developer.atlassian.com/cloud/bitbucket/rest/api-group-repositories
 // https://developer.atlassian.com/server/bitbucket/rest (projects/{key}/repos)
-#include "absl/strings/escaping.h"
+#include <optional>
+
 #include "absl/strings/str_format.h"
+#include "coordinator/clone_url.h"
 #include "coordinator/forges/forge.h"
 #include "coordinator/forges/json_fields.h"
 #include "engine/base/status.h"
@@ -10,10 +12,15 @@
 namespace unsprawl {
 namespace {
 
-// "user:app-password" goes as Basic, anything else as a bearer token.
+// "user:app-password" goes as Basic, to the API and to git; nullopt: it is an access token.
+std::optional<std::string> Basic(const std::string& token) {
+  const size_t colon = token.find(':');
+  if (colon == std::string::npos) return std::nullopt;
+  return BasicAuthorization(token.substr(0, colon), token.substr(colon + 1));
+}
+
 HttpHeaders AuthorizeEither(const std::string& token) {
-  if (token.find(':') == std::string::npos) return {{"Authorization", "Bearer " + token}};
-  return {{"Authorization", "Basic " + std::string(absl::Base64Escape(token))}};
+  return {{"Authorization", Basic(token).value_or("Bearer " + token)}};
 }
 
 class CloudForge final : public Forge {
@@ -24,7 +31,9 @@ class CloudForge final : public Forge {
     return std::string(api_url.substr(0, api_url.rfind("/2.0")));
   }
   ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
-  std::string_view GitUser() const override { return "x-token-auth"; }
+  std::string GitAuthorization(const std::string& token) const override {
+    return Basic(token).value_or(Forge::GitAuthorization(token));
+  }
 
   std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
   const char* Permissions() const override { return "an access token with repository:read"; }
@@ -34,7 +43,8 @@ class CloudForge final : public Forge {
   }
 
   std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
-    return "/repositories/" + repository.full_name();
+    // "{}" stands for whichever workspace has it by now (Atlassian, "Use the Bitbucket Cloud REST APIs", UUID).
+    return "/repositories/%7B%7D/" + PercentEncoded(repository.id());
   }
 
   // The address that Bitbucket's "Clone wiki" gives.
@@ -53,10 +63,12 @@ class CloudForge final : public Forge {
     repository.set_parent(IdField(Child(json, "parent"), "uuid"));
     repository.set_has_wiki(FlagField(json, "has_wiki"));
     repository.set_size_kb(NumberField(json, "size") / 1024);
+    repository.set_updated_at(TimeField(json, "updated_on"));
     return repository;
   }
 
  protected:
+  std::string_view GitUser() const override { return "x-token-auth"; }
   const Json& List(const Json& body) const override { return Child(body, "values"); }
   std::string Next(const ForgeScope&, const Json& body, const HttpResponse&) const override {
     return TextField(body, "next");
@@ -69,7 +81,9 @@ class DataCenterForge final : public Forge {
     return std::string(api_url.substr(0, api_url.rfind("/rest/"))) + "/scm";
   }
   ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
-  std::string_view GitUser() const override { return "x-token-auth"; }
+  std::string GitAuthorization(const std::string& token) const override {
+    return Basic(token).value_or(Forge::GitAuthorization(token));
+  }
 
   const char* Permissions() const override { return "an HTTP access token with repository read"; }
 
@@ -81,6 +95,7 @@ class DataCenterForge final : public Forge {
 
   std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
     const size_t slash = repository.full_name().find('/');
+    // By its name: nothing in this API finds it by its id.
     return absl::StrFormat("/projects/%s/repos/%s", repository.full_name().substr(0, slash),
                            repository.full_name().substr(slash + 1));
   }
@@ -100,6 +115,7 @@ class DataCenterForge final : public Forge {
   }
 
  protected:
+  std::string_view GitUser() const override { return "x-token-auth"; }
   const Json& List(const Json& body) const override { return Child(body, "values"); }
   std::string Next(const ForgeScope& scope, const Json& body, const HttpResponse&) const override {
     if (FlagField(body, "isLastPage") || !body.contains("nextPageStart")) return "";

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/clone_url.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -36,6 +37,10 @@ bool TakePrefix(std::string_view prefix, std::string* text) {
 }
 
 }  // namespace
+
+std::string Forge::GitAuthorization(const std::string& token) const {
+  return BasicAuthorization(GitUser(), token);
+}
 
 absl::StatusOr<v1::ForgePage> Forge::ParsePage(const ForgeScope& scope, const HttpResponse& response) const {
   ASSIGN_OR_RETURN(const Json body, ParseBody(response));

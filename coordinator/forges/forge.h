@@ -40,13 +40,17 @@ class Forge {
   virtual HttpHeaders Headers() const { return {{"Accept", "application/json"}}; }
   // Adds a token to an API request.
   virtual ApiClient::Authorize Authorize() const = 0;
-  // The user name that goes with a token when git fetches over HTTPS.
-  virtual std::string_view GitUser() const = 0;
+  // The value of the Authorization header that git takes a token in, over HTTPS.
+  virtual std::string GitAuthorization(const std::string& token) const;
   // How many requests a minute it wants at most; 0: it states no such rate.
   virtual uint32_t RequestsPerMinute() const { return 0; }
 
   // The listing to begin with, a path below the API's base URL; empty: there is none.
   virtual absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const = 0;
+  // Whether ForgeScope::own matters.
+  virtual bool ListsMoreToOwners() const { return false; }
+  // What is left out of a listing because the token is not its owner's, for a person; nullptr: nothing.
+  virtual const char* NotListed(const ForgeScope&) const { return nullptr; }
   // One repository as this forge's answers describe it.
   virtual v1::ForgeRepository ParseRepository(const ForgeScope& scope, const Json& json) const = 0;
   // The repositories of one answer and where it goes on: by default the body itself, and the Link header.
@@ -59,7 +63,8 @@ class Forge {
   virtual const Forge* Gists(std::string_view /*api_url*/) const { return nullptr; }
   // The listing of those that belong to one repository; empty: there is none.
   virtual std::string GistsPath(const v1::ForgeRepository&) const { return ""; }
-  // Of one repository, below the API's base URL: to ask whether it is gone, or only withheld from git.
+  // Of one repository, below the API's base URL: to ask whether it is gone, has another name by now (where the forge
+  // can be asked by id), or is only withheld from git.
   virtual std::string RepositoryPath(const v1::ForgeRepository& repository) const = 0;
   // Where a token hears about itself: who it is, its scopes, its end; empty: nowhere.
   virtual std::string IdentityPath(const ForgeScope&) const { return ""; }
@@ -72,6 +77,8 @@ class Forge {
   virtual std::string GraphQlUrl(std::string_view) const { return ""; }
 
  protected:
+  // The user name that goes with a token when git fetches.
+  virtual std::string_view GitUser() const = 0;
   // The list of repositories in an answer, and the page that follows it.
   virtual const Json& List(const Json& body) const { return body; }
   virtual std::string Next(const ForgeScope&, const Json&, const HttpResponse& response) const {

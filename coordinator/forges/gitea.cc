@@ -15,7 +15,6 @@ class GiteaForge final : public Forge {
   ApiClient::Authorize Authorize() const override {
     return [](const std::string& token) { return HttpHeaders{{"Authorization", "token " + token}}; };
   }
-  std::string_view GitUser() const override { return "x-access-token"; }
 
   std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
   const char* Permissions() const override {
@@ -46,13 +45,15 @@ class GiteaForge final : public Forge {
     repository.set_fork(FlagField(json, "fork"));
     repository.set_parent(IdField(Child(json, "parent"), "id"));
     repository.set_archived(FlagField(json, "archived"));
-    repository.set_empty(FlagField(json, "empty"));
-    repository.set_is_template(FlagField(json, "template"));
     repository.set_has_wiki(FlagField(json, "has_wiki"));
     repository.set_size_kb(NumberField(json, "size"));
+    repository.set_updated_at(TimeField(json, "updated_at"));
     AddTexts(json, "topics", repository.mutable_topics());
     return repository;
   }
+
+ protected:
+  std::string_view GitUser() const override { return "x-access-token"; }
 };
 
 }  // namespace

@@ -24,7 +24,6 @@ class GitHubForge : public Forge {
   ApiClient::Authorize Authorize() const override {
     return [](const std::string& token) { return HttpHeaders{{"Authorization", "Bearer " + token}}; };
   }
-  std::string_view GitUser() const override { return "x-access-token"; }
   // Secondary limits: 900 points a minute, a GET is one.
   uint32_t RequestsPerMinute() const override { return 900; }
 
@@ -37,6 +36,7 @@ class GitHubForge : public Forge {
     constexpr char kOrder[] = "sort=created&direction=asc&per_page=100";
     switch (scope.kind) {
       case ForgeScope::Kind::kUser:
+        if (scope.own) return absl::StrFormat("/user/repos?affiliation=owner&%s", kOrder);
         return absl::StrFormat("/users/%s/repos?type=owner&%s", PercentEncoded(scope.name), kOrder);
       case ForgeScope::Kind::kInstallation: return std::string("/installation/repositories?per_page=100");
       case ForgeScope::Kind::kApp: break;
@@ -44,6 +44,13 @@ class GitHubForge : public Forge {
         return absl::StrFormat("/orgs/%s/repos?type=all&%s", PercentEncoded(scope.name), kOrder);
     }
     return absl::InvalidArgumentError("an App is scanned installation by installation");
+  }
+
+  bool ListsMoreToOwners() const override { return true; }
+  const char* NotListed(const ForgeScope& scope) const override {
+    if (scope.kind != ForgeScope::Kind::kUser || scope.own) return nullptr;
+    return "private repositories of a user are listed only to that user's own token, or to an App that is "
+           "installed there: only public ones are scanned";
   }
 
   std::string RepositoryPath(const v1::ForgeRepository& repository) const override {
@@ -76,7 +83,6 @@ class GitHubForge : public Forge {
     repository.set_parent(IdField(Child(json, "parent"), "id"));
     repository.set_archived(FlagField(json, "archived"));
     repository.set_disabled(FlagField(json, "disabled"));
-    repository.set_is_template(FlagField(json, "is_template"));
     repository.set_has_wiki(FlagField(json, "has_wiki"));
     repository.set_size_kb(NumberField(json, "size"));
     repository.set_pushed_at(TimeField(json, "pushed_at"));
@@ -86,8 +92,10 @@ class GitHubForge : public Forge {
 
   absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(v1::ForgePage page, Forge::ParsePage(scope, response));
-    // Organizations behind single sign-on that this token was not authorised for are left out in silence.
-    if (const std::string_view sso = response.header("x-github-sso"); !sso.empty()) {
+    // Organizations behind single sign-on that this token was not authorised for are left out in silence. What a
+    // user owns is no organization's.
+    const std::string_view sso = response.header("x-github-sso");
+    if (!sso.empty() && scope.kind != ForgeScope::Kind::kUser) {
       page.set_incomplete(absl::StrFormat(
           "single sign-on hides repositories from this token: authorise it for the organization (X-GitHub-SSO: %s)",
           sso.substr(0, 200)));
@@ -96,6 +104,7 @@ class GitHubForge : public Forge {
   }
 
  protected:
+  std::string_view GitUser() const override { return "x-access-token"; }
   const Json& List(const Json& body) const override {
     return body.is_array() ? body : Child(body, "repositories");  // of an installation
   }
@@ -113,6 +122,10 @@ class GistForge final : public GitHubForge {
     return GitHubForge::WebUrl(api_url).insert(std::string_view("https://").size(), prefix_);
   }
   std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
+  const char* NotListed(const ForgeScope& scope) const override {
+    if (scope.kind != ForgeScope::Kind::kUser || scope.own) return nullptr;
+    return "secret gists are listed only to whom they belong: only public ones are scanned";
+  }
   const Forge* Gists(std::string_view) const override { return nullptr; }
   std::vector<std::string> DroppedCommitsPaths(const std::string&) const override { return {}; }
 
@@ -126,7 +139,9 @@ class GistForge final : public GitHubForge {
     }
   }
 
-  std::string RepositoryPath(const v1::ForgeRepository& gist) const override { return "/gists/" + gist.id(); }
+  std::string RepositoryPath(const v1::ForgeRepository& gist) const override {
+    return "/gists/" + gist.id().substr(gist.id().rfind('/') + 1);
+  }
 
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
     const std::string id = TextField(json, "id");

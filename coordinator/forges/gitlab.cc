@@ -30,7 +30,6 @@ class GitLabForge : public Forge {
   ApiClient::Authorize Authorize() const override {
     return [](const std::string& token) { return HttpHeaders{{"PRIVATE-TOKEN", token}}; };
   }
-  std::string_view GitUser() const override { return "oauth2"; }
 
   std::string IdentityPath(const ForgeScope&) const override { return "/personal_access_tokens/self"; }
   const char* Permissions() const override {
@@ -66,15 +65,19 @@ class GitLabForge : public Forge {
     repository.set_fork(Child(json, "forked_from_project").size() > 0);
     repository.set_parent(IdField(Child(json, "forked_from_project"), "id"));
     repository.set_archived(FlagField(json, "archived"));
-    repository.set_empty(FlagField(json, "empty_repo"));
     // Absent in answers that say no access level: then it may be there.
     repository.set_disabled(TextField(json, "repository_access_level") == "disabled");
     repository.set_has_wiki(IsOn(json, "wiki"));
     repository.set_has_snippets(IsOn(json, "snippets"));
     repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
+    // Not the time of a push, and an hour late: never taken for one.
+    repository.set_updated_at(TimeField(json, "last_activity_at"));
     AddTexts(json, "topics", repository.mutable_topics());
-    return repository;  // last_activity_at is not the time of a push, and lags: never taken for one.
+    return repository;
   }
+
+ protected:
+  std::string_view GitUser() const override { return "oauth2"; }
 };
 
 // Snippets, of projects (GROUP/PROJECT/snippets/ID.git) and of people (snippets/ID.git).
@@ -83,6 +86,7 @@ class SnippetForge final : public GitLabForge {
   std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
   std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
   const Forge* Gists(std::string_view) const override { return nullptr; }
+  bool ListsMoreToOwners() const override { return true; }
 
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     if (scope.kind != ForgeScope::Kind::kUser) return std::string();  // A group has none of its own.
@@ -96,8 +100,9 @@ class SnippetForge final : public GitLabForge {
   std::string RepositoryPath(const v1::ForgeRepository& snippet) const override {
     const std::string name = snippet.full_name();
     const size_t project = name.rfind("/snippets/");
-    if (project == std::string::npos) return "/snippets/" + snippet.id();
-    return absl::StrFormat("/projects/%s/snippets/%s", PercentEncoded(name.substr(0, project)), snippet.id());
+    const std::string id = snippet.id().substr(snippet.id().rfind('/') + 1);
+    if (project == std::string::npos) return "/snippets/" + id;
+    return absl::StrFormat("/projects/%s/snippets/%s", PercentEncoded(name.substr(0, project)), id);
   }
 
   // With a clone path below the host: ParsePage takes off what comes before the web address' own.

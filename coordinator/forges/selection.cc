@@ -17,6 +17,10 @@ bool Matches(const std::vector<std::string>& globs, const std::string& full_name
 
 }  // namespace
 
+int64_t LastActive(const v1::ForgeRepository& repository) {
+  return repository.pushed_at() > 0 ? repository.pushed_at() : repository.updated_at();
+}
+
 const char* WhyNot(const Selection& selection, const v1::ForgeRepository& repository) {
   if (!selection.include.empty() && !Matches(selection.include, repository.full_name())) return "not included";
   if (Matches(selection.exclude, repository.full_name())) return "excluded";
@@ -31,10 +35,8 @@ const char* WhyNot(const Selection& selection, const v1::ForgeRepository& reposi
     return "without the topic";
   }
   if (selection.max_size_kb > 0 && repository.size_kb() > selection.max_size_kb) return "too large";
-  if (selection.pushed_since > 0 && repository.pushed_at() > 0 &&
-      repository.pushed_at() < selection.pushed_since) {
-    return "not pushed to since";
-  }
+  const int64_t active = LastActive(repository);
+  if (selection.pushed_since > 0 && active > 0 && active < selection.pushed_since) return "not pushed to since";
   return nullptr;
 }
 

@@ -22,6 +22,9 @@ struct Selection {
   int64_t pushed_since = 0;              // seconds since the epoch; 0: any
 };
 
+// When it was pushed to, or else last changed in any way: it was not pushed to later. 0: its forge says neither.
+int64_t LastActive(const v1::ForgeRepository& repository);
+
 // Why `repository` is not wanted, in a few words; nullptr if it is. A glob with a '/' is compared with the
 // full name, another with the last part; case does not matter, as on the forges. What a forge does not
 // say (size, time of push) excludes nothing.

@@ -71,6 +71,27 @@ TEST(ForgeTest, ClonePathsAreBuiltFromNamesAndWikisBesideThem) {
   }
 }
 
+TEST(ForgeTest, ARepositoryIsAskedForByItsIdWhereThatIsPossible) {
+  v1::ForgeRepository repository;
+  repository.set_id("{u-1}");
+  repository.set_full_name("a/p/b");
+  EXPECT_EQ(BitbucketCloud().RepositoryPath(repository), "/repositories/%7B%7D/%7Bu-1%7D");
+  EXPECT_EQ(AzureDevOps().RepositoryPath(repository), "/a/_apis/git/repositories/%7Bu-1%7D?api-version=7.0");
+  repository.set_id("7");
+  for (const Forge* forge : {&GitHub(), &Gitea()}) EXPECT_EQ(forge->RepositoryPath(repository), "/repositories/7");
+  EXPECT_EQ(GitLab().RepositoryPath(repository), "/projects/7");
+  repository.set_id("gist/7");
+  EXPECT_EQ(GitHub().Gists("https://api.github.com")->RepositoryPath(repository), "/gists/7");
+}
+
+TEST(ForgeTest, GitTakesATokenAsItsForgeWantsIt) {
+  EXPECT_EQ(GitHub().GitAuthorization("t"), "Basic eC1hY2Nlc3MtdG9rZW46dA==");  // x-access-token:t
+  for (const Forge* forge : {&BitbucketCloud(), &BitbucketDataCenter()}) {
+    EXPECT_EQ(forge->GitAuthorization("t"), "Basic eC10b2tlbi1hdXRoOnQ=");  // x-token-auth:t
+    EXPECT_EQ(forge->GitAuthorization("u:p:q"), "Basic dTpwOnE=");          // u:p:q
+  }
+}
+
 TEST(ForgeTest, GitLabSaysByLevelOrByFlagWhatAProjectHas) {
   const auto parsed = [](const Json& row) { return GitLab().ParseRepository({}, row); };
   EXPECT_TRUE(parsed({{"wiki_enabled", true}}).has_wiki());
@@ -136,6 +157,8 @@ TEST(ForgeTest, SnippetsAreClonedBelowTheForgesOwnAddressWhateverTheAnswerNames)
   snippet.set_full_name("a/b/snippets/5");
   EXPECT_EQ(snippets.RepositoryPath(snippet), "/projects/a%2Fb/snippets/5");
   snippet.set_full_name("snippets/5");
+  EXPECT_EQ(snippets.RepositoryPath(snippet), "/snippets/5");
+  snippet.set_id("snippet/5");
   EXPECT_EQ(snippets.RepositoryPath(snippet), "/snippets/5");
 }
 

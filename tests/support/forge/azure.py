@@ -26,6 +26,7 @@ class Azure:
                 ("/{org}/_apis/projects", self.projects),
                 ("/{org}/_apis/git/repositories", self.all_repositories),
                 ("/{org}/{project}/_apis/git/repositories", self.repositories),
+                ("/{org}/_apis/git/repositories/{id}", self.repository),
             ]
         ]
 
@@ -74,6 +75,12 @@ class Azure:
 
     def all_repositories(self, request, org):
         return self.listed(request, self.seen(request, org))
+
+    def repository(self, request, org, id):
+        for row in self.seen(request, org):
+            if number_as_uuid(row["id"]) == id:
+                return Answer(self.row(request.base, row))
+        raise refusal(404, f"TF401019: The Git repository with name or identifier {id} does not exist.")
 
     def listed(self, request, rows):
         return Answer({"value": [self.row(request.base, r) for r in rows], "count": len(rows)},

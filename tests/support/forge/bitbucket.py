@@ -50,6 +50,11 @@ class Cloud:
 
     def repository(self, request, workspace, slug):
         found = self.state.by_name(workspace, slug)
+        if slug.startswith("{"):  # an id, of whichever workspace where that is "{}"
+            rows = self.state.repositories.values()
+            found = next((r for r in rows if slug == "{%s}" % number_as_uuid(r["id"])), None)
+            if found is not None and workspace != "{}" and workspace.lower() != found["owner"].lower():
+                found = None
         if found is None or not self.tokens.sees(request.token, found):
             raise refused(404, f"Repository {workspace}/{slug} not found")
         return Answer(self.row(request.base, found))

@@ -20,6 +20,7 @@ A fault: {match: a regular expression that is searched in "METHOD /path?query", 
     cut         the true answer, the connection closed after `bytes` of its content
     shift_page  the true answer; then a repository appears at the front of that listing (`repository`: fields of
                 it; an id, a name and dates that put it first are made up where they are missing)
+    change      the true answer; then a repository is changed (`repository`: its id and fields)
     vanish      the repository `id` (for git by default the one asked for) is gone: for a request of git before
                 it is answered, for one of the API after}
 The first fault that applies to a request is the only one.
@@ -33,7 +34,7 @@ import zlib
 from .state import timestamp
 
 KINDS = ("status", "secondary", "primary", "garbage", "huge", "html", "redirect", "stall",
-         "endless", "endless_refs", "slow", "cut", "shift_page", "vanish")
+         "endless", "endless_refs", "slow", "cut", "shift_page", "change", "vanish")
 
 
 class Fault:

@@ -25,6 +25,7 @@ class Gitea:
                 ("/users/{owner}/repos", self.repositories),
                 ("/user", self.own_user),
                 ("/repos/{owner}/{repo}", self.repository),
+                ("/repositories/{id}", self.repository_by_id),
             ]
         ]
 
@@ -58,6 +59,12 @@ class Gitea:
         if found is None and (moved := self.state.moved_to(owner, repo)):
             location = f"{request.base}/gitea/api/v1/repos/{moved['owner']}/{moved['name']}"
             raise Refusal(Answer(b"", 301, [("Location", location)]))
+        if found is None or not self.tokens.sees(request.token, found):
+            raise refusal(404, "Not Found")
+        return Answer(self.row(request.base, found))
+
+    def repository_by_id(self, request, id):
+        found = self.state.by_id(int(id)) if id.isdigit() else None
         if found is None or not self.tokens.sees(request.token, found):
             raise refusal(404, "Not Found")
         return Answer(self.row(request.base, found))

@@ -205,7 +205,9 @@ class GitHub:
 
     def own_repositories(self, request):
         self.want(request, "user")
-        answer = self.listing(request, lambda r: "/" not in r["owner"], "full_name")
+        own = request.token.config.get("login", "someone") if request.query.get("affiliation") == "owner" else None
+        answer = self.listing(
+            request, lambda r: "/" not in r["owner"] and own in (None, r["owner"]), "full_name")
         if request.token.config.get("sso_hidden"):
             hidden = sorted({
                 self.state.account(r["owner"])["id"]

@@ -281,6 +281,8 @@ class ForgeHandler(GitHttpHandler):
             answer, extra = self.api_answer(module, forge, route, arguments, request)
             if fault is not None and fault.kind == "vanish":
                 self.state.remove(fault.get("id"))
+            if fault is not None and fault.kind == "change":
+                self.state.change(fault.get("repository"))
             if fault is not None and fault.kind == "shift_page":
                 faults.shift(fault, self.state, answer.listed)
         headers = answer.headers + extra
@@ -334,7 +336,8 @@ class ForgeHandler(GitHttpHandler):
             answer = refusal.answer
         answer.content = answer.encoded()
         if cached and answer.status == 200:
-            tag = hashlib.sha256(answer.content + str(answer.headers).encode()).hexdigest()
+            headers = "" if self.state.settings["etag_of_content"] else str(answer.headers)
+            tag = hashlib.sha256(answer.content + headers.encode()).hexdigest()
             answer.headers += [("ETag", f'W/"{tag}"'),
                                ("Cache-Control", "private, max-age=60, s-maxage=60"),
                                ("Vary", "Accept, Authorization, Cookie")]

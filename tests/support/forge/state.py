@@ -39,6 +39,7 @@ DEFAULTS = {
     "git_config": {"uploadpack.allowAnySHA1InWant": "true"},  # as github.com has it
     "clock_offset": 0,  # seconds by which this server's clock is ahead
     "gitlab_group_keyset": False,  # GitLab itself ignores pagination=keyset for a group's projects
+    "etag_of_content": False,  # whether an ETag stands as long as the content does, whatever follows it
     "link_on_304": False,  # whether a 304 repeats Link: no standard asks for it
     "faults": [],  # see faults.py
 }
