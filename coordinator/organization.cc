@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -29,30 +30,66 @@ namespace {
 // listing does not show.
 constexpr int64_t kSettledSeconds = 60;
 constexpr int kMaxForkDepth = 32;  // of forks of forks; ends circles
+constexpr std::string_view kWiki = ".wiki", kGists = ": gists";
 
 std::string HostOf(std::string_view url) {
   const std::string origin = OriginOf(url);
   return origin.substr(origin.find("://") + 3);
 }
 
+// Whether a web address is on this machine: what goes there is read by nobody else.
+bool IsLoopback(std::string_view url) {
+  std::string host = HostOf(url);
+  if (host.starts_with("[")) return host.starts_with("[::1]");
+  host.erase(std::min(host.find(':'), host.size()));
+  const bool address = host.find_first_not_of("0123456789.") == std::string::npos;
+  return host == "localhost" || (address && host.starts_with("127."));
+}
+
+absl::StatusOr<std::string> ApiUrl(const ForgeScope& scope, const ForgeOptions& options) {
+  std::string url = options.api_url.empty() ? DefaultApiUrl(scope.forge) : options.api_url;
+  while (!url.empty() && url.back() == '/') url.pop_back();
+  if (url.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: say where its API is with --api-url (https://HOST/api/v1)", scope.text));
+  }
+  if (OriginOf(url).empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: the API's address must begin with https://, not %s", scope.text, url));
+  }
+  if (url.rfind("http://", 0) == 0 && !IsLoopback(url)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: the API's address must begin with https://: tokens would be read on the way to %s", scope.text, url));
+  }
+  return url;
+}
+
+RepositoryOutcome Outcome(std::string_view name, RepositoryOutcome::Status status, std::string_view reason,
+                          const v1::RepositoryRecord& record = {}) {
+  RepositoryOutcome outcome = OutcomeOf(record, {});
+  outcome.name = name;
+  outcome.status = status;
+  outcome.reason = reason;
+  return outcome;
+}
+
 // Lists scopes one after the other into an Organization.
 class Organizer {
  public:
   Organizer(const ForgeOptions& options, Ledger& ledger, const std::function<void(const std::string&)>& say)
-      : options_(options), ledger_(ledger), say_(say) {}
+      : options_(options), ledger_(ledger), say_(say), budgets_(options.api.budgets) {
+    if (budgets_ == nullptr) budgets_ = std::make_shared<TokenBudgets>();
+  }
 
   absl::StatusOr<Organization> Run(std::vector<ForgeScope> scopes) {
-    if (!options_.app_id.empty()) RETURN_IF_ERROR(ReadAppKey());
+    RETURN_IF_ERROR(CheckScopes(scopes, options_));
     for (size_t i = 0; i < scopes.size(); ++i) {
       if (scopes[i].kind == ForgeScope::Kind::kApp) {
-        ASSIGN_OR_RETURN(std::vector<ForgeScope> installations, Installations(scopes[i]));
+        ASSIGN_OR_RETURN(std::vector<ForgeScope> installations, AddApp(scopes[i]));
         scopes.insert(scopes.begin() + static_cast<ptrdiff_t>(i) + 1, installations.begin(), installations.end());
         continue;
       }
       RETURN_IF_ERROR(AddScope(scopes[i]));
-    }
-    for (RemoteTarget& target : gone_) {  // Unless another scope has it now.
-      if (keys_.insert(target.key).second) result_.targets.push_back(std::move(target));
     }
     NameNetworks();
     return std::move(result_);
@@ -66,23 +103,10 @@ class Organizer {
     return AppJwt(app_key_, absl::Now()).status();
   }
 
-  absl::StatusOr<std::string> ApiUrl(const ForgeScope& scope) const {
-    std::string url = options_.api_url.empty() ? DefaultApiUrl(scope.forge) : options_.api_url;
-    while (!url.empty() && url.back() == '/') url.pop_back();
-    if (url.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s: say where its API is with --api-url (https://HOST/api/v1)", scope.text));
-    }
-    if (OriginOf(url).empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s: the API's address must begin with https://, not %s", scope.text, url));
-    }
-    return url;
-  }
-
   ApiOptions ClientOptions(const Forge& forge) const {
     ApiOptions api = options_.api;
     api.budget.per_minute = forge.RequestsPerMinute();
+    api.budgets = budgets_;
     api.on_wait = say_;
     return api;
   }
@@ -91,6 +115,7 @@ class Organizer {
                                                                    const std::string& api_url) {
     std::vector<std::unique_ptr<TokenSource>> tokens;
     if (!options_.app_id.empty()) {
+      RETURN_IF_ERROR(ReadAppKey());
       ASSIGN_OR_RETURN(const std::string installation, InstallationOf(scope, api_url));
       if (options_.inspect) RETURN_IF_ERROR(InspectInstallation(scope, installation, api_url));
       tokens.push_back(InstallationToken(installation, AppClient(GitHub(), api_url)));
@@ -125,30 +150,66 @@ class Organizer {
     return id;
   }
 
-  // All installations of the App, as scopes.
-  absl::StatusOr<std::vector<ForgeScope>> Installations(const ForgeScope& scope) {
-    if (options_.app_id.empty()) {
-      return absl::InvalidArgumentError("github:app wants an App: --app-id and --app-key-file");
-    }
-    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope));
+  // One installation of the App, as a scope.
+  static ForgeScope InstallationScope(const ForgeScope& app, const std::string& id) {
+    ForgeScope scope = app;
+    scope.kind = ForgeScope::Kind::kInstallation;
+    scope.name = id;
+    scope.text = "github:installation/" + id;
+    return scope;
+  }
+
+  // All installations of the App, by id; whether they are of use.
+  absl::StatusOr<std::map<std::string, bool>> Installations(const std::string& api_url) {
+    RETURN_IF_ERROR(ReadAppKey());
     const std::unique_ptr<ApiClient> app = AppClient(GitHub(), api_url);
-    std::vector<ForgeScope> scopes;
+    std::map<std::string, bool> installations;
     for (std::string url = "/app/installations?per_page=100"; !url.empty();) {
       ASSIGN_OR_RETURN(const HttpResponse response, app->Get(url, GitHub().Headers()));
       ASSIGN_OR_RETURN(const Json list, ParseBody(response));
+      if (!list.is_array()) return absl::FailedPreconditionError("an answer that lists no installations");
       for (const Json& json : list) {
-        ForgeScope installation = scope;
-        installation.kind = ForgeScope::Kind::kInstallation;
-        installation.name = IdField(json, "id");
-        installation.text = "github:installation/" + installation.name;
-        if (json.is_object() && json.contains("suspended_at") && !json["suspended_at"].is_null()) {
-          AddOutcome(installation.text, RepositoryOutcome::Status::kRefused, "the installation is suspended");
-          continue;
-        }
-        if (!installation.name.empty()) scopes.push_back(std::move(installation));
+        const bool suspended = json.is_object() && json.contains("suspended_at") && !json["suspended_at"].is_null();
+        const std::string id = IdField(json, "id");
+        if (!id.empty()) installations[id] = !suspended;
       }
       url = NextLink(response);
     }
+    return installations;
+  }
+
+  // The installations to list. Says of the others why not, and what they had.
+  absl::StatusOr<std::vector<ForgeScope>> AddApp(const ForgeScope& scope) {
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope, options_));
+    const std::string note_name = absl::StrFormat("installations %s %s", api_url, options_.app_id);
+    ASSIGN_OR_RETURN(const v1::ScopeNote before, ReadScope(note_name));  // of ids
+    const absl::StatusOr<std::map<std::string, bool>> now = Installations(api_url);
+    std::vector<ForgeScope> scopes;
+    if (!now.ok()) {
+      RETURN_IF_ERROR(AddFailure(scope, api_url, now.status()));
+      for (const std::string& id : before.keys()) {
+        RETURN_IF_ERROR(AccountForMissing(InstallationScope(scope, id), nullptr, api_url, {}));
+      }
+      return scopes;
+    }
+    for (const auto& [id, usable] : *now) {
+      const ForgeScope installation = InstallationScope(scope, id);
+      if (usable) {
+        scopes.push_back(installation);
+      } else {
+        RETURN_IF_ERROR(
+            AddFailure(installation, api_url, absl::PermissionDeniedError("the installation is suspended")));
+      }
+    }
+    std::set<std::string> known;
+    for (const auto& [id, usable] : *now) known.insert(id);
+    for (const std::string& id : before.keys()) {
+      if (!known.insert(id).second) continue;
+      const RemoteSource& source =
+          AddSource(InstallationScope(scope, id), GitHub(), AppClient(GitHub(), api_url), api_url);
+      RETURN_IF_ERROR(AccountForMissing(source.scope, &source, api_url, {}));
+    }
+    RETURN_IF_ERROR(WriteScope(note_name, known));
     return scopes;
   }
 
@@ -210,7 +271,12 @@ class Organizer {
       say(false, why);
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const Json json, ParseBody(*response));
+    const absl::StatusOr<Json> parsed = ParseBody(*response);
+    if (!parsed.ok()) {
+      Remark(scope, false, std::string(parsed.status().message()));
+      return absl::OkStatus();
+    }
+    const Json& json = *parsed;
     std::string who = TextField(json, "login");
     if (who.empty()) who = TextField(json, "name");
     if (!who.empty()) say(true, "speaks for " + who);
@@ -263,48 +329,91 @@ class Organizer {
     return missing;
   }
 
-  absl::Status AddScope(const ForgeScope& scope) {
-    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope));
-    const Forge& forge = ForgeNamed(scope.forge, api_url);
-    absl::StatusOr<std::vector<std::unique_ptr<TokenSource>>> tokens = Tokens(scope, api_url);
-    if (!tokens.ok() && options_.app_id.empty()) return tokens.status();
-    if (!tokens.ok()) {
-      if (absl::IsCancelled(tokens.status())) return tokens.status();
-      AddOutcome(scope.text, StatusFor(tokens.status()), std::string(tokens.status().message()));
-      return absl::OkStatus();
-    }
+  RemoteSource& AddSource(const ForgeScope& scope, const Forge& forge, std::shared_ptr<ApiClient> client,
+                          const std::string& api_url) {
     RemoteSource& source = *result_.sources.emplace_back(std::make_unique<RemoteSource>());
-    source.client = std::make_shared<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge));
+    source.client = std::move(client);
     source.forge = &forge;
     source.scope = scope;
     source.web_url = forge.WebUrl(api_url);
+    return source;
+  }
+
+  // What cannot even be asked for is an outcome, and so is all that it had.
+  absl::Status AddFailure(const ForgeScope& scope, const std::string& api_url, const absl::Status& why) {
+    if (absl::IsCancelled(why)) return why;
+    AddOutcome(scope.text, StatusFor(why), std::string(why.message()));
+    RETURN_IF_ERROR(AccountForMissing(scope, nullptr, api_url, {}));
+    ForgeScope gists = scope;
+    gists.text += kGists;
+    return options_.max_gists == 0 ? absl::OkStatus() : AccountForMissing(gists, nullptr, api_url, {});
+  }
+
+  // Lists what `source` names (and `further` pages); why it is not all is said in outcomes.
+  absl::StatusOr<Listing> List(RemoteSource& source, const std::vector<std::string>& further = {}) {
+    if (source.scope.kind == ForgeScope::Kind::kUser && source.forge->ListsMoreToOwners()) {
+      ASSIGN_OR_RETURN(source.scope.own, IsOwn(source));
+    }
+    const std::string& name = source.scope.text;
+    if (const char* what = source.forge->NotListed(source.scope)) {
+      AddOutcome(name, RepositoryOutcome::Status::kOk, what);
+    }
+    ASSIGN_OR_RETURN(Listing listing,
+                     ListScope(*source.forge, source.scope, *source.client, ledger_, [&](size_t repositories) {
+                       say_(absl::StrFormat("listing %s: %d", name, repositories));
+                     }, further));
+    for (const std::string& why : listing.incomplete) {
+      AddOutcome(name, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
+    }
+    for (const v1::ForgeRepository& repository : listing.repositories) {
+      result_.keys.insert(KeyOf(repository, source));
+      if (repository.has_wiki()) result_.keys.insert(KeyOf(repository, source) + std::string(kWiki));
+    }
+    return listing;
+  }
+
+  bool IsSelected(const v1::ForgeRepository& repository) {
+    if (WhyNot(options_.selection, repository) != nullptr) {
+      ++result_.not_selected;
+      return false;
+    }
+    return true;
+  }
+
+  absl::Status AddScope(ForgeScope scope) {
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope, options_));
+    const Forge& forge = ForgeNamed(scope.forge, api_url);
+    absl::StatusOr<std::vector<std::unique_ptr<TokenSource>>> tokens = Tokens(scope, api_url);
+    if (!tokens.ok()) return AddFailure(scope, api_url, tokens.status());
+    // An installation on a user is listed as any other: that user's own listings are closed to it.
+    if (!options_.app_id.empty() && scope.kind == ForgeScope::Kind::kUser) scope.kind = ForgeScope::Kind::kInstallation;
+    RemoteSource& source = AddSource(
+        scope, forge,
+        std::make_shared<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge)), api_url);
     ApiClient& client = *source.client;
     if (options_.inspect) RETURN_IF_ERROR(InspectTokens(scope, forge, api_url));
-    ASSIGN_OR_RETURN(Listing listing, ListScope(forge, scope, client, ledger_, [&](size_t repositories) {
-                       say_(absl::StrFormat("listing %s: %d repositories", scope.text, repositories));
-                     }));
-    for (const std::string& why : listing.incomplete) {
-      AddOutcome(scope.text, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
-    }
+    ASSIGN_OR_RETURN(Listing listing, List(source));
     if (const std::string graphql = forge.GraphQlUrl(api_url); !graphql.empty() && !client.is_anonymous()) {
       RETURN_IF_ERROR(LearnForkParents(graphql, scope.text, client, ledger_, &listing.repositories));
     }
     result_.listed += listing.repositories.size();
-    absl::flat_hash_set<std::string> listed;
     std::set<std::string> selected;
+    uint64_t age_unknown = 0;
     std::vector<std::string> gist_pages;
+    absl::flat_hash_set<std::string> without_gists;  // names of what is not selected
     const Forge* gists = options_.max_gists == 0 ? nullptr : forge.Gists(api_url);
     for (v1::ForgeRepository& repository : listing.repositories) {
       RemoteTarget target = TargetOf(repository, source);
-      listed.insert(target.key);
       if (!repository.parent().empty()) {
         parents_[target.key] = absl::StrFormat("%s/%s", HostOf(source.web_url), repository.parent());
       }
-      if (WhyNot(options_.selection, repository) != nullptr) {
-        ++result_.not_selected;
+      if (!IsSelected(repository)) {
+        if (gists != nullptr) without_gists.insert(target.name);
         continue;
       }
+      age_unknown += options_.selection.pushed_since > 0 && LastActive(repository) == 0 ? 1 : 0;
       selected.insert(target.key);
+      if (options_.max_wikis > 0 && repository.has_wiki()) selected.insert(target.key + std::string(kWiki));
       if (gists != nullptr) gist_pages.push_back(gists->GistsPath(repository));
       RETURN_IF_ERROR(AddRepository(repository, std::move(target)));
       repository.Clear();
@@ -312,40 +421,32 @@ class Organizer {
     const bool complete = listing.incomplete.empty();
     listing = {};
     AddLeftOut(scope.text + ": wikis", std::exchange(wikis_left_out_, 0), "beyond --wikis");
+    if (age_unknown > 0) {
+      AddOutcome(scope.text, RepositoryOutcome::Status::kOk,
+                 absl::StrFormat("%d repositories are scanned whatever --pushed-since says: their forge does not say "
+                                 "when they were pushed to", age_unknown));
+    }
     if (gists != nullptr) {
       std::erase(gist_pages, "");
-      RETURN_IF_ERROR(AddGists(source, *gists, api_url, gist_pages));
+      RETURN_IF_ERROR(AddGists(AddSource(scope, *gists, source.client, api_url), api_url, gist_pages, complete,
+                               without_gists));
     }
-    return AccountForMissing(source, api_url, complete, listed, std::move(selected));
+    return AccountForMissing(scope, complete ? &source : nullptr, api_url, std::move(selected));
   }
 
   // Gists of the people of a scope, and snippets of its projects (which `pages` list): repositories like others.
-  absl::Status AddGists(const RemoteSource& of, const Forge& forge, const std::string& api_url,
-                        const std::vector<std::string>& pages) {
-    RemoteSource& source = *result_.sources.emplace_back(std::make_unique<RemoteSource>());
-    source.client = of.client;
-    source.forge = &forge;
-    source.scope = of.scope;
-    source.scope.text += ": gists";
-    source.web_url = forge.WebUrl(api_url);
-    ASSIGN_OR_RETURN(source.scope.own, IsOwn(source));
-    ASSIGN_OR_RETURN(Listing listing,
-                     ListScope(forge, source.scope, *source.client, ledger_, [&](size_t gists) {
-                       say_(absl::StrFormat("listing %s: %d", source.scope.text, gists));
-                     }, pages));
-    for (const std::string& why : listing.incomplete) {
-      AddOutcome(source.scope.text, RepositoryOutcome::Status::kFailed, "not all of them could be listed: " + why);
-    }
-    absl::flat_hash_set<std::string> listed;
+  // `all_projects`: no project is missing but those that are not selected, `without`.
+  absl::Status AddGists(RemoteSource& source, const std::string& api_url, const std::vector<std::string>& pages,
+                        bool all_projects, const absl::flat_hash_set<std::string>& without) {
+    source.scope.text += kGists;
+    ASSIGN_OR_RETURN(const Listing listing, List(source, pages));
     std::set<std::string> selected;
     uint64_t left_out = 0;
     for (const v1::ForgeRepository& gist : listing.repositories) {
       RemoteTarget target = TargetOf(gist, source);
       target.pushed_at = 0;  // What a forge calls an update need not be every push.
-      listed.insert(target.key);
-      if (WhyNot(options_.selection, gist) != nullptr) {
-        ++result_.not_selected;
-      } else if (gists_ == options_.max_gists) {
+      if (!IsSelected(gist)) continue;
+      if (gists_ == options_.max_gists) {
         ++left_out;
       } else if (keys_.insert(target.key).second) {
         ++gists_;
@@ -354,12 +455,14 @@ class Organizer {
       }
     }
     AddLeftOut(source.scope.text, left_out, "beyond --gists");
-    return AccountForMissing(source, api_url, listing.incomplete.empty(), listed, std::move(selected));
+    const bool complete = all_projects && listing.incomplete.empty();
+    return AccountForMissing(source.scope, complete ? &source : nullptr, api_url, std::move(selected), without);
   }
 
-  // Whether the token speaks for the user that the scope names; false when the forge does not say.
+  // Whether the token speaks for the user that the scope names; false when the forge does not say, and with several
+  // tokens: whichever is asked with, another may be another's.
   static absl::StatusOr<bool> IsOwn(const RemoteSource& source) {
-    if (source.scope.kind != ForgeScope::Kind::kUser) return false;
+    if (source.client->token_count() != 1) return false;
     const absl::StatusOr<HttpResponse> response =
         source.client->Get(source.forge->IdentityPath(source.scope), source.forge->Headers());
     if (absl::IsCancelled(response.status())) return response.status();
@@ -381,11 +484,14 @@ class Organizer {
     AddOutcome(name, RepositoryOutcome::Status::kOk, absl::StrFormat("%d %s are not scanned", count, why), nothing);
   }
 
+  static std::string KeyOf(const v1::ForgeRepository& repository, const RemoteSource& source) {
+    return absl::StrFormat("%s/%s", HostOf(source.web_url), repository.id());
+  }
+
   static RemoteTarget TargetOf(const v1::ForgeRepository& repository, const RemoteSource& source) {
-    const std::string host = HostOf(source.web_url);
     RemoteTarget target;
-    target.key = host + "/" + repository.id();
-    target.name = host + "/" + repository.full_name();
+    target.key = KeyOf(repository, source);
+    target.name = absl::StrFormat("%s/%s", HostOf(source.web_url), repository.full_name());
     target.url = source.web_url + "/" + repository.clone_path();
     target.source = &source;
     target.size_kb = repository.size_kb();
@@ -415,8 +521,8 @@ class Organizer {
     }
     ++wikis_;
     RemoteTarget& wiki = result_.targets.emplace_back();  // What is known of its size and pushes is not the wiki's.
-    wiki.key = target.key + ".wiki";
-    wiki.name = target.name + ".wiki";
+    wiki.key = target.key + std::string(kWiki);
+    wiki.name = target.name + std::string(kWiki);
     wiki.url = target.source->web_url + "/" + path;
     wiki.source = target.source;
     wiki.optional = true;
@@ -435,37 +541,51 @@ class Organizer {
   void NameNetworks() {
     absl::flat_hash_set<std::string> roots;
     for (const auto& [key, parent] : parents_) roots.insert(RootOf(parent));
-    for (RemoteTarget& target : result_.targets) {
-      std::string root = RootOf(target.key);
-      if (roots.contains(root)) target.network = std::move(root);
+    for (std::vector<RemoteTarget>* some : {&result_.targets, &result_.missing}) {
+      for (RemoteTarget& target : *some) {
+        std::string root = RootOf(target.key);
+        if (roots.contains(root)) target.network = std::move(root);
+      }
     }
   }
 
-  // What this scope had when it was last listed whole, and has no longer.
-  absl::Status AccountForMissing(const RemoteSource& source, const std::string& api_url, bool complete,
-                                 const absl::flat_hash_set<std::string>& listed,
-                                 std::set<std::string> selected) {
-    const std::string note_name = "scope " + api_url + " " + source.scope.text;
+  absl::StatusOr<v1::ScopeNote> ReadScope(const std::string& note_name) {
     ASSIGN_OR_RETURN(const auto stored, ledger_.ReadNote(note_name));
     v1::ScopeNote note;
     if (stored && !note.ParseFromString(*stored)) note.Clear();
+    return note;
+  }
+  absl::Status WriteScope(const std::string& note_name, const std::set<std::string>& keys) {
+    v1::ScopeNote note;
+    note.mutable_keys()->Assign(keys.begin(), keys.end());
+    return ledger_.WriteNote(note_name, note.SerializeAsString());
+  }
+
+  // What this scope had when it was last listed, and has no longer. `source`: what is missing was its; null: it may
+  // still be there, since not all was listed. `selected`: what it has. `without`: names of repositories whose
+  // snippets were not asked for.
+  absl::Status AccountForMissing(const ForgeScope& scope, const RemoteSource* source, const std::string& api_url,
+                                 std::set<std::string> selected,
+                                 const absl::flat_hash_set<std::string>& without = {}) {
+    const std::string note_name = "scope " + api_url + " " + scope.text;
+    ASSIGN_OR_RETURN(const v1::ScopeNote note, ReadScope(note_name));
     for (const std::string& key : note.keys()) {
-      if (listed.count(key) > 0) continue;
-      selected.insert(key);  // It is said every time, until it is purged.
+      if (result_.keys.contains(key)) continue;
+      const bool wiki = key.ends_with(kWiki);
+      if (wiki && options_.max_wikis == 0) continue;
       ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger_.OpenRepository(key, ""));
-      if (complete) {
-        RemoteTarget& target = gone_.emplace_back();
-        target.key = key;
-        target.name = record.name();
-        target.source = &source;
+      if (without.contains(record.name().substr(0, record.name().rfind("/snippets/")))) continue;
+      if (wiki && record.tips_digest().empty()) continue;  // There never was one.
+      selected.insert(key);  // It is said every time, until it is purged.
+      RemoteTarget& target = result_.missing.emplace_back();
+      target.key = key;
+      target.name = record.name();
+      target.source = source;
+      if (source != nullptr) {
         target.gone = "its forge lists it no longer: deleted, moved away, or hidden from this token";
-      } else if (!keys_.contains(key)) {
-        AddOutcome(record.name(), RepositoryOutcome::Status::kFailed, "missing from a listing that is incomplete",
-                   record);
       }
     }
-    note.mutable_keys()->Assign(selected.begin(), selected.end());
-    return ledger_.WriteNote(note_name, note.SerializeAsString());
+    return WriteScope(note_name, selected);
   }
 
   static RepositoryOutcome::Status StatusFor(const absl::Status& status) {
@@ -475,20 +595,16 @@ class Organizer {
 
   void AddOutcome(std::string_view name, RepositoryOutcome::Status status, std::string_view reason,
                   const v1::RepositoryRecord& record = {}) {
-    RepositoryOutcome outcome = OutcomeOf(record, {});
-    outcome.name = name;
-    outcome.status = status;
-    outcome.reason = reason;
-    result_.outcomes.push_back(std::move(outcome));
+    result_.outcomes.push_back(Outcome(name, status, reason, record));
   }
 
   const ForgeOptions& options_;
   Ledger& ledger_;
   const std::function<void(const std::string&)>& say_;
+  std::shared_ptr<TokenBudgets> budgets_;
   AppKey app_key_;
   Organization result_;
-  absl::flat_hash_set<std::string> keys_;  // of all scopes
-  std::vector<RemoteTarget> gone_;  // of all scopes
+  absl::flat_hash_set<std::string> keys_;  // of what is scanned, of all scopes
   absl::flat_hash_map<std::string, std::string> parents_;  // of all listed forks, by key
   uint64_t wikis_ = 0, gists_ = 0;  // of all scopes
   uint64_t wikis_left_out_ = 0;     // of the scope that is being added
@@ -521,6 +637,8 @@ std::vector<std::string> RemoteTarget::DroppedCommitsPaths() const {
   return source->forge->DroppedCommitsPaths(source->forge->RepositoryPath(AtForge()));
 }
 
+// A gist's and a snippet's id is without what tells it from a repository's: nobody takes one for renamed, whose
+// address is made of its id.
 v1::ForgeRepository RemoteTarget::AtForge() const {
   v1::ForgeRepository repository;
   repository.set_id(key.substr(key.rfind('/') + 1));
@@ -528,10 +646,57 @@ v1::ForgeRepository RemoteTarget::AtForge() const {
   return repository;
 }
 
+absl::Status CheckScopes(const std::vector<ForgeScope>& scopes, const ForgeOptions& options) {
+  const bool credentials = !options.token_files.empty() || !options.app_id.empty();
+  if (credentials && scopes.empty()) {
+    return absl::InvalidArgumentError(
+        "a token file and an App are for the repositories of a forge (github:ORG); a clone URL brings its own "
+        "credentials (https://USER:TOKEN@HOST/…)");
+  }
+  for (const ForgeScope& scope : scopes) {
+    RETURN_IF_ERROR(ApiUrl(scope, options).status());
+    if ((credentials || !options.api_url.empty()) && scope.forge != scopes.front().forge) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s and %s: an API's address and its tokens are for one kind of forge; scan the others with another "
+          "command, or in another [[scope]] of `unsprawl run`", scopes.front().text, scope.text));
+    }
+    if (!options.app_id.empty() && scope.forge != "github") {
+      return absl::InvalidArgumentError(absl::StrFormat("%s: an App is GitHub's", scope.text));
+    }
+    if (options.app_id.empty() && scope.kind == ForgeScope::Kind::kApp) {
+      return absl::InvalidArgumentError("github:app wants an App: --app-id and --app-key-file");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,
                                               Ledger& ledger,
                                               const std::function<void(const std::string&)>& say) {
   return Organizer(options, ledger, say).Run(scopes);
+}
+
+absl::Status AddMissing(Ledger& ledger, std::vector<Organization>* organizations) {
+  absl::flat_hash_set<std::string> settled;
+  for (const Organization& organization : *organizations) {
+    settled.insert(organization.keys.begin(), organization.keys.end());
+  }
+  // What may still be there is not called gone by another scope.
+  for (const bool gone : {false, true}) {
+    for (Organization& organization : *organizations) {
+      for (RemoteTarget& target : organization.missing) {
+        if (target.gone.empty() == gone || !settled.insert(target.key).second) continue;
+        if (gone) {
+          organization.targets.push_back(std::move(target));
+          continue;
+        }
+        ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger.OpenRepository(target.key, ""));
+        organization.outcomes.push_back(Outcome(record.name(), RepositoryOutcome::Status::kFailed,
+                                                "missing from a listing that is incomplete", record));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace unsprawl

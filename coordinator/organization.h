@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "coordinator/clone_url.h"
 #include "coordinator/forges/api_client.h"
@@ -70,6 +71,10 @@ struct Organization {
   // known of them. And how many wikis and gists of a scope are beyond their budget.
   std::vector<RepositoryOutcome> outcomes;
   uint64_t listed = 0, not_selected = 0;
+  absl::flat_hash_set<std::string> keys;  // of all that the scopes list, selected or not
+  // What an earlier listing of a scope had and this one lacks; without `gone` where the listing is incomplete.
+  // For AddMissing.
+  std::vector<RemoteTarget> missing;
   // What a person should know of tokens and installations; with ForgeOptions::inspect.
   struct Remark {
     std::string about, text;
@@ -79,12 +84,18 @@ struct Organization {
   std::vector<std::unique_ptr<RemoteSource>> sources;  // what RemoteTarget::source points to
 };
 
-// Lists every scope. What goes wrong with one is an outcome, and the others go on. Repositories that an
-// earlier, complete listing of the same scope had and this one lacks are targets that are gone.
-// InvalidArgument, NotFound, PermissionDenied: what was asked for cannot be done (an unknown address, a
-// token file that is not there). Cancelled: `options.api.stop`.
+// InvalidArgument: what is asked for can only be a mistake: an address that is none or would show tokens to others
+// (http://), scopes of several kinds of forges with one address or one kind of token.
+absl::Status CheckScopes(const std::vector<ForgeScope>& scopes, const ForgeOptions& options);
+
+// Lists every scope. What goes wrong with one (a token file that is not there, too) is an outcome, and the others go
+// on. InvalidArgument: CheckScopes. Cancelled: `options.api.stop`. An error of the ledger.
 absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& scopes, const ForgeOptions& options,
                                               Ledger& ledger,
                                               const std::function<void(const std::string&)>& say);
+
+// Adds what no organization of a run lists any more: a target that is gone, or, where its listing is incomplete, an
+// outcome.
+absl::Status AddMissing(Ledger& ledger, std::vector<Organization>* organizations);
 
 }  // namespace unsprawl

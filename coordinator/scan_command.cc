@@ -87,6 +87,7 @@ absl::StatusOr<std::vector<Group>> CollectTargets(const ScanOptions& options) {
     ASSIGN_OR_RETURN(const std::vector<std::string> arguments, TargetsOf(asked));
     Group& group = groups.emplace_back();
     ASSIGN_OR_RETURN(group.targets, FindTargets(arguments, g_stop));
+    RETURN_IF_ERROR(CheckScopes(group.targets.scopes, asked.forge));
     if (!asked.policy.empty()) {
       ASSIGN_OR_RETURN(group.policy, LoadPolicy(asked.policy));
     }
@@ -137,19 +138,31 @@ struct WorkList {
   std::vector<Organization> organizations;  // whose sources `remote` points to
 };
 
-// Lists a group's organizations and adds all that it names; what cannot be had is an outcome.
-absl::Status AddGroup(const ScanOptions& options, const TargetGroup& asked, Group group, Ledger& ledger,
-                      Progress& progress, WorkList* work, RunTotals* totals) {
+// Lists the organizations of all groups.
+absl::StatusOr<std::vector<Organization>> ListAll(const ScanOptions& options, const std::vector<Group>& groups,
+                                                  Ledger& ledger, Progress& progress) {
+  std::vector<Organization> organizations;
+  const auto budgets = std::make_shared<TokenBudgets>();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    ForgeOptions forge = options.groups[i].forge;
+    forge.api.network = options.network;
+    forge.api.stop = &g_stop;
+    forge.api.budgets = budgets;
+    ASSIGN_OR_RETURN(Organization organization,
+                     ListOrganization(groups[i].targets.scopes, forge, ledger,
+                                      [&](const std::string& what) { progress.StartStep(what); }));
+    organizations.push_back(std::move(organization));
+  }
+  RETURN_IF_ERROR(AddMissing(ledger, &organizations));
+  return organizations;
+}
+
+// Adds all that a group names; what cannot be had is an outcome.
+void AddGroup(Group group, Organization organization, Progress& progress, WorkList* work, RunTotals* totals) {
   for (const Targets::Unusable& unusable : group.targets.unusable) {
     progress.Say(EscapeForTerminal(std::string(unusable.reason.message())));
     totals->AddFailure(unusable.name, unusable.reason);
   }
-  ForgeOptions forge = asked.forge;
-  forge.api.network = options.network;
-  forge.api.stop = &g_stop;
-  ASSIGN_OR_RETURN(Organization organization,
-                   ListOrganization(group.targets.scopes, forge, ledger,
-                                    [&](const std::string& what) { progress.StartStep(what); }));
   for (RepositoryOutcome& outcome : organization.outcomes) {
     if (!IsWhole(outcome.status)) {
       progress.Say(absl::StrFormat("%s: %s", EscapeForTerminal(outcome.name), EscapeForTerminal(outcome.reason)));
@@ -172,7 +185,6 @@ absl::Status AddGroup(const ScanOptions& options, const TargetGroup& asked, Grou
     work->local.push_back(std::move(target));
   }
   work->organizations.push_back(std::move(organization));
-  return absl::OkStatus();
 }
 
 // Each key once; the first stays.
@@ -279,9 +291,10 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   RunTotals totals;
   WorkList work;
   std::set<v1::SkipReason> accepted;
+  ASSIGN_OR_RETURN(std::vector<Organization> organizations, ListAll(options, groups, *ledger, progress));
   for (size_t i = 0; i < groups.size(); ++i) {
     accepted.insert(groups[i].policy.accepted.begin(), groups[i].policy.accepted.end());
-    RETURN_IF_ERROR(AddGroup(options, options.groups[i], std::move(groups[i]), *ledger, progress, &work, &totals));
+    AddGroup(std::move(groups[i]), std::move(organizations[i]), progress, &work, &totals);
   }
   progress.StartStep("");
   RemoveTwins(&work.remote);
