@@ -2,10 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <functional>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,7 +11,9 @@
 #include "tests/support/cli.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/git_servers.h"
 #include "tests/support/random_history.h"
+#include "tests/support/report_lines.h"
 
 namespace unsprawl {
 namespace {
@@ -94,88 +93,66 @@ class Organization {
   uint32_t wikis_ = 0;
 };
 
-using Names = std::function<std::string(const std::string&)>;
+class WholeOrganization : public testing::Test {
+ protected:
+  // `url`: of a forge that has `organization`; `ca_file` vouches for it.
+  void ExpectTheReportOfTheFolder(const Organization& organization, const std::string& url,
+                                  const std::filesystem::path& ca_file) {
+    remote_.SetVariable("GITHUB_TOKEN", kToken);
+    // The same ids of secrets in both.
+    const std::string key = home_.path() / "key";
+    ASSERT_EQ(remote_.Run({"key", "init", "--key-file", key}).exit_code, 0);
+    const std::string rules = home_.path() / "rules.toml";
+    WriteFile(rules, kRules);
 
-std::vector<std::string> Sorted(std::vector<std::string> lines) {
-  std::sort(lines.begin(), lines.end());
-  return lines;
-}
+    const CliResult at_forge =
+        remote_.Scan({"--api-url", url + "/api/v3", "--ca-file", ca_file, "--mirrors", home_.path() / "mirrors",
+                      "--key-file", key, "--min-confidence", "0", "-c", rules, "--wikis", "10", "github:acme"});
+    EXPECT_EQ(at_forge.exit_code, 1) << at_forge.err << at_forge.out;
+    const CliResult in_folder =
+        local_.Scan({"--key-file", key, "--min-confidence", "0", "-c", rules, organization.folder()});
+    EXPECT_EQ(in_folder.exit_code, 1) << in_folder.err << in_folder.out;
 
-// What only one of two sorted lists has: short enough to be read when a test fails.
-std::vector<std::string> Differences(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  std::vector<std::string> lines;
-  std::set_symmetric_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(lines));
-  return lines;
-}
-
-std::vector<std::string> Places(const Cli& cli, const Names& name) {
-  std::vector<std::string> lines;
-  for (json row : cli.Rows("occurrences.jsonl")) {
-    row["repository"] = name(row["repository"].get<std::string>());
-    lines.push_back(row.dump());
+    const std::string prefix = url.substr(std::string("https://").size()) + "/acme/";
+    const Names below_prefix = [&](const std::string& name) { return name.substr(prefix.size()); };
+    const Names as_it_is = [](const std::string& name) { return name; };
+    EXPECT_EQ(remote_.Json("manifest.json")["repositories"].size(), organization.size());
+    EXPECT_THAT(Differences(Coverage(remote_, below_prefix), Coverage(local_, as_it_is)), IsEmpty());
+    EXPECT_THAT(Differences(Places(remote_, below_prefix), Places(local_, as_it_is)), IsEmpty());
+    EXPECT_THAT(Differences(Incidents(remote_), Incidents(local_)), IsEmpty());
+    // There was something to find, in most of them, and the same secrets in many.
+    std::set<std::string> affected;
+    for (const json& row : remote_.Rows("occurrences.jsonl")) affected.insert(row["repository"].get<std::string>());
+    EXPECT_GT(affected.size(), 50u);
+    EXPECT_GT(remote_.Rows("occurrences.jsonl").size(), 200u);
   }
-  return Sorted(lines);
-}
 
-std::vector<std::string> Incidents(const Cli& cli) {
-  std::vector<std::string> lines;
-  for (const json& row : cli.Rows("incidents.jsonl")) {
-    json kept;
-    for (const char* field : {"id", "rule", "state", "presence", "repositories", "occurrences", "introductions",
-                              "locations", "authors"}) {
-      kept[field] = row.at(field);
-    }
-    lines.push_back(kept.dump());
+  static json Settings(const Organization& organization) {
+    return {{"repositories", organization.listing()}, {"tokens", {{"reader", {{"value", kToken}}}}}};
   }
-  return Sorted(lines);
+
+  TempDir world_, home_, other_home_;
+  Cli remote_{home_.path()}, local_{other_home_.path()};
+};
+
+TEST_F(WholeOrganization, IsReportedFindingForFindingAsTheFolderOfItsRepositories) {
+  const Organization organization(world_.path());
+  json settings = Settings(organization);
+  settings["git_bytes_per_second"] = 10'000'000;
+  const ForgeServer forge(settings);
+  ExpectTheReportOfTheFolder(organization, forge.Url(), forge.CaFile());
 }
 
-std::vector<std::string> Coverage(const Cli& cli, const Names& name) {
-  std::vector<std::string> lines;
-  for (const json& row : cli.Json("manifest.json")["repositories"]) {
-    json kept = {{"name", name(row["name"].get<std::string>())}};
-    for (const char* field : {"status", "refs", "commits", "blobs", "blobs_scanned", "bytes", "submodules"}) {
-      kept[field] = row.at(field);
-    }
-    lines.push_back(kept.dump());
-  }
-  return Sorted(lines);
-}
-
-TEST(WholeOrganization, IsReportedFindingForFindingAsTheFolderOfItsRepositories) {
-  TempDir world, home, other_home;
-  const Organization organization(world.path());
-  const ForgeServer forge(json{{"repositories", organization.listing()},
-                               {"git_bytes_per_second", 10'000'000},
-                               {"tokens", {{"reader", {{"value", kToken}}}}}});
-  Cli remote(home.path()), local(other_home.path());
-  remote.SetVariable("GITHUB_TOKEN", kToken);
-  // The same ids of secrets in both.
-  const std::string key = home.path() / "key";
-  ASSERT_EQ(remote.Run({"key", "init", "--key-file", key}).exit_code, 0);
-  const std::string rules = home.path() / "rules.toml";
-  WriteFile(rules, kRules);
-
-  const CliResult at_forge =
-      remote.Scan({"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--mirrors", home.path() / "mirrors",
-                   "--key-file", key, "--min-confidence", "0", "-c", rules, "--wikis", "10", "github:acme"});
-  EXPECT_EQ(at_forge.exit_code, 1) << at_forge.err << at_forge.out;
-  const CliResult in_folder =
-      local.Scan({"--key-file", key, "--min-confidence", "0", "-c", rules, organization.folder()});
-  EXPECT_EQ(in_folder.exit_code, 1) << in_folder.err << in_folder.out;
-
-  const std::string prefix = forge.Url().substr(std::string("https://").size()) + "/acme/";
-  const Names below_prefix = [&](const std::string& name) { return name.substr(prefix.size()); };
-  const Names as_it_is = [](const std::string& name) { return name; };
-  EXPECT_EQ(remote.Json("manifest.json")["repositories"].size(), organization.size());
-  EXPECT_THAT(Differences(Coverage(remote, below_prefix), Coverage(local, as_it_is)), IsEmpty());
-  EXPECT_THAT(Differences(Places(remote, below_prefix), Places(local, as_it_is)), IsEmpty());
-  EXPECT_THAT(Differences(Incidents(remote), Incidents(local)), IsEmpty());
-  // There was something to find, in most of them, and the same secrets in many.
-  std::set<std::string> affected;
-  for (const json& row : remote.Rows("occurrences.jsonl")) affected.insert(row["repository"].get<std::string>());
-  EXPECT_GT(affected.size(), 50u);
-  EXPECT_GT(remote.Rows("occurrences.jsonl").size(), 200u);
+// As a forge of one's own is set up: nginx in front, which serves git itself.
+TEST_F(WholeOrganization, IsReportedAsThatWhereNginxServesItsRepositories) {
+  const Organization organization(world_.path());
+  const ForgeServer forge(Settings(organization));
+  const std::filesystem::path root = world_.path() / "root";
+  std::filesystem::create_directories(root);
+  std::filesystem::create_directory_symlink(organization.folder(), root / "acme");
+  const NginxServer server(root, "x-access-token", kToken, forge.Url());
+  ExpectTheReportOfTheFolder(organization, server.Url(), server.CaFile());
+  EXPECT_EQ(forge.Counters()["git_repositories"], json::object());  // It was asked for none of them.
 }
 
 }  // namespace

@@ -1,0 +1,58 @@
+#include "tests/support/report_lines.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace unsprawl {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::string> Sorted(std::vector<std::string> lines) {
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> Places(const Cli& cli, const Names& name) {
+  std::vector<std::string> lines;
+  for (json row : cli.Rows("occurrences.jsonl")) {
+    row["repository"] = name(row["repository"].get<std::string>());
+    lines.push_back(row.dump());
+  }
+  return Sorted(lines);
+}
+
+std::vector<std::string> Incidents(const Cli& cli) {
+  std::vector<std::string> lines;
+  for (const json& row : cli.Rows("incidents.jsonl")) {
+    json kept;
+    for (const char* field : {"id", "rule", "state", "presence", "repositories", "occurrences", "introductions",
+                              "locations", "authors"}) {
+      kept[field] = row.at(field);
+    }
+    lines.push_back(kept.dump());
+  }
+  return Sorted(lines);
+}
+
+std::vector<std::string> Coverage(const Cli& cli, const Names& name) {
+  std::vector<std::string> lines;
+  for (const json& row : cli.Json("manifest.json")["repositories"]) {
+    json kept = {{"name", name(row["name"].get<std::string>())}};
+    for (const char* field : {"status", "refs", "commits", "blobs", "blobs_scanned", "bytes", "submodules"}) {
+      kept[field] = row.at(field);
+    }
+    lines.push_back(kept.dump());
+  }
+  return Sorted(lines);
+}
+
+std::vector<std::string> Differences(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  std::vector<std::string> lines;
+  std::set_symmetric_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(lines));
+  return lines;
+}
+
+}  // namespace unsprawl
