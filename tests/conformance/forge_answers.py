@@ -7,6 +7,7 @@ usage: forge_answers.py DESCRIPTION.json...
 
 import json
 import pathlib
+import socket
 import sys
 import tempfile
 
@@ -43,16 +44,19 @@ def plain(schema):
     return schema
 
 
+def read_description(file):
+    document = json.loads(pathlib.Path(file).read_text())
+    # This listing demands accounts that are a user and an enterprise at once; what one installation is
+    # described as is meant.
+    listing = document["paths"]["/app/installations"]["get"]["responses"]["200"]["content"]
+    listing["application/json"]["schema"]["items"] = {"$ref": "#/components/schemas/installation"}
+    return document
+
+
 class Description:
 
     def __init__(self, file):
-        self.document = plain(json.loads(pathlib.Path(file).read_text()))
-        # This listing demands accounts that are a user and an enterprise at once; what one installation is
-        # described as is meant.
-        listing = self.document["paths"]["/app/installations"]["get"]["responses"]["200"]["content"]
-        listing["application/json"]["schema"]["items"] = {
-            "$ref": "#/components/schemas/installation"
-        }
+        self.document = plain(read_description(file))
         resource = referencing.Resource(self.document, referencing.jsonschema.DRAFT202012)
         self.registry = referencing.Registry().with_resource("urn:github", resource)
 
@@ -112,6 +116,12 @@ class Description:
                 else:
                     unknown |= self.unknown_fields(field, known, f"{place}.{name}")
         return unknown
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def described_path(template):
@@ -247,4 +257,5 @@ def main():
         )
 
 
-main()
+if __name__ == "__main__":
+    main()

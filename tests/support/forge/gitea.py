@@ -76,7 +76,7 @@ class Gitea:
         parent = self.state.by_id(this["parent_id"]) if this["fork"] else None
         return {
             "id": this["id"],
-            "owner": {"id": owner["id"], "login": owner["login"], "username": owner["login"]},
+            "owner": {"id": owner["id"], "login": owner["login"]},
             "name": this["name"],
             "full_name": full,
             "description": this["description"] or "",

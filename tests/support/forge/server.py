@@ -275,7 +275,8 @@ class ForgeHandler(GitHttpHandler):
             return
         module, forge, route, arguments = found
         pairs = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-        base = "https://" + self.headers.get("Host", "localhost:%d" % self.server.server_address[1])
+        base = "https://" + (self.headers.get("X-Forwarded-Host") or self.headers.get(
+            "Host", "localhost:%d" % self.server.server_address[1]))
         request = Request(self.command, path, pairs, body, base, ANONYMOUS)
         with self.state.lock:
             answer, extra = self.api_answer(module, forge, route, arguments, request)
