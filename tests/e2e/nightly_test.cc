@@ -2,20 +2,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/support/cli.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/report_lines.h"
 
 namespace unsprawl {
 namespace {
@@ -43,11 +47,21 @@ regex = '''\b(?:snd|trd)_[a-z0-9]{12}\b'''
 keywords = ["snd_", "trd_"]
 )";
 
+struct Kind {
+  const char* name;
+  const char* target;
+  const char* api;  // below the stand-in's URL
+  const char* token_variable;
+  bool tells_dropped_commits;  // an API says what a push or a deletion took from a branch
+  int steps;
+};
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
 // An organization that changes at random. The forge serves bare repositories that never lose an object, so
 // that a fresh scan of them in place sees all that was ever pushed: the oracle.
 class World {
  public:
-  World(std::filesystem::path dir, uint32_t seed) : dir_(std::move(dir)), random_(seed) {
+  World(std::filesystem::path dir, const Kind& kind, uint32_t seed) : dir_(std::move(dir)), kind_(kind), random_(seed) {
     for (int i = 0; i < 3; ++i) AddRepository(-1);
     forge_ = std::make_unique<ForgeServer>(
         json{{"repositories", listing_}, {"tokens", {{"reader", {{"value", kToken}}}}}});
@@ -62,23 +76,39 @@ class World {
   // What the repository at the bare folder `name` is called at the forge.
   std::string NameAtForge(const std::string& name) const { return names_.at(name); }
 
-  // One thing happens; what.
-  std::string Step() {
+  // One, two or three things happen before the next run; what. `has_mirror`: whether a repository, by its id, is
+  // mirrored now: one that is deleted without is gone for good, and rules that come later cannot be asked of it.
+  std::string Step(const std::function<bool(int)>& has_mirror) {
+    pushed_.clear();
+    renamed_.clear();
+    std::string told;
+    for (uint32_t events = 1 + Below(3); events > 0; --events) told += Event(has_mirror) + "; ";
+    return told;
+  }
+  // What the next run may take for mirrors: sometimes next to nothing.
+  const char* Budget() { return Below(4) == 0 ? "1" : "500GB"; }
+
+ private:
+  std::string Event(const std::function<bool(int)>& has_mirror) {
     const uint32_t what = Below(100);
     const int at = static_cast<int>(Below(static_cast<uint32_t>(listing_.size())));
-    if (what < 45) return Push(at, false);
-    if (what < 60) return Push(at, true);
-    if (what < 72) return DeleteBranch(at);
-    if (what < 80) return Rename(at);
-    if (what < 85 && listing_.size() < 8) return Fork(at);
-    if (what < 95) {
+    if (what >= 95) return "nothing";
+    if (what >= 85) {
       rules_ = static_cast<int>(Below(3));
       return absl::StrFormat("rules %d", rules_);
     }
-    return "nothing";
+    const bool deleted = deleted_.count(at) > 0;
+    if (deleted) return what < 40 ? Restore(at) : "nothing";
+    if (what < 40) return Push(at, false);
+    if (what < 55) return Push(at, true);
+    if (what < 67) return DeleteBranch(at);
+    if (what < 74) return Rename(at);
+    if (what < 79) return listing_.size() < 8 ? Fork(at) : "nothing";
+    // What happened to it since the last run nobody would ever see.
+    const bool as_seen = pushed_.count(at) == 0 && renamed_.count(at) == 0;
+    return as_seen && has_mirror(100 + at) ? Delete(at) : "nothing";
   }
 
- private:
   uint32_t Below(uint32_t limit) { return static_cast<uint32_t>(random_() % limit); }
   std::string Bare(int at) const { return bare() / absl::StrFormat("r%d.git", at); }
 
@@ -129,92 +159,151 @@ class World {
     Git(at, commit);
   }
 
-  void Pushed(int at) { forge_->ChangeRepository({{"id", 100 + at}, {"pushed_at", Now()}}); }
+  void Change(int at, const json& fields) {
+    listing_[static_cast<size_t>(at)].update(fields);
+    json change = fields;
+    change["id"] = 100 + at;
+    forge_->ChangeRepository(change);
+  }
+
+  // What `ref` names; empty: it is not there.
+  std::string Tip(int at, const std::string& ref) {
+    const std::string id = unsprawl::Run(dir_, {"git", "-C", Bare(at), "for-each-ref", "--format=%(objectname)", ref});
+    return id.substr(0, id.find('\n'));
+  }
+
+  // To be called when `ref` was moved or deleted, or other refs came; `before`: its tip until then.
+  void Pushed(int at, const std::string& ref, const std::string& before) {
+    pushed_.insert(at);
+    const std::string after = Tip(at, ref);
+    json fields = {{"pushed_at", Now()}};
+    const bool forward = before.empty() || (!after.empty() && unsprawl::Run(dir_, {"git", "-C", Bare(at), "rev-list",
+                                                                                  before, "--not", after}).empty());
+    if (!forward) {
+      json activity = {{{"activity_type", after.empty() ? "branch_deletion" : "force_push"},
+                        {"before", before},
+                        {"after", after.empty() ? std::string(40, '0') : after},
+                        {"ref", ref},
+                        {"timestamp", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())}}};
+      for (const json& earlier : listing_[static_cast<size_t>(at)].value("activity", json::array())) {
+        activity.push_back(earlier);
+      }
+      fields["activity"] = activity;
+    }
+    Change(at, fields);
+  }
+
+  // Whether a branch may lose its tip now: where the forge does not tell what it lost, only what a run has seen.
+  bool MayLose(int at) const { return kind_.tells_dropped_commits || pushed_.count(at) == 0; }
 
   std::string Push(int at, bool force) {
+    if (!MayLose(at)) return "nothing";
     const std::string branch = Below(3) == 0 ? absl::StrFormat("b%d", Below(3)) : "main";
+    const std::string ref = "refs/heads/" + branch, before = Tip(at, ref);
     Git(at, {"checkout", "-q", "-B", "now", Below(4) == 0 || branch == "main" ? "origin/main" : "HEAD"});
     CommitSomething(at, force);
     if (Below(5) == 0) Git(at, {"tag", "-f", "-a", "-m", "x", absl::StrFormat("t%d", Below(3))});
-    Git(at, {"push", "-q", "-f", "origin", "now:refs/heads/" + branch});
+    Git(at, {"push", "-q", "-f", "origin", "now:" + ref});
     Git(at, {"push", "-q", "-f", "--tags", "origin"});
     Git(at, {"fetch", "-q", "--prune", "origin"});
-    Pushed(at);
+    Pushed(at, ref, before);
     return absl::StrFormat("%s to %s of r%d", force ? "force" : "push", branch, at);
   }
 
   std::string DeleteBranch(int at) {
-    const std::string branch = absl::StrFormat("b%d", Below(3));
-    if (unsprawl::Run(dir_, {"git", "-C", Bare(at), "for-each-ref", "refs/heads/" + branch}).empty()) {
-      return "nothing";
-    }
-    unsprawl::Run(dir_, {"git", "-C", Bare(at), "update-ref", "-d", "refs/heads/" + branch});
+    const std::string ref = absl::StrFormat("refs/heads/b%d", Below(3)), before = Tip(at, ref);
+    if (before.empty() || !MayLose(at)) return "nothing";
+    unsprawl::Run(dir_, {"git", "-C", Bare(at), "update-ref", "-d", ref});
     Git(at, {"fetch", "-q", "--prune", "origin"});
-    Pushed(at);
-    return absl::StrFormat("delete %s of r%d", branch, at);
+    Pushed(at, ref, before);
+    return absl::StrFormat("delete %s of r%d", ref, at);
+  }
+
+  std::string Delete(int at) {
+    deleted_.insert(at);
+    forge_->ChangeRepository({{"id", 100 + at}, {"deleted", true}});
+    return absl::StrFormat("delete r%d", at);
+  }
+  std::string Restore(int at) {
+    deleted_.erase(at);
+    Change(at, listing_[static_cast<size_t>(at)]);
+    return absl::StrFormat("restore r%d", at);
   }
 
   std::string Rename(int at) {
     const std::string name = absl::StrFormat("app%d-%d", at, Below(100));
     names_[absl::StrFormat("r%d", at)] = "acme/" + name;
-    forge_->ChangeRepository({{"id", 100 + at}, {"name", name}});
+    renamed_.insert(at);
+    Change(at, {{"name", name}});
     return "rename to " + name;
   }
 
   std::string Fork(int of) {
+    const int at = static_cast<int>(listing_.size());
     AddRepository(of);
-    forge_->ChangeRepository(listing_.back());
+    pushed_.insert(at);
+    Change(at, listing_.back());
     return absl::StrFormat("fork of r%d", of);
   }
 
   const std::filesystem::path dir_;
+  const Kind kind_;
   std::mt19937 random_;
   json listing_ = json::array();
   std::map<std::string, std::string> names_;  // bare folder → name at the forge
+  std::set<int> deleted_, pushed_, renamed_;  // the last two: since the last run
   std::unique_ptr<ForgeServer> forge_;
   int rules_ = 0;
   int clock_ = 0;
 };
 
-// The places of a report, one a line, without the order and with each repository under one name.
-std::vector<std::string> Places(const Cli& cli, const std::function<std::string(const std::string&)>& name) {
-  std::vector<std::string> places;
-  for (json row : cli.Rows("occurrences.jsonl")) {
-    row["repository"] = name(row["repository"].get<std::string>());
-    places.push_back(row.dump());
-  }
-  std::sort(places.begin(), places.end());
-  return places;
-}
+class Nightly : public testing::TestWithParam<Kind> {};
 
-TEST(Nightly, AfterWhateverHappensTheReportIsThatOfAFreshScanOfEverything) {
+TEST_P(Nightly, AfterWhateverHappensTheReportIsThatOfAFreshScanOfEverything) {
+  const Kind& kind = GetParam();
   const char* asked = std::getenv("UNSPRAWL_NIGHTLY_STEPS");
-  const int steps = asked != nullptr ? std::atoi(asked) : 200;
+  const char* seed = std::getenv("UNSPRAWL_NIGHTLY_SEED");
+  const int steps = asked != nullptr ? std::atoi(asked) : kind.steps;
   TempDir home, world_dir, fresh_home;
-  World world(world_dir.path(), 7);
+  World world(world_dir.path(), kind, seed != nullptr ? static_cast<uint32_t>(std::atoi(seed)) : 7);
   Cli nightly(home.path()), fresh(fresh_home.path());
-  nightly.SetVariable("GITHUB_TOKEN", kToken);
+  nightly.SetVariable(kind.token_variable, kToken);
   // The same ids of secrets in both.
   const std::string key = home.path() / "key";
   EXPECT_EQ(nightly.Run({"key", "init", "--key-file", key}).exit_code, 0);
+  const std::string host = world.forge().Url().substr(8);
+  const auto has_mirror = [&](int id) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(home.path() / "mirrors")) {
+      if (entry.path().filename() == absl::StrFormat("%d.git", id)) return std::filesystem::exists(entry.path() / "HEAD");
+    }
+    return false;
+  };
+  const Names at_forge = [&](const std::string& name) { return name.substr(host.size() + 1); };
+  const Names in_folder = [&](const std::string& name) { return world.NameAtForge(name); };
   std::string told;
   for (int step = 0; step < steps; ++step) {
-    if (step > 0) told += absl::StrFormat("%d: %s\n", step, world.Step());
+    if (step > 0) told += absl::StrFormat("%d: %s", step, world.Step(has_mirror));
+    const std::string budget = world.Budget();
+    told += absl::StrFormat("budget %s\n", budget);
     const CliResult scan =
-        nightly.Scan({"--api-url", world.forge().ApiUrl(), "--ca-file", world.forge().CaFile(), "--mirrors",
-                      home.path() / "mirrors", "--key-file", key, "--min-confidence", "0", "-c", world.rules(),
-                      "github:acme"});
-    ASSERT_LE(scan.exit_code, 1) << scan.err << told;
+        nightly.Scan({"--api-url", world.forge().Url() + kind.api, "--ca-file", world.forge().CaFile(), "--mirrors",
+                      home.path() / "mirrors", "--mirrors-budget", budget, "--key-file", key, "--min-confidence", "0",
+                      "-c", world.rules(), kind.target});
+    ASSERT_LE(scan.exit_code, 1) << scan.err << scan.out << told;
     const CliResult full = fresh.Scan({"--store", ":memory:", "--key-file", key, "--min-confidence", "0", "-c",
                                        world.rules(), world.bare()});
     ASSERT_LE(full.exit_code, 1) << full.err << told;
-    const std::string host = world.forge().Url().substr(8) + "/";
-    ASSERT_EQ(Places(nightly, [&](const std::string& name) { return name.substr(host.size()); }),
-              Places(fresh, [&](const std::string& name) { return world.NameAtForge(name); }))
-        << told;
+    ASSERT_THAT(Differences(Places(nightly, at_forge), Places(fresh, in_folder)), testing::IsEmpty()) << told;
+    ASSERT_THAT(Differences(Incidents(nightly), Incidents(fresh)), testing::IsEmpty()) << told;
   }
   EXPECT_GT(nightly.Rows("occurrences.jsonl").size(), 20u);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Forges, Nightly,
+    testing::Values(Kind{"github", "github:acme", "/api/v3", "GITHUB_TOKEN", true, 200},
+                    Kind{"gitlab", "gitlab:acme", "/gitlab/api/v4", "GITLAB_TOKEN", false, 60}),
+    [](const auto& kind) { return std::string(kind.param.name); });
 
 }  // namespace
 }  // namespace unsprawl
