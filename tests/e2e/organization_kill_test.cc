@@ -28,7 +28,8 @@ namespace {
 using nlohmann::json;
 
 constexpr char kToken[] = "the-token-of-the-reader";
-constexpr int kRepositories = 6;
+constexpr int kRepositories = 4;
+constexpr int kForks = 2;
 
 struct Process {
   pid_t id = 0, parent = 0;
@@ -87,14 +88,27 @@ class OrganizationKillTest : public testing::Test {
                    "t=" + FakeGithubToken(commit * 7 + static_cast<uint32_t>(i) % 3) + "\n");
         repo.Commit();
       }
-      const std::string bare = home_.path() / absl::StrFormat("r%d.git", i);
-      unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repo.path(), bare});
-      repositories.push_back({{"id", 100 + i}, {"owner", "acme"}, {"name", absl::StrFormat("app%d", i)},
-                              {"private", true}, {"path", bare}, {"pushed_at", "2024-05-01T12:00:00Z"}});
+      AddTo(&repositories, i, repo.path());
+    }
+    // Forks: what they have of the first is borrowed from its mirror.
+    for (int i = kRepositories; i < kRepositories + kForks; ++i) {
+      GitRepo repo(home_.path() / absl::StrFormat("work%d", i));
+      repo.Git({"pull", "-q", home_.path() / "r0.git", "main"});
+      repo.Write("own.env", "t=" + FakeGithubToken(500 + static_cast<uint32_t>(i)) + "\n");
+      repo.Commit();
+      AddTo(&repositories, i, repo.path());
+      repositories.back().update({{"fork", true}, {"parent_id", 100}});
     }
     forge_ = std::make_unique<ForgeServer>(
         json{{"repositories", repositories}, {"tokens", {{"reader", {{"value", kToken}}}}}});
     cli_.SetVariable("GITHUB_TOKEN", kToken);
+  }
+
+  void AddTo(json* repositories, int i, const std::filesystem::path& work) {
+    const std::string bare = home_.path() / absl::StrFormat("r%d.git", i);
+    unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", work, bare});
+    repositories->push_back({{"id", 100 + i}, {"owner", "acme"}, {"name", absl::StrFormat("app%d", i)},
+                             {"private", true}, {"path", bare}, {"pushed_at", "2024-05-01T12:00:00Z"}});
   }
 
   // Each interrupts one scan at a moment (in microseconds) and returns how many kills that were.
@@ -130,9 +144,11 @@ class OrganizationKillTest : public testing::Test {
     }
   }
 
+  // In half of the places there is room for next to no mirror.
   std::vector<std::string> Arguments(const std::string& place) const {
+    const bool narrow = std::hash<std::string>()(place) % 2 == 0;
     return {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "--mirrors", home_.path() / place / "mirrors",
-            "--store", home_.path() / place / "store", "github:acme"};
+            "--mirrors-budget", narrow ? "1KB" : "500GB", "--store", home_.path() / place / "store", "github:acme"};
   }
 
   TempDir home_;
@@ -149,7 +165,7 @@ TEST_F(OrganizationKillTest, AfterAHundredKillsTheReportIsThatOfAnUndisturbedRun
   expected_ = cli_.ReportFiles();
   std::mt19937 random(3);
   int scanners = 0, gits = 0, servers = 0, places = 0;
-  while (scanners + gits + servers < 100 || scanners < 10 || servers < 10) {
+  while (scanners + gits + servers < 100 || scanners < 10 || gits < 10 || servers < 10) {
     const std::string place = absl::StrFormat("place%d", places++);
     // A few interruptions of one store, each in its own way, then its end.
     const auto moment = [&] { return static_cast<int>(random() % static_cast<uint64_t>(whole)); };
