@@ -110,12 +110,18 @@ NginxServer::NginxServer(const fs::path& served, const std::string& user, const 
   const fs::path& folder = folder_.path();
   MakeTlsCertificate(folder);
   WriteFile(folder / "users", absl::StrFormat("%s:{PLAIN}%s\n", user, password));
-  const std::string socket = folder / "fcgiwrap";
-  EXPECT_TRUE(fcgiwrap_.Start({"/usr/sbin/fcgiwrap", "-f", "-c", "4", "-s", "unix:" + socket}, folder / "log",
-                              [&] { return fs::exists(socket); }))
-      << ReadFile(folder / "log");
+  // Not one with -c: what that forks outlives it.
+  std::string sockets;
+  for (size_t i = 0; i < fcgiwraps_.size(); ++i) {
+    const std::string socket = folder / absl::StrFormat("fcgiwrap%d", i);
+    EXPECT_TRUE(fcgiwraps_[i].Start({"/usr/sbin/fcgiwrap", "-f", "-s", "unix:" + socket}, folder / "log",
+                                    [&] { return fs::exists(socket); }))
+        << ReadFile(folder / "log");
+    sockets += absl::StrFormat("server unix:%s;\n", socket);
+  }
   std::string settings = "daemon off;\nmaster_process off;\nevents {}\n";
   settings += absl::StrFormat("pid %s/pid;\nerror_log %s/log;\nhttp {\n", folder.native(), folder.native());
+  settings += absl::StrFormat("upstream git {\nleast_conn;\n%s}\n", sockets);
   settings += "log_format git '$request_method $request_uri $status $http_git_protocol';\n";
   settings += absl::StrFormat("access_log %s git;\n", Log().native());
   for (const char* kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
@@ -126,7 +132,7 @@ NginxServer::NginxServer(const fs::path& served, const std::string& user, const 
     text += absl::StrFormat("ssl_certificate %s/ca.pem;\nssl_certificate_key %s/tls.key;\n", folder.native(),
                             folder.native());
     text += absl::StrFormat("location / {\nauth_basic git;\nauth_basic_user_file %s/users;\n", folder.native());
-    text += absl::StrFormat("fastcgi_pass unix:%s;\nfastcgi_buffering off;\nfastcgi_request_buffering off;\n", socket);
+    text += "fastcgi_pass git;\nfastcgi_buffering off;\nfastcgi_request_buffering off;\n";
     for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
              {"SCRIPT_FILENAME", "/usr/lib/git-core/git-http-backend"},
              {"GIT_PROJECT_ROOT", served},

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -51,7 +52,8 @@ class NginxServer {
 
  private:
   TempDir folder_;
-  ServerProgram fcgiwrap_, nginx_;
+  std::array<ServerProgram, 4> fcgiwraps_;  // each answers one request at a time
+  ServerProgram nginx_;
   int port_ = 0;
 };
 
