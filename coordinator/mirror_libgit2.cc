@@ -37,7 +37,7 @@ absl::Status LastError(const char* doing, const std::string& url) {
   const std::string message = absl::StrFormat("%s %s: %s%s", doing, url, WithoutObjectIds(words), NetworkHint(url, words));
   const auto says = [&](std::string_view text) { return words.find(text) != std::string_view::npos; };
   if (says("404") || says("not found")) return absl::NotFoundError(message);
-  if (says("401") || says("403") || says("authentication") || says("credential")) {
+  if (says("401") || says("403") || says("authenticat") || says("credential") || says("hostkey")) {
     return absl::PermissionDeniedError(message);
   }
   if (says("451")) return absl::AbortedError(message);

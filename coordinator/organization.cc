@@ -415,7 +415,7 @@ class Organizer {
       selected.insert(target.key);
       if (options_.max_wikis > 0 && repository.has_wiki()) selected.insert(target.key + std::string(kWiki));
       if (gists != nullptr) gist_pages.push_back(gists->GistsPath(repository));
-      RETURN_IF_ERROR(AddRepository(repository, std::move(target)));
+      AddRepository(repository, std::move(target));
       repository.Clear();
     }
     const bool complete = listing.incomplete.empty();
@@ -499,16 +499,11 @@ class Organizer {
     return target;
   }
 
-  absl::Status AddRepository(const v1::ForgeRepository& repository, RemoteTarget target) {
-    if (!keys_.insert(target.key).second) return absl::OkStatus();  // Another scope lists it as well.
-    if (repository.disabled()) {
-      ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger_.OpenRepository(target.key, target.name));
-      AddOutcome(target.name, RepositoryOutcome::Status::kRefused, "its forge has disabled it", record);
-      return absl::OkStatus();
-    }
-    AddWiki(repository, target);
+  void AddRepository(const v1::ForgeRepository& repository, RemoteTarget target) {
+    if (!keys_.insert(target.key).second) return;  // Another scope lists it as well.
+    target.disabled = repository.disabled();
+    if (!target.disabled) AddWiki(repository, target);
     result_.targets.push_back(std::move(target));
-    return absl::OkStatus();
   }
 
   void AddWiki(const v1::ForgeRepository& repository, const RemoteTarget& target) {

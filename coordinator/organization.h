@@ -51,6 +51,7 @@ struct RemoteTarget {
   uint64_t size_kb = 0;       // as the forge says; 0: not known
   int64_t pushed_at = 0;      // seconds since the epoch; 0: not known, or too fresh to be trusted
   bool optional = false;      // a wiki: often there is none, and that is no gap
+  bool disabled = false;      // its forge serves it to nobody
   std::string gone;           // why it cannot be fetched any more: only what is kept of it counts; empty: it can
 
   // Of its mirror, below the mirrors' folder.

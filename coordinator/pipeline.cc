@@ -55,7 +55,7 @@ class Pipeline {
 
   void Run(std::vector<RepositoryTarget> local, std::vector<RemoteTarget> remote) {
     for (const RemoteTarget& target : remote) {  // Before anything is evicted.
-      if (!target.gone.empty()) Mirror(options_.mirrors_dir / target.folder()).SetGone(true);
+      if (!target.gone.empty() || target.disabled) Mirror(options_.mirrors_dir / target.folder()).SetGone(true);
     }
     for (RepositoryTarget& target : local) queue_.Add({.target = std::move(target)});
     networks_.emplace(remote, options_.mirrors_dir, run_.stop);
@@ -95,7 +95,7 @@ class Pipeline {
     run_.progress->StartRepository(target.name);
     v1::RepositoryRecord record;
     absl::Status obtained = target.gone.empty() ? TryToObtain(target, &record) : EndAsGone(target, target.gone);
-    if (absl::IsPermissionDenied(obtained) && target.source->client != nullptr &&
+    if (absl::IsPermissionDenied(obtained) && !target.disabled && target.source->client != nullptr &&
         target.source->client->RenewGitTokens()) {
       obtained = TryToObtain(target, &record);
     }
@@ -160,6 +160,7 @@ class Pipeline {
     ASSIGN_OR_RETURN(Known known, LookUp(target, *run_.ruleset, run_.settings, options_.audit_every, now,
                                          *run_.ledger));
     *record = known.record;
+    if (target.disabled) return absl::PermissionDeniedError("its forge has disabled it");
     v1::MirrorNote& note = known.note;
     if (known.current && known.unmoved) {
       AddUnchanged(target, *record);
@@ -167,9 +168,9 @@ class Pipeline {
     }
     Mirror mirror(options_.mirrors_dir / target.folder());
     const v1::FetchNote kept = mirror.fetched();
-    const std::string scanned = note.fetched().refs_digest();
+    const v1::FetchNote scanned = note.fetched();
     // The rules are others, or the store is new; the repository is the same: its mirror is as good as the forge.
-    if (!kept.refs_digest().empty() && (scanned.empty() || scanned == kept.refs_digest()) &&
+    if (!kept.refs_digest().empty() && (scanned.refs_digest().empty() || scanned.refs_digest() == kept.refs_digest()) &&
         IsUnmoved(target, kept, options_.audit_every, now)) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
       if (mirror.exists()) {  // It was not evicted meanwhile.
@@ -182,18 +183,22 @@ class Pipeline {
     CloneUrl url;
     ASSIGN_OR_RETURN(const Mirror::Refs refs, ListRefs(target, &url));
     mirror.SetGone(false);
-    const bool same_refs = scanned == refs.digest;
+    const bool same_refs = scanned.refs_digest() == refs.digest;
     v1::FetchNote& fetched = *note.mutable_fetched();
-    fetched = kept;
+    if (!kept.refs_digest().empty()) fetched = kept;
     fetched.set_refs_digest(refs.digest);
     fetched.set_pushed_at(target.pushed_at);
     fetched.set_checked_at(now);
     fetched.set_refs_left_out(refs.pull_requests ? 0 : refs.pull_request_refs);
     if (known.current && same_refs) {
-      if (kept.refs_digest() == refs.digest) RETURN_IF_ERROR(mirror.SetFetched(fetched));
-      RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target.key), note.SerializeAsString()));
-      AddUnchanged(target, *record);
-      return absl::OkStatus();
+      ASSIGN_OR_RETURN(const bool dropped, HasDropped(target, scanned));
+      if (!dropped) {
+        const absl::Status set = kept.refs_digest() == refs.digest ? mirror.SetFetched(fetched) : absl::OkStatus();
+        if (!set.ok() && mirror.exists()) return set;  // Else it was just evicted.
+        RETURN_IF_ERROR(run_.ledger->WriteNote(NoteName(target.key), note.SerializeAsString()));
+        AddUnchanged(target, *record);
+        return absl::OkStatus();
+      }
     }
     return Fetch(target, url, refs, scanned, std::move(note));
   }
@@ -211,9 +216,9 @@ class Pipeline {
     return refs;
   }
 
-  // `scanned`: the digest of the refs as of the last scan.
+  // `scanned`: what the last scan had. What an evicted mirror had of dropped commits is recalled.
   absl::Status Fetch(const RemoteTarget& target, const CloneUrl& url, const Mirror::Refs& refs,
-                     const std::string& scanned, v1::MirrorNote note) {
+                     const v1::FetchNote& scanned, v1::MirrorNote note) {
     Mirror mirror(options_.mirrors_dir / target.folder());
     v1::FetchNote before;
     if (mirror.exists()) {
@@ -223,12 +228,13 @@ class Pipeline {
       RETURN_IF_ERROR(FetchFirst(target, url, refs, lender, &mirror));
     }
     budget_.Fetched(target.folder());
-    const absl::Status done = FetchDropped(target, url, before, &mirror, note.mutable_fetched());
+    const v1::FetchNote& known = before.refs_digest().empty() ? scanned : before;
+    const absl::Status done = FetchDropped(target, url, known, &mirror, note.mutable_fetched());
     if (!done.ok()) {
       budget_.Release(target.folder());
       return done;
     }
-    return EnqueueInUse(target, &url, scanned != before.refs_digest(), std::move(note), &mirror);
+    return EnqueueInUse(target, &url, scanned.refs_digest() != before.refs_digest(), std::move(note), &mirror);
   }
 
   // OK: the mirror is in use. *before: what was last fetched into it.
@@ -333,20 +339,42 @@ class Pipeline {
   // Fetches what force pushes and deleted branches left without a ref since `before`, where the forge names it.
   absl::Status FetchDropped(const RemoteTarget& target, const CloneUrl& url, const v1::FetchNote& before,
                             Mirror* mirror, v1::FetchNote* fetched) {
-    const std::vector<std::string> paths = target.DroppedCommitsPaths();
-    if (paths.empty()) return absl::OkStatus();
-    const bool again = before.dropped_asked();
-    if (again && before.refs_digest() == fetched->refs_digest()) return absl::OkStatus();
-    if (!again && first_asked_++ >= options_.max_dropped_commits) return absl::OkStatus();
-    const int64_t since = again ? before.checked_at() - kClockSlack : 0;
-    std::vector<std::string> ids;
-    for (const std::string& path : paths) {
-      absl::StatusOr<bool> whole = ListDropped(target, path, since, &ids);
-      if (!whole.ok()) return whole.status();
-      if (!*whole) fetched->set_dropped_cut(true);
+    const bool first = !before.dropped_asked();
+    if (target.DroppedCommitsPaths().empty()) return absl::OkStatus();
+    if (first && first_asked_++ >= options_.max_dropped_commits) return absl::OkStatus();
+    if (!first && before.refs_digest() == fetched->refs_digest() && !MayHaveDropped(target, before)) {
+      return absl::OkStatus();
     }
+    bool whole = true;
+    ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListDropped(target, before, &whole));
+    if (!whole) fetched->set_dropped_cut(true);
     fetched->set_dropped_asked(true);
     return mirror->FetchLost(&url, ids, options_.fetch).status();
+  }
+
+  // Whether there was a push since `before`, for all that its forge says.
+  static bool MayHaveDropped(const RemoteTarget& target, const v1::FetchNote& before) {
+    return target.pushed_at == 0 || target.pushed_at != before.pushed_at();
+  }
+
+  // Whether something came and went since `before`, which refs do not show.
+  static absl::StatusOr<bool> HasDropped(const RemoteTarget& target, const v1::FetchNote& before) {
+    if (!before.dropped_asked() || !MayHaveDropped(target, before)) return false;
+    bool whole = true;
+    ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListDropped(target, before, &whole));
+    return !ids.empty() || !whole;
+  }
+
+  // What its forge says was dropped since `before`, or ever. *whole: there is no more of it.
+  static absl::StatusOr<std::vector<std::string>> ListDropped(const RemoteTarget& target, const v1::FetchNote& before,
+                                                              bool* whole) {
+    const int64_t since = before.dropped_asked() ? before.checked_at() - kClockSlack : 0;
+    std::vector<std::string> ids;
+    for (const std::string& path : target.DroppedCommitsPaths()) {
+      ASSIGN_OR_RETURN(const bool all, ListDropped(target, path, since, &ids));
+      *whole = *whole && all;
+    }
+    return ids;
   }
 
   // Appends what the listing at `page` names since `since`, seconds since the epoch. False: it names more.

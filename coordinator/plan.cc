@@ -29,6 +29,7 @@ struct Cost {
 
 const char* Action(const RemoteTarget& target, const Known& known, const Mirror& mirror, Cost* cost) {
   if (!target.gone.empty()) return "gone";
+  if (target.disabled) return "disabled";
   const uint64_t bytes = mirror.exists() ? mirror.bytes() : target.size_kb * 1024;
   if (bytes == 0) ++cost->unknown_sizes;
   cost->disk_bytes += bytes;

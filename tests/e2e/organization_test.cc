@@ -439,6 +439,28 @@ TEST_F(OrganizationTest, CommitsThatOnlyAForcePushKnowsAreFetchedByTheirIds) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
 }
 
+// The refs are as they were.
+TEST_F(OrganizationTest, WhatCameAndWentBetweenTwoRunsIsFetchedWithAMirrorAndWithout) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  for (int round = 0; round < 2; ++round) {
+    repos_[1].Git({"checkout", "-q", "-b", "short-lived"});
+    repos_[1].Write("x.env", "t=" + FakeGithubToken(static_cast<uint32_t>(800 + round)) + "\n");
+    const std::string dropped = repos_[1].Commit();
+    repos_[1].Git({"push", "-q", Bare(1), "short-lived"});
+    repos_[1].Git({"push", "-q", Bare(1), ":short-lived"});
+    repos_[1].Git({"checkout", "-q", "main"});
+    repos_[1].Git({"branch", "-q", "-D", "short-lived"});
+    forge.ChangeRepository({{"id", 101},
+                            {"pushed_at", absl::StrFormat("2024-05-%02dT12:00:00Z", round + 2)},
+                            {"activity", {{{"activity_type", "branch_deletion"}, {"before", dropped}, {"after", dropped},
+                                           {"ref", "refs/heads/short-lived"}, {"timestamp", "2099-05-02T11:00:00Z"}}}}});
+    EXPECT_EQ(Scan(forge).exit_code, 1);
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1u + static_cast<uint32_t>(round));
+    std::filesystem::remove_all(MirrorOf(forge, 101));
+  }
+}
+
 TEST_F(OrganizationTest, WhatWasDroppedBeforeTheFirstScanIsFetchedWithinItsBudgetAndMayBeEvicted) {
   const auto event = [](const char* type, const std::string& before) -> json {
     return {{"activity_type", type}, {"before", before}, {"after", before}, {"ref", "refs/heads/main"},
@@ -545,6 +567,11 @@ TEST_F(OrganizationTest, WhatIsFoundGoneOrRefusedKeepsItsMirror) {
   EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 101)));
   EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 102)));
   EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, 100)));
+  forge.ChangeRepository({{"id", 102}, {"disabled", true}});
+  EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 3);
+  EXPECT_EQ(Outcome("acme/app2")["reason"], "its forge has disabled it");
+  EXPECT_TRUE(std::filesystem::exists(MirrorOf(forge, 102)));
+  forge.ChangeRepository({{"id", 102}, {"disabled", false}});
   // Served again, it is like any other.
   forge.Set({{"faults", json::array()}});
   EXPECT_EQ(Scan(forge, {"github:acme", "--mirrors-budget", "1KB"}).exit_code, 1);
