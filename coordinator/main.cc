@@ -172,8 +172,8 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
           "only repositories that were pushed to since (2025-01-31)");
   scan.add_option("--wikis", forge.max_wikis, "scan wikis as well, at most this many");
   scan.add_option("--gists", forge.max_gists,
-                  "scan gists (of a user, or of an organization's members: their public ones) and GitLab's snippets "
-                  "as well, at most this many; an API call for each member or project");
+                  "scan gists (of a user, or of an organization's members: their public ones) and snippets of GitLab "
+                  "and Bitbucket Cloud as well, at most this many; an API call for each member or project");
 }
 
 void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {

@@ -23,7 +23,7 @@ HttpHeaders AuthorizeEither(const std::string& token) {
   return {{"Authorization", Basic(token).value_or("Bearer " + token)}};
 }
 
-class CloudForge final : public Forge {
+class CloudForge : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
     // The web address of a stand-in is its API's without the version.
@@ -37,6 +37,7 @@ class CloudForge final : public Forge {
 
   std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
   const char* Permissions() const override { return "an access token with repository:read"; }
+  const Forge* Gists(std::string_view) const override;
 
   absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
     return absl::StrFormat("/repositories/%s?pagelen=100&sort=created_on", PercentEncoded(scope.name));
@@ -74,6 +75,47 @@ class CloudForge final : public Forge {
     return TextField(body, "next");
   }
 };
+
+// The snippets of a workspace (snippets/WORKSPACE/ID/….git).
+// https://developer.atlassian.com/cloud/bitbucket/rest/api-group-snippets
+class SnippetForge final : public CloudForge {
+ public:
+  std::string WikiPath(const v1::ForgeRepository&) const override { return ""; }
+  const Forge* Gists(std::string_view) const override { return nullptr; }
+
+  absl::StatusOr<std::string> FirstPage(const ForgeScope& scope) const override {
+    return absl::StrFormat("/snippets/%s?pagelen=100", PercentEncoded(scope.name));
+  }
+  std::string RepositoryPath(const v1::ForgeRepository& snippet) const override { return "/" + snippet.full_name(); }
+
+  // With a whole clone URL: ParsePage takes its path. Which host it names does not matter.
+  v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
+    v1::ForgeRepository snippet;
+    const std::string id = IdField(json, "id");
+    if (!id.empty()) snippet.set_id("snippet/" + id);
+    for (const Json& link : Child(Child(json, "links"), "clone")) {
+      if (TextField(link, "name") == "https") snippet.set_clone_path(TextField(link, "href"));
+    }
+    snippet.set_visibility(FlagField(json, "is_private") ? "private" : "public");
+    snippet.set_updated_at(TimeField(json, "updated_on"));
+    return snippet;
+  }
+
+  absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
+    ASSIGN_OR_RETURN(v1::ForgePage page, CloudForge::ParsePage(scope, response));
+    for (v1::ForgeRepository& snippet : *page.mutable_repositories()) {
+      const std::string path = PathBelow(WebUrl(response.url), snippet.clone_path());
+      snippet.set_clone_path(path);
+      snippet.set_full_name(path.substr(0, path.rfind('/')));  // without the title
+    }
+    return page;
+  }
+};
+
+const Forge* CloudForge::Gists(std::string_view) const {
+  static const SnippetForge snippets;
+  return &snippets;
+}
 
 class DataCenterForge final : public Forge {
  public:

@@ -92,4 +92,17 @@ const char* TokenVariable(std::string_view forge) {
   return known == nullptr ? "" : known->variable;
 }
 
+std::string PathBelow(std::string_view web_url, std::string_view url) {
+  const auto path_of = [](std::string_view text) {
+    const size_t host = text.find("://");
+    const size_t slash = host == std::string_view::npos ? host : text.find('/', host + 3);
+    return slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
+  };
+  std::string above(path_of(web_url));
+  if (!above.empty()) above += "/";
+  std::string path(path_of(url));
+  if (path.starts_with(above)) path.erase(0, above.size());
+  return path;
+}
+
 }  // namespace unsprawl

@@ -94,6 +94,9 @@ std::string DefaultApiUrl(std::string_view forge);
 // The environment variable that its token is taken from when nobody says: "GITHUB_TOKEN".
 const char* TokenVariable(std::string_view forge);
 
+// The path of `url` below `web_url`, whichever host it names; all of its path if it is not below.
+std::string PathBelow(std::string_view web_url, std::string_view url);
+
 // One of each kind, made once (each in its own file).
 const Forge& GitHub();
 const Forge& GitLab();

@@ -15,13 +15,6 @@ bool IsOn(const Json& project, const std::string& feature) {
   return level.empty() ? FlagField(project, feature + "_enabled") : level != "disabled";
 }
 
-// Of a URL, without the slash that it begins with.
-std::string PathOf(const std::string& url) {
-  const size_t host = url.find("://");
-  const size_t slash = host == std::string::npos ? host : url.find('/', host + 3);
-  return slash == std::string::npos ? "" : url.substr(slash + 1);
-}
-
 class GitLabForge : public Forge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
@@ -105,13 +98,12 @@ class SnippetForge final : public GitLabForge {
     return absl::StrFormat("/projects/%s/snippets/%s", PercentEncoded(name.substr(0, project)), id);
   }
 
-  // With a clone path below the host: ParsePage takes off what comes before the web address' own.
+  // With a whole clone URL: ParsePage takes its path. Which host it names does not matter.
   v1::ForgeRepository ParseRepository(const ForgeScope&, const Json& json) const override {
     v1::ForgeRepository snippet;
     const std::string id = IdField(json, "id");
     if (!id.empty()) snippet.set_id("snippet/" + id);  // No project has such an id.
-    // Nothing else in the answer names the project. Which host it names does not matter.
-    snippet.set_clone_path(PathOf(TextField(json, "http_url_to_repo")));
+    snippet.set_clone_path(TextField(json, "http_url_to_repo"));  // Nothing else names the project.
     snippet.set_visibility(TextField(json, "visibility"));
     snippet.set_pushed_at(TimeField(json, "updated_at"));
     return snippet;
@@ -119,11 +111,8 @@ class SnippetForge final : public GitLabForge {
 
   absl::StatusOr<v1::ForgePage> ParsePage(const ForgeScope& scope, const HttpResponse& response) const override {
     ASSIGN_OR_RETURN(v1::ForgePage page, GitLabForge::ParsePage(scope, response));
-    std::string above = PathOf(WebUrl(response.url));
-    if (!above.empty()) above += "/";
     for (v1::ForgeRepository& snippet : *page.mutable_repositories()) {
-      std::string path = snippet.clone_path();
-      if (path.starts_with(above)) path.erase(0, above.size());
+      const std::string path = PathBelow(WebUrl(response.url), snippet.clone_path());
       snippet.set_clone_path(path);
       if (path.ends_with(".git")) snippet.set_full_name(path.substr(0, path.size() - 4));
     }

@@ -29,6 +29,7 @@ CONFIG = {
         {"id": 4, "owner": "acme", "name": "off", "disabled": True, "is_template": True, "project": "other"},
         {"id": 5, "owner": "person", "name": "mine"},
     ],
+    "snippets": [{"id": 7, "owner": "person", "workspace": "acme"}],
     "users": ["person"],
     "tokens": {"reader": {"value": TOKEN, "login": "person"}},
 }
@@ -78,6 +79,7 @@ BITBUCKET = [
     ("cloud", "/repositories/{workspace}", "/bitbucket/2.0/repositories/nobody", 404),
     ("cloud", "/repositories/{workspace}/{repo_slug}", "/bitbucket/2.0/repositories/acme/copy", 200),
     ("cloud", "/repositories/{workspace}/{repo_slug}", "/bitbucket/2.0/repositories/acme/none", 404),
+    ("cloud", "/snippets/{workspace}", "/bitbucket/2.0/snippets/acme", 200),
     ("server", "/api/latest/projects", "/bbdc/rest/api/1.0/projects", 200),
     ("server", "/api/latest/projects/{projectKey}/repos", "/bbdc/rest/api/1.0/projects/ACME/repos?limit=2", 200),
     ("server", "/api/latest/projects/{projectKey}/repos", "/bbdc/rest/api/1.0/projects/NOBODY/repos", 404),

@@ -823,6 +823,29 @@ TEST_F(OrganizationTest, SnippetsOfProjectsAreScannedWhenAskedForUpToTheirBudget
   EXPECT_EQ(Outcome("snippets/104")["status"], "ok");
 }
 
+TEST_F(OrganizationTest, SnippetsOfAWorkspaceAreScannedWhenAskedForUpToTheirBudget) {
+  json settings = Settings();
+  settings["snippets"] = json::array();
+  for (const int id : {101, 102, 103}) {
+    MakeBare(absl::StrFormat("snippet%d", id), static_cast<uint32_t>(400 + id));
+    settings["snippets"].push_back({{"id", id}, {"owner", "ann"}, {"workspace", id == 103 ? "others" : "acme"},
+                                    {"path", home_.path() / absl::StrFormat("snippet%d.git", id)}});
+  }
+  const ForgeServer forge(settings);
+  cli_.SetVariable("BITBUCKET_TOKEN", kToken);
+  const auto scan = [&](const char* budget) {
+    return cli_.Scan({"--api-url", forge.Url() + "/bitbucket/2.0", "--ca-file", forge.CaFile(), "--store", ":memory:",
+                      "--mirrors", home_.path() / "mirrors", "--gists", budget, "bitbucket:acme"});
+  };
+  const CliResult all = scan("9");
+  EXPECT_EQ(all.exit_code, 1) << all.out << all.err;
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  EXPECT_EQ(Outcome("snippets/acme/101")["status"], "ok");
+  EXPECT_EQ(scan("1").exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+  EXPECT_EQ(Outcome("bitbucket:acme: gists")["skips"][0]["count"], 1);
+}
+
 TEST_F(OrganizationTest, ARunIsWholeAsLongAsOneOfItsTokensIsGood) {
   json settings = Settings();
   settings["tokens"]["poor"] = {{"value", "the-token-of-the-poor"}, {"rate_limit", {{"limit", 1}, {"window_seconds", 600}}}};

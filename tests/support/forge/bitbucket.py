@@ -17,7 +17,8 @@ class Cloud:
         self.state, self.tokens = state, tokens
         self.routes = [
             Route("GET", "/bitbucket/2.0/repositories/{workspace}", self.repositories),
-            Route("GET", "/bitbucket/2.0/repositories/{workspace}/{slug}", self.repository)
+            Route("GET", "/bitbucket/2.0/repositories/{workspace}/{slug}", self.repository),
+            Route("GET", "/bitbucket/2.0/snippets/{workspace}", self.snippets)
         ]
 
     def charge(self, request, route, not_modified):
@@ -37,9 +38,16 @@ class Cloud:
         rows = self.state.listing(
             lambda r: r["owner"] == owner["login"] and self.tokens.sees(request.token, r),
             "name" if request.query.get("sort") == "name" else "created_at")
+        return self.paged(request, rows, self.row)
+
+    def snippets(self, request, workspace):
+        rows = [s for s in self.state.settings["snippets"] if s.get("workspace") == workspace]
+        return self.paged(request, rows, self.snippet)
+
+    def paged(self, request, rows, render):
         found = page(request, rows, "pagelen", 10)
         content = {
-            "values": [self.row(request.base, r) for r in found.rows], "pagelen": found.size,
+            "values": [render(request.base, r) for r in found.rows], "pagelen": found.size,
             "page": found.number, "size": found.total
         }
         if found.number < found.last:
@@ -58,6 +66,21 @@ class Cloud:
         if found is None or not self.tokens.sees(request.token, found):
             raise refused(404, f"Repository {workspace}/{slug} not found")
         return Answer(self.row(request.base, found))
+
+    def snippet(self, base, this):
+        place = f"snippets/{this['workspace']}/{this['id']}"
+        return {
+            "type": "snippet", "id": str(this["id"]), "title": "A snippet", "scm": "git",
+            "created_on": "2024-01-01T00:00:00.000000+00:00",
+            "updated_on": "2024-01-01T00:00:00.000000+00:00",
+            "is_private": this.get("visibility", "private") == "private",
+            "links": {
+                "self": {"href": f"{base}/bitbucket/2.0/{place}"},
+                "html": {"href": f"{base}/bitbucket/{place}"},
+                "clone": [{"name": "https", "href": f"{base}/bitbucket/{place}/a-snippet.git"},
+                          {"name": "ssh", "href": f"git@{host_of(base)}:{place}/a-snippet.git"}]
+            },
+        }
 
     def row(self, base, this):
         full = f"{this['owner']}/{this['name']}"

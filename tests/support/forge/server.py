@@ -23,6 +23,7 @@ GIT_PATHS = [(forge, re.compile(pattern + "$", re.ASCII)) for forge, pattern in 
     ("azure", r"/azure/(?P<owner>[^/]+)/[^/]+/_git/(?P<name>[^/]+)"),
     ("bbdc", r"/bbdc/scm/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
     ("bitbucket-wiki", r"/bitbucket/(?P<owner>[^/]+)/(?P<name>[^/]+)\.git/wiki"),
+    ("snippet", r"/bitbucket/snippets/(?P<owner>[^/]+)/(?P<name>[0-9]+)/[^/]+\.git"),
     ("bitbucket", r"/bitbucket/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
     ("gitea", r"/gitea/(?P<owner>[^/]+)/(?P<name>[^/]+?)(\.git)?"),
     ("snippet", r"/gitlab/((?P<owner>.+)/)?snippets/(?P<name>[0-9]+)(\.git)?"),
@@ -407,7 +408,8 @@ class ForgeHandler(GitHttpHandler):
     def find_snippet(self, owner, number):
         snippet = next((s for s in self.state.settings["snippets"] if s["id"] == number), None)
         project = snippet and self.state.by_id(snippet.get("project_id"))
-        if snippet is None or (f"{project['owner']}/{project['name']}" if project else None) != owner:
+        place = f"{project['owner']}/{project['name']}" if project else snippet and snippet.get("workspace")
+        if snippet is None or place != owner:
             return None, None
         row = project or {"owner": snippet["owner"], "disabled": False, "private": False}
         return row | {"name": f"snippet-{number}"}, snippet.get("path")
