@@ -34,7 +34,7 @@ TEST(ForgeTest, WebAddressesAreMadeFromTheApis) {
            {"github", "https://localhost:8443/api/v3", "https://localhost:8443", "https://localhost:8443"},
            {"gitlab", "https://gitlab.com/api/v4", "https://gitlab.com", "https://gitlab.com"},
            {"gitlab", "https://example.com/git/lab/api/v4", "https://example.com/git/lab", "https://example.com/git/lab"},
-           {"bitbucket", "https://api.bitbucket.org/2.0", "https://bitbucket.org", ""},
+           {"bitbucket", "https://api.bitbucket.org/2.0", "https://bitbucket.org", "https://bitbucket.org"},
            {"bitbucket", "https://example.com/rest/api/1.0", "https://example.com/scm", ""},
            {"gitea", "https://example.com/api/v1", "https://example.com", ""},
            {"azure", "https://dev.azure.com", "https://dev.azure.com", ""}}) {
@@ -160,6 +160,19 @@ TEST(ForgeTest, SnippetsAreClonedBelowTheForgesOwnAddressWhateverTheAnswerNames)
   EXPECT_EQ(snippets.RepositoryPath(snippet), "/snippets/5");
   snippet.set_id("snippet/5");
   EXPECT_EQ(snippets.RepositoryPath(snippet), "/snippets/5");
+}
+
+TEST(ForgeTest, ASnippetOfAWorkspaceIsNamedWithoutItsTitle) {
+  const Forge& snippets = *BitbucketCloud().Gists("");
+  const auto page = snippets.ParsePage({}, Answer("https://api.bitbucket.org/2.0/snippets/acme", {{"values", {{
+      {"id", "Xy12"}, {"links", {{"clone", {
+          {{"name", "ssh"}, {"href", "git@evil.example.com:snippets/acme/Xy12/title.git"}},
+          {{"name", "https"}, {"href", "https://evil.example.com/snippets/acme/Xy12/title.git"}}}}}}}}}}));
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ(page->repositories(0).id(), "snippet/Xy12");
+  EXPECT_EQ(page->repositories(0).clone_path(), "snippets/acme/Xy12/title.git");
+  EXPECT_EQ(page->repositories(0).full_name(), "snippets/acme/Xy12");
+  EXPECT_EQ(snippets.RepositoryPath(page->repositories(0)), "/snippets/acme/Xy12");
 }
 
 TEST(ForgeTest, AnswersThatAreNoListingsAreSaidToBeNone) {
