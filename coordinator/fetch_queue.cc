@@ -44,9 +44,12 @@ bool FetchQueue::IsLarge(const RemoteTarget& target) const {
 FetchQueue::Host* FetchQueue::NextHost() {
   Host* next = nullptr;
   for (auto& [name, host] : hosts_) {
-    if (host.next == host.targets.size() || host.running >= jobs_) continue;
+    if (host.next == host.targets.size()) continue;
+    const RemoteTarget* const target = host.targets[host.next];
+    const bool beside_large = !host.large.empty() || IsLarge(*target);
+    if (host.running >= (beside_large ? std::min(jobs_, 1 + beside_large_) : jobs_)) continue;
     // They point into one vector, whose order counts.
-    if (next == nullptr || host.targets[host.next] < next->targets[next->next]) next = &host;
+    if (next == nullptr || target < next->targets[next->next]) next = &host;
   }
   return next;
 }
@@ -55,17 +58,11 @@ const RemoteTarget* FetchQueue::Take() {
   MutexLock lock(mutex_);
   while (left_ > 0 && !*stop_) {
     if (Host* const host = NextHost()) {
-      const RemoteTarget* const target = host->targets[host->next];
-      const bool is_large = IsLarge(*target);
-      const bool room = (!is_large && large_.empty()) || running_ < std::min(jobs_, 1 + beside_large_);
-      if (room) {
-        ++host->next;
-        ++host->running;
-        ++running_;
-        --left_;
-        if (is_large) large_.insert(target);
-        return target;
-      }
+      const RemoteTarget* const target = host->targets[host->next++];
+      ++host->running;
+      --left_;
+      if (IsLarge(*target)) host->large.insert(target);
+      return target;
     }
     returned_.wait_for(mutex_, std::chrono::milliseconds(200));
   }
@@ -74,9 +71,9 @@ const RemoteTarget* FetchQueue::Take() {
 
 void FetchQueue::Return(const RemoteTarget* target) {
   MutexLock lock(mutex_);
-  --hosts_[HostOf(*target)].running;
-  --running_;
-  large_.erase(target);
+  Host& host = hosts_[HostOf(*target)];
+  --host.running;
+  host.large.erase(target);
   returned_.notify_all();
 }
 

@@ -20,7 +20,7 @@ namespace unsprawl {
 // it: with many it would get a small part of the link, and arrive last after all. Thread-safe.
 class FetchQueue {
  public:
-  // Up to `jobs` at a time of one host, up to `beside_large` beside a large one. `stop` is polled while waiting.
+  // Up to `jobs` at a time of one host, up to `beside_large` beside a large one of it. `stop` is polled while waiting.
   FetchQueue(std::vector<RemoteTarget> targets, ForkNetworks& networks, std::filesystem::path mirrors_dir,
              size_t jobs, size_t beside_large, const std::atomic<bool>* stop);
 
@@ -35,9 +35,10 @@ class FetchQueue {
   struct Host {
     std::vector<const RemoteTarget*> targets;  // in the order in which they are taken
     size_t next = 0, running = 0;
+    std::set<const RemoteTarget*> large;  // of those that run
   };
   bool IsLarge(const RemoteTarget& target) const;
-  // The host whose turn it is; null: every one that has something left has enough running.
+  // The host whose turn it is; null: each that has something left has enough running.
   Host* NextHost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::filesystem::path mirrors_dir_;
@@ -47,8 +48,7 @@ class FetchQueue {
   mutable Mutex mutex_;
   std::condition_variable_any returned_;
   std::map<std::string, Host> hosts_ ABSL_GUARDED_BY(mutex_);
-  size_t left_ ABSL_GUARDED_BY(mutex_) = 0, running_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::set<const RemoteTarget*> large_ ABSL_GUARDED_BY(mutex_);  // of those that run
+  size_t left_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace unsprawl

@@ -285,6 +285,7 @@ absl::StatusOr<std::string> RunGit(const GitCommand& command) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return absl::FailedPreconditionError("git cannot be started: install it (apt-get install git)");
   }
+  if (command.errors != nullptr) *command.errors = err;
   return Failure(command, err);
 }
 

@@ -25,6 +25,7 @@ struct GitCommand {
   size_t max_output_bytes = 256 << 20;
   // Asked at once and then every half second while git runs: what is not OK ends git, and is what comes of it. May be empty.
   std::function<absl::Status()> watch;
+  std::string* errors = nullptr;       // gets what it printed on stderr when it fails, object ids and all
   int inherited_fd = -1;  // stays open in git and whatever it starts: what they hold is held until all have ended
 };
 

@@ -176,6 +176,19 @@ std::string OriginOf(std::string_view url) {
   return origin;
 }
 
+std::string HostOf(std::string_view url) {
+  const std::string origin = OriginOf(url);
+  return origin.substr(origin.find("://") + 3);
+}
+
+bool IsLoopback(std::string_view url) {
+  std::string host = HostOf(url);
+  if (host.starts_with("[")) return host.starts_with("[::1]");
+  host.erase(std::min(host.find(':'), host.size()));
+  const bool address = host.find_first_not_of("0123456789.") == std::string::npos;
+  return host == "localhost" || (address && host.starts_with("127."));
+}
+
 HttpClient::HttpClient(const NetworkOptions& options, const std::atomic<bool>* stop)
     : options_(options), stop_(stop), curl_((InitCurl(), curl_easy_init())) {
   CHECK(curl_ != nullptr);

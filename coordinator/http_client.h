@@ -81,5 +81,9 @@ inline constexpr char kBadProxy[] = "the proxy's address cannot be used";
 
 // "https://host:port" of a URL in lower case; empty for what is not http or https.
 std::string OriginOf(std::string_view url);
+// "host:port" of it.
+std::string HostOf(std::string_view url);
+// Whether a web address is on this machine: what goes there is read by nobody else.
+bool IsLoopback(std::string_view url);
 
 }  // namespace unsprawl

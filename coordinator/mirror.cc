@@ -47,7 +47,6 @@ constexpr absl::Duration kLockPoll = absl::Milliseconds(50);
 constexpr char kTipFormat[] = "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)";
 
 constexpr size_t kIdDigits = 2 * ObjectId::kBytes;
-constexpr int kMaxRefusals = 200;  // of a server that is asked for lost tips in ever smaller portions
 
 // Where forges keep the refs of proposals.
 constexpr const char* kPullRequestRefs[] = {"refs/pull/", "refs/pull-requests/", "refs/merge-requests/",
@@ -298,7 +297,7 @@ absl::Status Mirror::FetchOnce(const CloneUrl& url, const Refs& refs, const Fetc
 
 absl::Status Mirror::FetchLocked(const CloneUrl& url, const Refs& refs, const FetchOptions& options, int lock) {
   ForgetLostLender();
-  if (!exists()) RETURN_IF_ERROR(WriteWhole(dir_ / kIdFile, NewId()));
+  if (!exists() || id().empty()) RETURN_IF_ERROR(WriteWhole(dir_ / kIdFile, NewId()));
   const auto watch = [&] { return CheckRoom(options); };
   if (options.backend == FetchBackend::kLibgit2) {
     if (exists()) RETURN_IF_ERROR(NoteTips(options));
@@ -362,7 +361,7 @@ absl::Status Mirror::Borrow(const Mirror& lender) {
   const fs::path file = dir_ / kAlternatesFile;
   std::error_code error;
   fs::create_directories(file.parent_path(), error);
-  RETURN_IF_ERROR(WriteWhole(dir_ / kLenderIdFile, ReadWhole(lender.dir_ / kIdFile)));
+  RETURN_IF_ERROR(WriteWhole(dir_ / kLenderIdFile, lender.id()));
   // Relative: the mirrors' folder may be moved.
   return WriteLines(file, {(lender.dir_ / "objects").lexically_relative(dir_ / "objects").native()});
 }
@@ -375,7 +374,7 @@ fs::path Mirror::lender() const {
 bool Mirror::IsLenderLost() const {
   const fs::path from = lender();
   if (from.empty()) return false;
-  return !Mirror(from).exists() || ReadWhole(from / kIdFile) != ReadWhole(dir_ / kLenderIdFile);
+  return !Mirror(from).exists() || Mirror(from).id() != ReadWhole(dir_ / kLenderIdFile);
 }
 
 // Without the lender's objects refs and lost tips name what is not there, and git would not even fetch.
@@ -385,8 +384,11 @@ void Mirror::ForgetLostLender() {
   fs::remove(dir_ / "packed-refs", error);
   fs::remove_all(dir_ / "refs", error);
   fs::remove(dir_ / kLostFile, error);
+  fs::remove(dir_ / kIdFile, error);  // It is no longer what it was.
   fs::remove(dir_ / kAlternatesFile, error);
 }
+
+std::string Mirror::id() const { return ReadWhole(dir_ / kIdFile); }
 
 absl::Status Mirror::SetFetched(const v1::FetchNote& note) {
   return WriteWhole(dir_ / kFetchedFile, note.SerializeAsString());
@@ -440,7 +442,9 @@ absl::Status Mirror::NoteLost(const FetchOptions& options) {
   std::set<std::string> moved(noted.begin(), noted.end());
   ASSIGN_OR_RETURN(const std::vector<std::string> now, Tips(options));
   for (const std::string& tip : now) moved.erase(tip);
-  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(moved, options));
+  std::set<std::string> broken;
+  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(moved, options, &broken));
+  lost.merge(broken);
   RETURN_IF_ERROR(AddLost(lost, {}));
   std::error_code error;
   fs::remove(dir_ / kTipsFile, error);
@@ -448,22 +452,36 @@ absl::Status Mirror::NoteLost(const FetchOptions& options) {
 }
 
 // Those that no ref reaches: commits by a walk; of anything else a tag named, once its tag is gone, nobody knows.
-absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::set<std::string>& tips,
-                                                          const FetchOptions& options) const {
+// *broken: those that are here without all of their history, which stops a walk.
+absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::set<std::string>& tips, const FetchOptions& options,
+                                                          std::set<std::string>* broken) const {
   ASSIGN_OR_RETURN(const auto types, TypesOf(tips, options));
-  GitCommand walk = Local(dir_, {"rev-list", "--stdin", "--not", "--all"}, options);
   std::set<std::string> unreached;
+  std::vector<std::string> commits;
   for (const auto& [id, type] : types) {
     if (type == "commit") {
-      walk.input += id + "\n";
+      commits.push_back(id);
     } else {
       unreached.insert(id);
     }
   }
-  if (walk.input.empty()) return unreached;
-  ASSIGN_OR_RETURN(const std::string commits, RunGit(walk));
-  for (std::string& id : Lines(commits)) {
-    if (types.count(id) > 0) unreached.insert(std::move(id));
+  const auto walk = [&](const std::vector<std::string>& from) -> absl::Status {
+    GitCommand command = Local(dir_, {"rev-list", "--stdin", "--not", "--all"}, options);
+    command.input = absl::StrJoin(from, "\n") + "\n";
+    ASSIGN_OR_RETURN(const std::string reached, RunGit(command));
+    for (std::string& id : Lines(reached)) {
+      if (types.count(id) > 0) unreached.insert(std::move(id));
+    }
+    return absl::OkStatus();
+  };
+  if (commits.empty()) return unreached;
+  const absl::Status whole = walk(commits);
+  if (absl::IsCancelled(whole)) return whole;
+  if (whole.ok()) return unreached;
+  for (const std::string& commit : commits) {
+    const absl::Status one = walk({commit});
+    if (absl::IsCancelled(one)) return one;
+    if (!one.ok()) broken->insert(commit);
   }
   return unreached;
 }
@@ -534,7 +552,7 @@ void Mirror::SetGone(bool gone) {
 bool Mirror::is_irreplaceable() const {
   std::error_code error;
   const std::vector<std::string> lost = ReadLines(dir_ / kLostFile);
-  return fs::exists(dir_ / kGoneFile, error) ||
+  return fs::exists(dir_ / kGoneFile, error) || fs::exists(dir_ / kTipsFile, error) ||
          std::any_of(lost.begin(), lost.end(), [](const std::string& line) { return line.size() == kIdDigits; });
 }
 
@@ -547,53 +565,59 @@ absl::StatusOr<std::vector<std::string>> Mirror::FetchLost(const CloneUrl* url, 
   std::vector<std::string> missing;
   if (known.empty()) return missing;
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
-  const auto absent = [&known](const std::map<std::string, std::string>& types) {
-    std::vector<std::string> rest;
-    for (const std::string& id : known) {
-      if (types.count(id) == 0) rest.push_back(id);
-    }
-    return rest;
-  };
-  ASSIGN_OR_RETURN(auto had, TypesOf(known, options));
-  const std::vector<std::string> wanted = absent(had);
+  ASSIGN_OR_RETURN(const auto had, TypesOf(known, options));
+  std::set<std::string> broken;
+  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(known, options, &broken));
+  std::set<std::string> wanted;
+  for (const std::string& id : known) {
+    if (had.count(id) == 0 || broken.count(id) > 0) wanted.insert(id);
+  }
   std::map<std::string, std::string> served;
   if (url != nullptr && !wanted.empty()) {
-    int refusals_left = kMaxRefusals;
-    RETURN_IF_ERROR(FetchIds(*url, wanted, options, lock.fd(), &refusals_left));
-    ASSIGN_OR_RETURN(served, TypesOf({wanted.begin(), wanted.end()}, options));
-    had.insert(served.begin(), served.end());
+    RETURN_IF_ERROR(FetchIds(*url, wanted, options, lock.fd()));
+    broken.clear();
+    ASSIGN_OR_RETURN(served, TypesOf(wanted, options));
+    ASSIGN_OR_RETURN(lost, UnreachedOf(known, options, &broken));
+    for (const std::string& id : broken) served.erase(id);
   }
-  missing = absent(had);
-  ASSIGN_OR_RETURN(const std::set<std::string> lost, UnreachedOf(known, options));
+  for (const std::string& id : wanted) {
+    if (served.count(id) == 0) missing.push_back(id);
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> tips, Tips(options));
+  for (const std::string& tip : tips) lost.erase(tip);
   RETURN_IF_ERROR(AddLost(lost, served));
   // What a ref reaches by now is neither lost nor missing.
   std::vector<std::string> lines = ReadLines(dir_ / kLostFile);
   const size_t obtained = std::erase_if(lines, [&](const std::string& line) {
-    return line.ends_with(kMissing) && had.count(line.substr(0, kIdDigits)) > 0;
+    const std::string id = line.substr(0, kIdDigits);
+    return line.ends_with(kMissing) && known.count(id) > 0 && !std::binary_search(missing.begin(), missing.end(), id);
   });
   if (obtained > 0) RETURN_IF_ERROR(WriteLines(dir_ / kLostFile, {lines.begin(), lines.end()}));
   return missing;
 }
 
-// Fetches those that can be had. One that cannot makes a server refuse all that are asked for with it.
-absl::Status Mirror::FetchIds(const CloneUrl& url, std::span<const std::string> ids, const FetchOptions& options,
-                              int lock, int* refusals_left) const {
+// Fetches those that can be had. One that cannot makes a server refuse all that are asked for with it, and say
+// which one it was.
+absl::Status Mirror::FetchIds(const CloneUrl& url, std::set<std::string> ids, const FetchOptions& options,
+                              int lock) const {
   if (options.backend == FetchBackend::kLibgit2) return absl::OkStatus();  // It cannot ask for an id.
-  GitCommand command = FetchCommand(dir_, url, options, {});
-  command.input = absl::StrJoin(ids, "\n") + "\n";
-  command.inherited_fd = lock;
-  command.watch = [&] { return CheckRoom(options); };
-  bool refused = false;
-  const absl::Status fetched = Persist(options, [&] {
-    const absl::Status status = RunGit(command).status();
-    refused = IsRefusal(status);
-    return refused ? absl::OkStatus() : status;
-  });
-  if (!fetched.ok() || !refused) return fetched;
-  if (ids.size() == 1 || --*refusals_left <= 0) return absl::OkStatus();
-  const size_t half = ids.size() / 2;
-  RETURN_IF_ERROR(FetchIds(url, ids.first(half), options, lock, refusals_left));
-  return FetchIds(url, ids.subspan(half), options, lock, refusals_left);
+  while (!ids.empty()) {
+    GitCommand command = FetchCommand(dir_, url, options, {});
+    command.input = absl::StrJoin(ids, "\n") + "\n";
+    command.inherited_fd = lock;
+    command.watch = [&] { return CheckRoom(options); };
+    std::string said;
+    command.errors = &said;
+    bool refused = false;
+    RETURN_IF_ERROR(Persist(options, [&] {
+      const absl::Status status = RunGit(command).status();
+      refused = IsRefusal(status);
+      return refused ? absl::OkStatus() : status;
+    }));
+    if (!refused) break;
+    if (std::erase_if(ids, [&](const std::string& id) { return absl::StrContains(said, id); }) == 0) break;
+  }
+  return absl::OkStatus();
 }
 
 std::string MirrorFolder(std::string_view name) {

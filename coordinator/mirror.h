@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +88,8 @@ class Mirror {
   v1::FetchNote fetched() const;
   // What its refs and a detached HEAD name, hexadecimal, sorted.
   absl::StatusOr<std::vector<std::string>> Tips(const FetchOptions& options) const;
+  // Tells it from another one in its place, earlier or later; empty: it has none.
+  std::string id() const;
   // Tips that were seen once and that no ref of the remote reaches any more: those that are here, and those
   // that cannot be had; hexadecimal, sorted.
   std::vector<std::string> lost_tips() const;
@@ -109,12 +110,11 @@ class Mirror {
   bool IsLenderLost() const;
   absl::Status NoteTips(const FetchOptions& options);
   absl::Status NoteLost(const FetchOptions& options);
-  absl::Status FetchIds(const CloneUrl& url, std::span<const std::string> ids, const FetchOptions& options,
-                        int lock, int* refusals_left) const;
+  absl::Status FetchIds(const CloneUrl& url, std::set<std::string> ids, const FetchOptions& options, int lock) const;
   absl::StatusOr<std::map<std::string, std::string>> TypesOf(const std::set<std::string>& ids,
                                                              const FetchOptions& options) const;
-  absl::StatusOr<std::set<std::string>> UnreachedOf(const std::set<std::string>& tips,
-                                                    const FetchOptions& options) const;
+  absl::StatusOr<std::set<std::string>> UnreachedOf(const std::set<std::string>& tips, const FetchOptions& options,
+                                                    std::set<std::string>* broken) const;
   absl::Status AddLost(const std::set<std::string>& ids, const std::map<std::string, std::string>& served);
   std::vector<std::string> Marked(bool missing) const;
 

@@ -32,20 +32,6 @@ constexpr int64_t kSettledSeconds = 60;
 constexpr int kMaxForkDepth = 32;  // of forks of forks; ends circles
 constexpr std::string_view kWiki = ".wiki", kGists = ": gists";
 
-std::string HostOf(std::string_view url) {
-  const std::string origin = OriginOf(url);
-  return origin.substr(origin.find("://") + 3);
-}
-
-// Whether a web address is on this machine: what goes there is read by nobody else.
-bool IsLoopback(std::string_view url) {
-  std::string host = HostOf(url);
-  if (host.starts_with("[")) return host.starts_with("[::1]");
-  host.erase(std::min(host.find(':'), host.size()));
-  const bool address = host.find_first_not_of("0123456789.") == std::string::npos;
-  return host == "localhost" || (address && host.starts_with("127."));
-}
-
 absl::StatusOr<std::string> ApiUrl(const ForgeScope& scope, const ForgeOptions& options) {
   std::string url = options.api_url.empty() ? DefaultApiUrl(scope.forge) : options.api_url;
   while (!url.empty() && url.back() == '/') url.pop_back();
@@ -351,10 +337,14 @@ class Organizer {
 
   // Lists what `source` names (and `further` pages); why it is not all is said in outcomes.
   absl::StatusOr<Listing> List(RemoteSource& source, const std::vector<std::string>& further = {}) {
-    if (source.scope.kind == ForgeScope::Kind::kUser && source.forge->ListsMoreToOwners()) {
-      ASSIGN_OR_RETURN(source.scope.own, IsOwn(source));
-    }
     const std::string& name = source.scope.text;
+    std::string unasked;
+    if (source.scope.kind == ForgeScope::Kind::kUser && source.forge->ListsMoreToOwners()) {
+      const absl::StatusOr<bool> own = IsOwn(source);
+      if (absl::IsCancelled(own.status())) return own.status();
+      source.scope.own = own.value_or(false);
+      if (!own.ok()) unasked = absl::StrFormat("whose the token is cannot be asked: %s", std::string(own.status().message()));
+    }
     if (const char* what = source.forge->NotListed(source.scope)) {
       AddOutcome(name, RepositoryOutcome::Status::kOk, what);
     }
@@ -362,6 +352,7 @@ class Organizer {
                      ListScope(*source.forge, source.scope, *source.client, ledger_, [&](size_t repositories) {
                        say_(absl::StrFormat("listing %s: %d", name, repositories));
                      }, further));
+    if (!unasked.empty()) listing.incomplete.push_back(std::move(unasked));
     for (const std::string& why : listing.incomplete) {
       AddOutcome(name, RepositoryOutcome::Status::kFailed, "not all of it could be listed: " + why);
     }
@@ -431,7 +422,7 @@ class Organizer {
       RETURN_IF_ERROR(AddGists(AddSource(scope, *gists, source.client, api_url), api_url, gist_pages, complete,
                                without_gists));
     }
-    return AccountForMissing(scope, complete ? &source : nullptr, api_url, std::move(selected));
+    return AccountForMissing(source.scope, complete ? &source : nullptr, api_url, std::move(selected));
   }
 
   // Gists of the people of a scope, and snippets of its projects (which `pages` list): repositories like others.
@@ -465,12 +456,12 @@ class Organizer {
     if (source.client->token_count() != 1) return false;
     const absl::StatusOr<HttpResponse> response =
         source.client->Get(source.forge->IdentityPath(source.scope), source.forge->Headers());
-    if (absl::IsCancelled(response.status())) return response.status();
-    const absl::StatusOr<Json> user = response.ok() ? ParseBody(*response) : response.status();
-    if (!user.ok()) return false;
+    if (absl::IsPermissionDenied(response.status()) || absl::IsNotFound(response.status())) return false;
+    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(const Json user, ParseBody(*response));
     const std::string& name = source.scope.name;
-    return strcasecmp(TextField(*user, "login").c_str(), name.c_str()) == 0 ||
-           strcasecmp(TextField(*user, "username").c_str(), name.c_str()) == 0;
+    return strcasecmp(TextField(user, "login").c_str(), name.c_str()) == 0 ||
+           strcasecmp(TextField(user, "username").c_str(), name.c_str()) == 0;
   }
 
   // Says how many of something a budget leaves out.
@@ -550,8 +541,9 @@ class Organizer {
     if (stored && !note.ParseFromString(*stored)) note.Clear();
     return note;
   }
-  absl::Status WriteScope(const std::string& note_name, const std::set<std::string>& keys) {
+  absl::Status WriteScope(const std::string& note_name, const std::set<std::string>& keys, bool own = false) {
     v1::ScopeNote note;
+    note.set_own(own);
     note.mutable_keys()->Assign(keys.begin(), keys.end());
     return ledger_.WriteNote(note_name, note.SerializeAsString());
   }
@@ -564,6 +556,7 @@ class Organizer {
                                  const absl::flat_hash_set<std::string>& without = {}) {
     const std::string note_name = "scope " + api_url + " " + scope.text;
     ASSIGN_OR_RETURN(const v1::ScopeNote note, ReadScope(note_name));
+    if (note.own() && !scope.own) source = nullptr;  // What only its owner may see need not be gone.
     for (const std::string& key : note.keys()) {
       if (result_.keys.contains(key)) continue;
       const bool wiki = key.ends_with(kWiki);
@@ -580,7 +573,7 @@ class Organizer {
         target.gone = "its forge lists it no longer: deleted, moved away, or hidden from this token";
       }
     }
-    return WriteScope(note_name, selected);
+    return WriteScope(note_name, selected, scope.own || note.own());
   }
 
   static RepositoryOutcome::Status StatusFor(const absl::Status& status) {

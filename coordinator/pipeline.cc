@@ -133,7 +133,7 @@ class Pipeline {
       ASSIGN_OR_RETURN(const std::vector<std::string> tips, mirror.Tips(options_.fetch));
       if (!tips.empty()) {
         RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
-        return EnqueueInUse(target, nullptr, true, std::move(known.note), &mirror, why);
+        return EnqueueInUse(target, nullptr, std::move(known.note), &mirror, why);
       }
     }
     RepositoryOutcome outcome = OutcomeOf(known.record, {});
@@ -170,12 +170,12 @@ class Pipeline {
     const v1::FetchNote kept = mirror.fetched();
     const v1::FetchNote scanned = note.fetched();
     // The rules are others, or the store is new; the repository is the same: its mirror is as good as the forge.
-    if (!kept.refs_digest().empty() && (scanned.refs_digest().empty() || scanned.refs_digest() == kept.refs_digest()) &&
+    if (!kept.refs_digest().empty() && (scanned.refs_digest().empty() || note.mirror_id() == mirror.id()) &&
         IsUnmoved(target, kept, options_.audit_every, now)) {
       RETURN_IF_ERROR(budget_.Use(target.folder(), 0));
       if (mirror.exists()) {  // It was not evicted meanwhile.
         *note.mutable_fetched() = kept;
-        return EnqueueInUse(target, nullptr, false, std::move(note), &mirror);
+        return EnqueueInUse(target, nullptr, std::move(note), &mirror);
       }
       budget_.Release(target.folder());
     }
@@ -183,14 +183,14 @@ class Pipeline {
     CloneUrl url;
     ASSIGN_OR_RETURN(const Mirror::Refs refs, ListRefs(target, &url));
     mirror.SetGone(false);
-    const bool same_refs = scanned.refs_digest() == refs.digest;
+    const bool was_scanned = known.current && scanned.refs_digest() == refs.digest && HoldsNoMore(mirror, kept, note);
     v1::FetchNote& fetched = *note.mutable_fetched();
     if (!kept.refs_digest().empty()) fetched = kept;
     fetched.set_refs_digest(refs.digest);
     fetched.set_pushed_at(target.pushed_at);
     fetched.set_checked_at(now);
     fetched.set_refs_left_out(refs.pull_requests ? 0 : refs.pull_request_refs);
-    if (known.current && same_refs) {
+    if (was_scanned) {
       ASSIGN_OR_RETURN(const bool dropped, HasDropped(target, scanned));
       if (!dropped) {
         const absl::Status set = kept.refs_digest() == refs.digest ? mirror.SetFetched(fetched) : absl::OkStatus();
@@ -201,6 +201,15 @@ class Pipeline {
       }
     }
     return Fetch(target, url, refs, scanned, std::move(note));
+  }
+
+  // Whether a mirror has nothing that was fetched, by a run that was killed or into another store, since the scan
+  // that `note` is of. `kept`: Mirror::fetched.
+  static bool HoldsNoMore(const Mirror& mirror, const v1::FetchNote& kept, const v1::MirrorNote& note) {
+    const v1::FetchNote& scanned = note.fetched();
+    return !mirror.exists() ||
+           (kept.refs_digest() == scanned.refs_digest() && kept.dropped_asked() == scanned.dropped_asked() &&
+            note.lost_tips() == PackedLost(mirror));
   }
 
   // Asks the remote for its refs. Sets *url to the one that it answered: where one token is refused, another
@@ -234,7 +243,7 @@ class Pipeline {
       budget_.Release(target.folder());
       return done;
     }
-    return EnqueueInUse(target, &url, scanned.refs_digest() != before.refs_digest(), std::move(note), &mirror);
+    return EnqueueInUse(target, &url, std::move(note), &mirror);
   }
 
   // OK: the mirror is in use. *before: what was last fetched into it.
@@ -255,7 +264,9 @@ class Pipeline {
     const bool borrows = options_.fetch.backend == FetchBackend::kGit && !lender.empty() &&
                          lender != target.folder() && lending.exists();
     // What a forge calls a size is about that of the packs; of a fork nearly all is its lender's.
-    const uint64_t expected = borrows ? 0 : target.size_kb > 0 ? target.size_kb * 1024 : SizeOfUnknown();
+    const uint64_t expected = borrows || target.optional ? 0
+                              : target.size_kb > 0       ? target.size_kb * 1024
+                                                         : SizeOfUnknown();
     RETURN_IF_ERROR(budget_.Use(target.folder(), expected, borrows ? lender : ""));
     absl::Status done;
     if (borrows) done = mirror->Borrow(lending);
@@ -267,11 +278,11 @@ class Pipeline {
   // What is kept free for one whose forge does not say how large it is.
   uint64_t SizeOfUnknown() const { return std::min<uint64_t>(options_.mirrors_budget_bytes, kUnknownBytes); }
 
-  // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `recall`: the
-  // mirror need not have seen what was scanned last. `gone`: why it will not be fetched any more; empty: it will.
-  absl::Status EnqueueInUse(const RemoteTarget& target, const CloneUrl* url, bool recall, v1::MirrorNote note,
-                            Mirror* mirror, std::string gone = "") {
-    absl::Status done = Recall(url, recall, mirror, &note);
+  // Into the scan's queue with what is fetched, or given back. `url` null: its remote is not asked. `gone`: why it
+  // will not be fetched any more; empty: it will.
+  absl::Status EnqueueInUse(const RemoteTarget& target, const CloneUrl* url, v1::MirrorNote note, Mirror* mirror,
+                            std::string gone = "") {
+    absl::Status done = Recall(url, mirror, &note);
     if (done.ok() && url != nullptr) done = mirror->SetFetched(note.fetched());
     if (!done.ok()) {
       budget_.Release(target.folder());
@@ -282,20 +293,26 @@ class Pipeline {
   }
 
   // Makes *note one of what the mirror has and of what it should have: what could not be had is asked for by id
-  // once more; `all`: and so are the tips and lost tips of the last scan.
-  absl::Status Recall(const CloneUrl* url, bool all, Mirror* mirror, v1::MirrorNote* note) {
+  // once more, and so are, if it is another mirror than was scanned, the tips and lost tips of then.
+  absl::Status Recall(const CloneUrl* url, Mirror* mirror, v1::MirrorNote* note) {
     std::vector<std::string> wanted = mirror->missing_tips();
-    for (const std::string* packed : {&note->lost_tips(), &note->tips()}) {
-      for (const ObjectId& id : UnpackObjectIds(all ? *packed : "")) wanted.push_back(id.ToHex());
+    if (note->mirror_id().empty() || note->mirror_id() != mirror->id()) {
+      for (const std::string* packed : {&note->lost_tips(), &note->tips()}) {
+        for (const ObjectId& id : UnpackObjectIds(*packed)) wanted.push_back(id.ToHex());
+      }
     }
     ASSIGN_OR_RETURN(const std::vector<std::string> missing, mirror->FetchLost(url, wanted, options_.fetch));
     RETURN_IF_ERROR(mirror->NoteMissing(missing));
     ASSIGN_OR_RETURN(const std::vector<std::string> tips, mirror->Tips(options_.fetch));
     note->set_tips(Packed(tips));
-    note->set_lost_tips(Packed(mirror->lost_tips()) + Packed(mirror->missing_tips()));
+    note->set_lost_tips(PackedLost(*mirror));
+    note->set_mirror_id(mirror->id());
     return absl::OkStatus();
   }
 
+  static std::string PackedLost(const Mirror& mirror) {
+    return Packed(mirror.lost_tips()) + Packed(mirror.missing_tips());
+  }
   static std::string Packed(const std::vector<std::string>& ids) {
     std::string packed;
     for (const std::string& hex : ids) {
@@ -320,7 +337,7 @@ class Pipeline {
     const bool may_ask = !target.DroppedCommitsPaths().empty();
     if (may_ask && !note.fetched().dropped_asked()) {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, 1,
-                                          "commits dropped before the first scan, beyond --dropped-commits"));
+                                          "commits that were dropped: its forge was not asked, or did not answer"));
     }
     if (note.fetched().dropped_cut()) {
       ready.target.skips.push_back(SkipOf(v1::SKIP_REASON_NOT_FETCHED, 1, "dropped commits but for the newest 500"));
@@ -337,19 +354,27 @@ class Pipeline {
   }
 
   // Fetches what force pushes and deleted branches left without a ref since `before`, where the forge names it.
+  // What cannot be asked for now is asked for the next time.
   absl::Status FetchDropped(const RemoteTarget& target, const CloneUrl& url, const v1::FetchNote& before,
                             Mirror* mirror, v1::FetchNote* fetched) {
-    const bool first = !before.dropped_asked();
     if (target.DroppedCommitsPaths().empty()) return absl::OkStatus();
-    if (first && first_asked_++ >= options_.max_dropped_commits) return absl::OkStatus();
-    if (!first && before.refs_digest() == fetched->refs_digest() && !MayHaveDropped(target, before)) {
+    const bool asked = before.dropped_asked();
+    fetched->set_dropped_asked(asked);
+    if (asked && before.refs_digest() == fetched->refs_digest() && !MayHaveDropped(target, before)) {
       return absl::OkStatus();
     }
+    fetched->set_dropped_asked(false);
+    // Without a token there are 60 calls an hour; libgit2 cannot ask for an id.
+    if (target.source->client->is_anonymous() || options_.fetch.backend == FetchBackend::kLibgit2) {
+      return absl::OkStatus();
+    }
+    if (!asked && first_asked_++ >= options_.max_dropped_commits) return absl::OkStatus();
     bool whole = true;
-    ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListDropped(target, before, &whole));
+    const absl::StatusOr<std::vector<std::string>> ids = ListDropped(target, before, &whole);
+    if (!ids.ok()) return absl::IsCancelled(ids.status()) ? ids.status() : absl::OkStatus();
     if (!whole) fetched->set_dropped_cut(true);
     fetched->set_dropped_asked(true);
-    return mirror->FetchLost(&url, ids, options_.fetch).status();
+    return mirror->FetchLost(&url, *ids, options_.fetch).status();
   }
 
   // Whether there was a push since `before`, for all that its forge says.
@@ -361,8 +386,9 @@ class Pipeline {
   static absl::StatusOr<bool> HasDropped(const RemoteTarget& target, const v1::FetchNote& before) {
     if (!before.dropped_asked() || !MayHaveDropped(target, before)) return false;
     bool whole = true;
-    ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListDropped(target, before, &whole));
-    return !ids.empty() || !whole;
+    const absl::StatusOr<std::vector<std::string>> ids = ListDropped(target, before, &whole);
+    if (absl::IsCancelled(ids.status())) return ids.status();
+    return !ids.ok() || !ids->empty() || !whole;
   }
 
   // What its forge says was dropped since `before`, or ever. *whole: there is no more of it.
@@ -383,11 +409,12 @@ class Pipeline {
     size_t left = kMaxDropped;
     while (!page.empty()) {
       const absl::StatusOr<HttpResponse> response = target.source->client->Get(page, target.source->forge->Headers());
-      if (absl::IsCancelled(response.status())) return response.status();
-      if (!response.ok()) return true;  // Not every token may ask; the refs are covered anyway.
-      const absl::StatusOr<Json> list = ParseBody(*response);
-      if (!list.ok() || !list->is_array() || list->empty()) return true;
-      for (const Json& drop : *list) {
+      // Not every token may ask, and not every server can be asked; the refs are covered anyway.
+      if (absl::IsPermissionDenied(response.status()) || absl::IsNotFound(response.status())) return true;
+      if (!response.ok()) return response.status();
+      ASSIGN_OR_RETURN(const Json list, ParseBody(*response));
+      if (!list.is_array() || list.empty()) return true;
+      for (const Json& drop : list) {
         const int64_t time = TimeField(drop, "timestamp");
         if (time != 0 && time < since) return true;
         if (left-- == 0) return false;

@@ -45,7 +45,7 @@ const char* Action(const RemoteTarget& target, const Known& known, const Mirror&
   }
   ++cost->git_calls;
   const size_t dropped = target.DroppedCommitsPaths().size();
-  if (dropped > 0 && cost->dropped_commits_left > 0) {
+  if (dropped > 0 && !target.source->client->is_anonymous() && cost->dropped_commits_left > 0) {
     --cost->dropped_commits_left;
     cost->api_calls += dropped;
   }

@@ -74,8 +74,7 @@ absl::StatusOr<std::set<uint64_t>> FinishedRuns(const Ledger& ledger) {
 absl::Status Post(const WebhookOptions& options, const std::string& secret, const std::string& message,
                   HttpClient& http, const std::atomic<bool>* stop) {
   const std::string origin = OriginOf(options.url);
-  const bool local = origin.rfind("http://localhost", 0) == 0 || origin.rfind("http://127.0.0.1", 0) == 0;
-  if (origin.rfind("https://", 0) != 0 && !local) {
+  if (origin.rfind("https://", 0) != 0 && !IsLoopback(origin)) {
     return absl::InvalidArgumentError("a webhook's address must begin with https://");
   }
   HttpRequest request;
@@ -91,8 +90,13 @@ absl::Status Post(const WebhookOptions& options, const std::string& secret, cons
     RETURN_IF_ERROR(Pause(absl::Seconds(attempt), stop));
     const absl::StatusOr<HttpResponse> response = http.Send(request);
     if (response.ok() && response->status >= 200 && response->status < 300) return absl::OkStatus();
-    last = response.ok() ? absl::UnavailableError(absl::StrFormat("%s answered %d", origin, response->status))
-                         : response.status();
+    last = response.status();
+    if (response.ok()) {
+      const std::string answered = absl::StrFormat("%s answered %d", origin, response->status);
+      const bool refused = response->status >= 400 && response->status < 500 && response->status != 408 &&
+                           response->status != 429;
+      last = refused ? absl::InvalidArgumentError(answered) : absl::UnavailableError(answered);
+    }
     if (!absl::IsUnavailable(last)) return last;
   }
   return last;
@@ -136,12 +140,20 @@ absl::Status SettleWebhook(const WebhookOptions& options, const NetworkOptions& 
   ASSIGN_OR_RETURN(const std::string secret, Secret(options));
   ASSIGN_OR_RETURN(const std::set<uint64_t> finished, FinishedRuns(ledger));
   HttpClient http(network, stop);
-  while (!owed.empty()) {
-    if (finished.count(RunOf(owed.front())) > 0) RETURN_IF_ERROR(Post(options, secret, owed.front(), http, stop));
-    owed.erase(owed.begin());
+  absl::Status refused;
+  for (size_t next = 0; next < owed.size();) {
+    const bool sent = finished.count(RunOf(owed[next])) > 0;
+    const absl::Status posted = sent ? Post(options, secret, owed[next], http, stop) : absl::OkStatus();
+    if (absl::IsInvalidArgument(posted)) {  // This one; another may be taken.
+      refused = posted;
+      ++next;
+      continue;
+    }
+    RETURN_IF_ERROR(posted);
+    owed.erase(owed.begin() + static_cast<ptrdiff_t>(next));
     RETURN_IF_ERROR(WriteOwed(owed, ledger));
   }
-  return absl::OkStatus();
+  return refused;
 }
 
 }  // namespace unsprawl

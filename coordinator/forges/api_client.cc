@@ -97,7 +97,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
   bool renewed = false;
   int limits = 0;
   for (int attempt = 0; attempt < options_.max_attempts;) {
-    ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused));
+    ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused, optional ? absl::ZeroDuration() : options_.max_limit_wait));
     request.headers = plain;
     if (!anonymous_) {
       absl::StatusOr<std::string> value = token->source->Value(absl::Now(), std::exchange(token->renew, false));
@@ -156,7 +156,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
   return last;
 }
 
-absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Token*>& refused) {
+absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Token*>& refused, absl::Duration at_most) {
   for (;;) {
     const absl::Time now = absl::Now();
     std::vector<const TokenBudget*> budgets;
@@ -169,7 +169,7 @@ absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Toke
     if (!turn) return Refused();
     const absl::Time ready = turn->at;
     if (ready <= now) return &tokens_[turn->index];
-    if (ready - now > options_.max_limit_wait) {
+    if (ready - now > at_most) {
       return absl::ResourceExhaustedError(absl::StrFormat(
           "%s: its rate limit ends only in %s", OriginOf(base_url_),
           absl::FormatDuration(absl::Trunc(ready - now, absl::Seconds(1)))));
@@ -226,22 +226,19 @@ absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
 }
 
 bool ApiClient::RenewGitTokens() {
+  MutexLock lock(renewal_mutex_);  // Who comes meanwhile waits for the new one.
   const absl::Time now = absl::Now();
   bool renewed = false;
-  std::vector<TokenSource*> due;
-  {
-    MutexLock lock(git_mutex_);
-    for (GitToken& token : git_tokens_) {
-      if (token.refused || token.source->expires() == absl::InfiniteFuture()) continue;
-      if (now - token.renewed < kRenewedLately) {
-        renewed = true;  // Since, or while, whoever asks was refused: perhaps it has not been tried yet.
-      } else {
-        token.renewed = now;
-        due.push_back(token.source);
-      }
+  for (TokenSource* source : UsableGitTokens()) {
+    if (source->expires() == absl::InfiniteFuture()) continue;
+    absl::Time& last = renewals_[source];
+    if (now - last >= kRenewedLately) {
+      last = now;
+      renewed |= source->Value(now, true).ok();
+    } else {
+      renewed = true;  // Since, or while, whoever asks was refused: perhaps it has not been tried yet.
     }
   }
-  for (TokenSource* source : due) renewed |= source->Value(now, true).ok();
   return renewed;
 }
 

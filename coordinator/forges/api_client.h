@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -80,12 +81,13 @@ class ApiClient {
   struct GitToken {
     TokenSource* source;
     bool refused = false;
-    absl::Time renewed = absl::InfinitePast();  // by RenewGitTokens
   };
 
   absl::StatusOr<HttpResponse> Send(HttpRequest request, bool optional = false) ABSL_LOCKS_EXCLUDED(mutex_);
   // The token that may send first, but for those that were `refused` this request; waits for it.
-  absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // ResourceExhausted: not in less than `at_most`.
+  absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused, absl::Duration at_most)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Never asked with again, by this client or by git.
   void Park(Token* token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Those that are not parked, beginning with the one whose turn it is.
@@ -105,6 +107,8 @@ class ApiClient {
   Mutex git_mutex_;  // taken with or without mutex_, which may be held for hours
   std::vector<GitToken> git_tokens_ ABSL_GUARDED_BY(git_mutex_);  // as tokens_; empty: anonymous
   size_t next_git_token_ ABSL_GUARDED_BY(git_mutex_) = 0;
+  Mutex renewal_mutex_;  // held while a token is asked for; git_mutex_ may be taken under it
+  std::map<TokenSource*, absl::Time> renewals_ ABSL_GUARDED_BY(renewal_mutex_);
   std::atomic<uint64_t> requests_ = 0, not_modified_ = 0;
 };
 

@@ -64,7 +64,8 @@ class GitLabForge : public Forge {
     repository.set_has_snippets(IsOn(json, "snippets"));
     repository.set_size_kb(NumberField(Child(json, "statistics"), "repository_size") / 1024);
     // Not the time of a push, and an hour late: never taken for one.
-    repository.set_updated_at(TimeField(json, "last_activity_at"));
+    const int64_t active = TimeField(json, "last_activity_at");
+    if (active > 0) repository.set_updated_at(active + 3600);
     AddTexts(json, "topics", repository.mutable_topics());
     return repository;
   }

@@ -439,6 +439,69 @@ TEST_F(OrganizationTest, CommitsThatOnlyAForcePushKnowsAreFetchedByTheirIds) {
   EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
 }
 
+TEST_F(OrganizationTest, WhatTheForgeDidNotAnswerOfDroppedCommitsIsAskedForTheNextTime) {
+  repos_[3].Write("x.env", "t=" + FakeGithubToken(500) + "\n");
+  const std::string dropped = repos_[3].Commit();
+  repos_[3].Git({"push", "-q", Bare(3), "HEAD"});
+  repos_[3].Git({"reset", "-q", "--hard", "HEAD~1"});
+  repos_[3].Git({"push", "-q", "-f", Bare(3), "HEAD"});
+  json settings = Settings();
+  settings["repositories"][3]["activity"] = {{{"activity_type", "force_push"}, {"before", dropped}, {"after", dropped},
+                                              {"ref", "refs/heads/main"}, {"timestamp", "2024-04-01T11:00:00Z"}}};
+  const ForgeServer forge(settings);
+  forge.Fault({{"match", "activity"}, {"times", nullptr}, {"kind", "html"}});
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  EXPECT_EQ(Outcome("acme/app3")["skips"][0]["reason"], "not-fetched");
+  forge.Set({{"faults", json::array()}});
+  Push(forge, 3, 501, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  EXPECT_EQ(Outcome("acme/app3")["skips"].size(), 0);
+
+  // Without a token nobody asks: there are 60 calls an hour.
+  for (json& repository : settings["repositories"]) repository["private"] = false;
+  forge.Set({{"repositories", settings["repositories"]}, {"anonymous_git", true}});
+  forge.ResetCounters();
+  cli_.SetVariable("GITHUB_TOKEN", "");
+  const CliResult scan = Scan(forge, {"github:acme", "--store", ":memory:", "--mirrors", home_.path() / "others"});
+  EXPECT_EQ(scan.exit_code, 1) << scan.err;
+  EXPECT_EQ(forge.Counters()["requests"]["api"], 1);
+  EXPECT_EQ(Outcome("acme/app3")["skips"][0]["reason"], "not-fetched");
+}
+
+TEST_F(OrganizationTest, ATagOfWhatIsNoCommitIsNotLostAndPinsNoMirror) {
+  repos_[1].Git({"tag", "-a", "-m", "x", "blob", "HEAD:s.env"});
+  repos_[1].Git({"tag", "tree", "HEAD^{tree}"});
+  repos_[1].Git({"push", "-q", "--tags", Bare(1)});
+  const ForgeServer forge(Settings());
+  const std::vector<std::string> scan = {"github:acme", "--mirrors-budget", "1KB"};
+  EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+  for (const char* when : {"2024-05-02T12:00:00Z", "2024-05-03T12:00:00Z"}) {
+    Push(forge, 1, 500, when);
+    repos_[1].Write("other", when);
+    EXPECT_EQ(Scan(forge, scan).exit_code, 1);
+    EXPECT_FALSE(std::filesystem::exists(MirrorOf(forge, 101))) << when;
+  }
+}
+
+// One store's mirror, evicted, and fetched again by a run with another store.
+TEST_F(OrganizationTest, WhatAnotherStoresMirrorDoesNotHaveIsRecalled) {
+  const ForgeServer forge(Settings());
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  repos_[2].Write("s.env", "t=" + FakeGithubToken(601) + "\n");
+  repos_[2].Git({"add", "-A"});
+  repos_[2].Git({"commit", "-q", "--amend", "-m", "nothing happened"});
+  Push(forge, 2, 700, "2024-05-02T12:00:00Z");
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+  std::filesystem::remove_all(MirrorOf(forge, 102));
+  EXPECT_EQ(Scan(forge, {"github:acme", "--store", ":memory:", "--dropped-commits", "0"}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
+  EXPECT_EQ(Scan(forge, {"github:acme", "-c", MoreRules()}).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 2);
+}
+
 // The refs are as they were.
 TEST_F(OrganizationTest, WhatCameAndWentBetweenTwoRunsIsFetchedWithAMirrorAndWithout) {
   const ForgeServer forge(Settings());

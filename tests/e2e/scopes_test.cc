@@ -283,6 +283,33 @@ TEST_F(ScopesTest, AUsersPrivateRepositoriesAreListedToThatUserAndTheirAbsenceIs
   EXPECT_EQ(Incidents(), 2u);
 }
 
+TEST_F(ScopesTest, AUsersPrivateRepositoriesAreNotGoneBecauseNobodySaidWhoseTheTokenIs) {
+  json repositories = Repositories(2);
+  for (json& repository : repositories) repository["owner"] = "ann";
+  repositories[0]["private"] = false;
+  json settings = Settings(repositories);
+  settings["users"] = {"ann"};
+  settings["tokens"]["reader"]["login"] = "ann";
+  const ForgeServer forge(settings);
+  EXPECT_EQ(Scan(forge, "/api/v3", {"github:user/ann"}).exit_code, 1);
+  EXPECT_EQ(Count("ok"), 2);
+  forge.Fault({{"match", "/user$"}, {"times", nullptr}, {"kind", "html"}});
+  EXPECT_EQ(Scan(forge, "/api/v3", {"github:user/ann"}).exit_code, 3);
+  EXPECT_EQ(Count("gone"), 0);
+  EXPECT_EQ(Outcome("ann/app1")["status"], "failed");
+  // With another's token beside it only what is public is listed, and what was is not gone either.
+  forge.Set({{"faults", json::array()}});
+  WriteFile(home_.path() / "second", "the-token-of-another\n");
+  std::filesystem::permissions(home_.path() / "second", std::filesystem::perms::owner_read);
+  forge.Set({{"tokens", {{"reader", {{"value", kToken}, {"login", "ann"}}},
+                         {"second", {{"value", "the-token-of-another"}, {"login", "bob"}}}}}});
+  EXPECT_EQ(Scan(forge, "/api/v3", {"github:user/ann", "--token-file", home_.path() / "second"}).exit_code, 3);
+  EXPECT_EQ(Count("gone"), 0);
+  EXPECT_EQ(Outcome("ann/app1")["status"], "failed");
+  EXPECT_EQ(Scan(forge, "/api/v3", {"github:user/ann"}).exit_code, 1);
+  EXPECT_EQ(Count("ok"), 2);
+}
+
 TEST_F(ScopesTest, BitbucketTakesAUserAndAnAppPasswordForItsApiAndForGit) {
   const ForgeServer forge(Settings(Repositories(1)));
   cli_.SetVariable("BITBUCKET_TOKEN", std::string("me:") + kToken);

@@ -142,9 +142,11 @@ TEST_F(MirrorTest, LostTipsAreFetchedByIdAndPinTheMirrorUnlessTheyAreServed) {
   const std::string dropped = DropACommit("1"), other = DropACommit("2");
   const std::string reached = origin_.Git({"rev-parse", "HEAD"});
   ASSERT_THAT(Fetch(), IsOk());
-  const std::string unknown(40, 'b');
-  // One of them makes the server refuse all; one is no id.
-  EXPECT_THAT(*FetchLost({dropped, unknown, "--all", reached, other}), testing::ElementsAre(unknown));
+  std::vector<std::string> ids = {dropped, "--all", reached, other}, unknowns;
+  for (int i = 0; i < 30; ++i) unknowns.push_back(absl::StrFormat("%040x", 1 + 8 * i));
+  ids.insert(ids.end(), unknowns.begin(), unknowns.end());
+  // Each of them makes the server refuse all; one is no id.
+  EXPECT_THAT(*FetchLost(ids), testing::ElementsAreArray(unknowns));
   EXPECT_THAT(mirror_.lost_tips(), testing::UnorderedElementsAre(dropped, other));
   EXPECT_FALSE(mirror_.is_irreplaceable());
   EXPECT_THAT(*FetchLost({dropped, other}), testing::IsEmpty());
@@ -174,6 +176,23 @@ TEST_F(MirrorTest, WhatMovedOnIsNotLost) {
   ASSERT_THAT(Fetch(), IsOk());
   EXPECT_THAT(mirror_.lost_tips(), testing::Contains(inner));
   EXPECT_TRUE(mirror_.is_irreplaceable());
+}
+
+TEST_F(MirrorTest, ACommitWithoutItsHistoryIsFetchedOrMissingAndStopsNothing) {
+  origin_.Write("dropped", "1");
+  origin_.Commit();
+  const std::string dropped = DropACommit("2");
+  origin_.Git({"reset", "-q", "--hard", "HEAD~1"});
+  ASSERT_THAT(Fetch(), IsOk());
+  // It comes alone, as from what a lender that is there no longer had of it.
+  WriteFile(home_.path() / "commit", origin_.Git({"cat-file", "commit", dropped}) + "\n");
+  const std::string written = unsprawl::Run(
+      mirror_.dir(), {"git", "hash-object", "-w", "-t", "commit", home_.path() / "commit"});
+  ASSERT_EQ(written, dropped + "\n");
+  EXPECT_THAT(*mirror_.FetchLost(nullptr, {dropped}, options_), testing::ElementsAre(dropped));
+  EXPECT_THAT(mirror_.lost_tips(), testing::IsEmpty());
+  EXPECT_THAT(*FetchLost({dropped}), testing::IsEmpty());
+  EXPECT_THAT(mirror_.lost_tips(), testing::ElementsAre(dropped));
 }
 
 TEST_F(MirrorTest, AServerThatCannotBeReachedHasNotRefusedALostTip) {

@@ -58,5 +58,13 @@ TEST_F(FetchQueueTest, ALargeOneHasFewBesideIt) {
   EXPECT_EQ(Take(queue), "a/3");
 }
 
+TEST_F(FetchQueueTest, ALargeOneOfOneHostHoldsUpNoOther) {
+  const std::vector<RemoteTarget> targets = {Target("a/1", 1 << 20), Target("a/2", 8), Target("a/3", 7),
+                                             Target("b/1", 2), Target("b/2", 1)};
+  ForkNetworks networks(targets, dir_.path(), &stop_);
+  FetchQueue queue(targets, networks, dir_.path(), 8, 1, &stop_);
+  for (const char* name : {"a/1", "a/2", "b/1", "b/2"}) EXPECT_EQ(Take(queue), name);
+}
+
 }  // namespace
 }  // namespace unsprawl
