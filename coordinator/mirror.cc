@@ -213,6 +213,7 @@ GitCommand FetchCommand(const fs::path& dir, const CloneUrl& url, const FetchOpt
 // Whether it was the server that said no, as it does to what it does not have.
 bool IsRefusal(const absl::Status& status) {
   return absl::StrContains(status.message(), "remote error:") ||
+         absl::StrContains(status.message(), "not our ref") ||  // of a folder's git, which may say it by itself
          absl::StrContains(status.message(), "unadvertised object");
 }
 

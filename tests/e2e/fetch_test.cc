@@ -174,7 +174,7 @@ TEST_F(FetchTest, AnAgentWhoseKeysAreRefusedIsAskedOnce) {
                                home_.path() / "stranger"});
   const CliResult scan = cli_.Scan({"--fetch-backend", "libgit2", "--mirrors", home_.path() / "mirrors",
                                     absl::StrFormat("ssh://git@localhost:%d/app.git", ssh_port_)});
-  EXPECT_EQ(scan.exit_code, 3) << scan.out;
+  EXPECT_EQ(scan.exit_code, 3) << scan.out << scan.err;
   EXPECT_EQ(cli_.Json("manifest.json")["repositories"][0]["status"], "refused");
   EXPECT_THAT(cli_.Json("manifest.json")["repositories"].dump(), HasSubstr("no key of the agent"));
 }

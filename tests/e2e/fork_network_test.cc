@@ -202,7 +202,8 @@ TEST_F(ForkNetworkTest, ALenderThatIsThereAgainWithLessIsNoLender) {
   SayPushed(101);
   Scan({}, 3);
   EXPECT_EQ(Places(), PlacesInPlace());
-  for (const json& repository : cli_.Json("manifest.json")["repositories"]) {
+  const json manifest = cli_.Json("manifest.json");
+  for (const json& repository : manifest["repositories"]) {
     const bool is_root = repository["name"].get<std::string>().ends_with("/root");
     EXPECT_EQ(repository["status"], is_root ? "partial" : "ok") << repository;
   }

@@ -39,7 +39,8 @@ std::vector<std::string> Incidents(const Cli& cli) {
 
 std::vector<std::string> Coverage(const Cli& cli, const Names& name) {
   std::vector<std::string> lines;
-  for (const json& row : cli.Json("manifest.json")["repositories"]) {
+  const json manifest = cli.Json("manifest.json");
+  for (const json& row : manifest["repositories"]) {
     json kept = {{"name", name(row["name"].get<std::string>())}};
     for (const char* field : {"status", "refs", "commits", "blobs", "blobs_scanned", "bytes", "submodules"}) {
       kept[field] = row.at(field);
