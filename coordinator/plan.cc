@@ -109,9 +109,9 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
               static_cast<unsigned long long>(api_calls), static_cast<unsigned long long>(not_modified),
               static_cast<unsigned long long>(cost.api_calls),
               static_cast<unsigned long long>(cost.git_calls));
-  std::printf("work: about %.2f core-hours\n",
-              (static_cast<double>(cost.scan_bytes) / gb * kScanSecondsPerGb +
-               static_cast<double>(cost.transfer_bytes) / gb * kFetchSecondsPerGb) / 3600);
+  const double hours = (static_cast<double>(cost.scan_bytes) / gb * kScanSecondsPerGb +
+                        static_cast<double>(cost.transfer_bytes) / gb * kFetchSecondsPerGb) / 3600;
+  std::printf("work: %s core-hours\n", hours < 0.01 ? "less than 0.01" : absl::StrFormat("about %.2f", hours).c_str());
   return whole ? kExitClean : kExitIncomplete;
 }
 
