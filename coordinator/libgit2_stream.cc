@@ -3,13 +3,19 @@
 #include <git2.h>
 #include <git2/sys/stream.h>
 #include <netdb.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -158,11 +164,160 @@ int Make(git_stream** made, const char* host, const char* port) {
   return 0;
 }
 
+// ---- TLS over a stream: libgit2's own knows no client certificates, and no TLS 1.3
+
+using SslContext = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
+
+struct TlsStream {
+  git_stream parent;
+  git_stream* below;
+  bool owns_below;
+  std::string host;
+  SslContext context{nullptr, SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl{nullptr, SSL_free};
+};
+
+TlsStream* TlsOf(git_stream* stream) { return reinterpret_cast<TlsStream*>(stream); }
+
+// What OpenSSL says, as libcurl has it: "tlsv13 alert certificate required".
+std::string SslWords() {
+  const unsigned long error = ERR_get_error();
+  const char* reason = ERR_reason_error_string(error);
+  ERR_clear_error();
+  return reason != nullptr ? reason : "the connection was closed";
+}
+
+int SayTls(const std::string& words) {
+  if (t_limits != nullptr && !t_limits->ended().ok()) return -1;  // That is why, and said already.
+  git_error_set_str(GIT_ERROR_SSL, words.c_str());
+  return -1;
+}
+
+int BioRead(BIO* bio, char* data, int size) {
+  auto* below = static_cast<git_stream*>(BIO_get_data(bio));
+  return static_cast<int>(below->read(below, data, static_cast<size_t>(size)));
+}
+int BioWrite(BIO* bio, const char* data, int size) {
+  auto* below = static_cast<git_stream*>(BIO_get_data(bio));
+  return static_cast<int>(below->write(below, data, static_cast<size_t>(size), 0));
+}
+long BioControl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+BIO* BioOver(git_stream* below) {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "git_stream");
+    BIO_meth_set_read(made, BioRead);
+    BIO_meth_set_write(made, BioWrite);
+    BIO_meth_set_ctrl(made, BioControl);
+    return made;
+  }();
+  BIO* bio = BIO_new(method);
+  BIO_set_data(bio, below);
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
+// With the authorities and the certificate of `network`. Null: one of its files cannot be used.
+SslContext MakeContext(const NetworkOptions& network) {
+  SslContext context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  // HTTP and packs say by themselves where they end.
+  SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  // As git takes it.
+  const char* variable = std::getenv("GIT_SSL_CAINFO");
+  const char* authorities = network.ca_file.empty() ? variable : network.ca_file.c_str();
+  bool good = authorities != nullptr ? SSL_CTX_load_verify_locations(context.get(), authorities, nullptr) == 1
+                                     : SSL_CTX_set_default_verify_paths(context.get()) == 1;
+  if (!network.client_cert.empty()) {
+    const auto& key = network.client_key.empty() ? network.client_cert : network.client_key;
+    good = good && SSL_CTX_use_certificate_chain_file(context.get(), network.client_cert.c_str()) == 1 &&
+           SSL_CTX_use_PrivateKey_file(context.get(), key.c_str(), SSL_FILETYPE_PEM) == 1;
+  }
+  if (!good) context.reset();
+  return context;
+}
+
+int TlsConnect(git_stream* parent) {
+  TlsStream* stream = TlsOf(parent);
+  if (stream->owns_below && stream->below->connect(stream->below) != 0) return -1;
+  stream->context = MakeContext(t_limits != nullptr ? t_limits->network() : NetworkOptions{});
+  if (stream->context == nullptr) return SayTls("a certificate file cannot be used: " + SslWords());
+  stream->ssl.reset(SSL_new(stream->context.get()));
+  SSL* const ssl = stream->ssl.get();
+  BIO* const bio = BioOver(stream->below);
+  SSL_set_bio(ssl, bio, bio);
+  X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl);
+  if (X509_VERIFY_PARAM_set1_ip_asc(wanted, stream->host.c_str()) != 1) {
+    ERR_clear_error();
+    SSL_set_tlsext_host_name(ssl, stream->host.c_str());
+    if (SSL_set1_host(ssl, stream->host.c_str()) != 1) return SayTls("not a host's name: " + stream->host);
+  }
+  if (SSL_connect(ssl) == 1) return 0;
+  const long verified = SSL_get_verify_result(ssl);
+  if (verified == X509_V_OK) return SayTls("TLS: " + SslWords());
+  SayTls(absl::StrFormat("the SSL certificate is invalid: %s", X509_verify_cert_error_string(verified)));
+  return GIT_ECERTIFICATE;
+}
+
+ssize_t TlsRead(git_stream* parent, void* data, size_t size) {
+  SSL* const ssl = TlsOf(parent)->ssl.get();
+  const int n = SSL_read(ssl, data, static_cast<int>(std::min<size_t>(size, INT_MAX)));
+  if (n > 0) return n;
+  const int error = SSL_get_error(ssl, n);
+  if (error == SSL_ERROR_ZERO_RETURN) return 0;
+  return SayTls("TLS: " + SslWords());
+}
+
+ssize_t TlsWrite(git_stream* parent, const char* data, size_t size, int) {
+  const int n = SSL_write(TlsOf(parent)->ssl.get(), data, static_cast<int>(std::min<size_t>(size, INT_MAX)));
+  return n > 0 ? n : SayTls("TLS: " + SslWords());
+}
+
+// libgit2 asks only who has a callback for it.
+int NoCertificate(git_cert**, git_stream*) { return -1; }
+
+int TlsClose(git_stream* parent) {
+  TlsStream* stream = TlsOf(parent);
+  return stream->owns_below ? stream->below->close(stream->below) : 0;
+}
+
+void TlsFree(git_stream* parent) {
+  TlsStream* stream = TlsOf(parent);
+  if (stream->owns_below) stream->below->free(stream->below);
+  delete stream;
+}
+
+int Wrap(git_stream** made, git_stream* below, const char* host, bool owns_below) {
+  auto* stream = new TlsStream{};
+  stream->parent.version = GIT_STREAM_VERSION;
+  stream->parent.encrypted = 1;
+  stream->parent.connect = TlsConnect;
+  stream->parent.certificate = NoCertificate;
+  stream->parent.read = TlsRead;
+  stream->parent.write = TlsWrite;
+  stream->parent.close = TlsClose;
+  stream->parent.free = TlsFree;
+  stream->below = below;
+  stream->owns_below = owns_below;
+  stream->host = host;
+  *made = &stream->parent;
+  return 0;
+}
+int WrapTls(git_stream** made, git_stream* below, const char* host) { return Wrap(made, below, host, false); }
+
+int MakeTls(git_stream** made, const char* host, const char* port) {
+  git_stream* below = nullptr;
+  return Make(&below, host, port) == 0 ? Wrap(made, below, host, true) : -1;
+}
+
 bool Register() {
-  git_stream_registration registration = {};
-  registration.version = GIT_STREAM_VERSION;
-  registration.init = Make;
-  return git_stream_register(GIT_STREAM_STANDARD, &registration) == 0;
+  git_stream_registration plain = {}, tls = {};
+  plain.version = tls.version = GIT_STREAM_VERSION;
+  plain.init = Make;
+  tls.init = MakeTls;
+  tls.wrap = WrapTls;
+  return git_stream_register(GIT_STREAM_STANDARD, &plain) == 0 && git_stream_register(GIT_STREAM_TLS, &tls) == 0;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Connections of libgit2 that give up: its own (1.5) wait for ever.
+// Connections of libgit2 that give up, and that show a certificate: its own (1.5) wait for ever, and have none.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,8 @@
 
 namespace unsprawl {
 
-// While it lives, connections that this thread makes through libgit2 obey the timeouts of `network` and
+// While it lives, connections that this thread makes through libgit2 obey the timeouts, authorities and
+// certificate of `network` and
 // `stop` (which may be null), end at `deadline`, and receive at most `max_bytes`. One at a time in a thread; the
 // library must be set up. Over SSH only connecting is bounded: libssh2 takes the socket over.
 class StreamLimits {

@@ -177,18 +177,14 @@ absl::Status Fetch(git_repository* repository, const CloneUrl& url, const FetchO
   return absl::OkStatus();
 }
 
-// Once for the process: what it sets is the library's own, for all threads. A run has one network.
-bool SetUpLibrary(const NetworkOptions& network) {
+// Once for the process: what it sets is the library's own, for all threads.
+bool SetUpLibrary() {
   git_libgit2_init();
   // As for git: whatever a repository's owner, and without the configuration of this machine and its users.
   git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
   for (const git_config_level_t level : {GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL}) {
     git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, level, "");
   }
-  // As git takes it; libgit2 looks at no variable of its own.
-  const char* variable = std::getenv("GIT_SSL_CAINFO");
-  const char* ca_file = network.ca_file.empty() ? variable : network.ca_file.c_str();
-  if (ca_file != nullptr) git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS, ca_file, nullptr);
   return true;
 }
 
@@ -196,10 +192,7 @@ bool SetUpLibrary(const NetworkOptions& network) {
 template <typename Work>
 auto WithLibrary(const FetchOptions& options, absl::Duration timeout, const Work& work)
     -> decltype(work(static_cast<StreamLimits*>(nullptr))) {
-  if (!options.network.client_cert.empty()) {
-    return absl::FailedPreconditionError("libgit2 cannot use a client certificate: use --fetch-backend git");
-  }
-  static const bool set_up = SetUpLibrary(options.network);
+  static const bool set_up = SetUpLibrary();
   CHECK(set_up);
   StreamLimits limits(options.network, options.stop, absl::Now() + timeout, kMaxTalkBytes);
   auto done = work(&limits);

@@ -8,9 +8,7 @@
 
 namespace unsprawl {
 
-// The libgit2 forms of a mirror's work: for machines without git. Without protocol v2, an interrupted fetch
-// starts again, and a client certificate cannot be used (FailedPrecondition). The first call of a process
-// decides which authorities are trusted.
+// The libgit2 forms of a mirror's work: without protocol v2, and an interrupted fetch starts again.
 
 // What `git ls-remote --symref` prints.
 absl::StatusOr<std::string> ListWithLibgit2(const CloneUrl& url, const FetchOptions& options);

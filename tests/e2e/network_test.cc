@@ -224,28 +224,25 @@ TEST_F(NetworkTest, AServerThatWantsACertificateGetsIt) {
   json settings = Settings();
   settings["client_ca"] = ClientFile("ca.pem");
   const ForgeServer forge(settings);
-  for (const std::vector<std::string>& certificate : std::vector<std::vector<std::string>>{
-           {"--client-cert", ClientFile("ca.pem"), "--client-key", ClientFile("tls.key")},
-           {"--client-cert", ClientFile("tls.pem")}}) {  // which has both
-    std::vector<std::string> arguments = certificate;
-    arguments.push_back("github:acme");
-    const CliResult scan = Trusting("git", forge, arguments);
-    EXPECT_EQ(scan.exit_code, 1) << scan.out << scan.err;
-    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories);
+  for (const char* backend : kBackends) {
+    for (const std::vector<std::string>& certificate : std::vector<std::vector<std::string>>{
+             {"--client-cert", ClientFile("ca.pem"), "--client-key", ClientFile("tls.key")},
+             {"--client-cert", ClientFile("tls.pem")}}) {  // which has both
+      std::vector<std::string> arguments = certificate;
+      arguments.push_back("github:acme");
+      const CliResult scan = Trusting(backend, forge, arguments);
+      EXPECT_EQ(scan.exit_code, 1) << backend << scan.out << scan.err;
+      EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories) << backend;
+    }
+    for (const std::string& target : {CloneUrl(forge, 1), std::string("github:acme")}) {
+      const CliResult without = Trusting(backend, forge, {target});
+      EXPECT_EQ(without.exit_code, 3) << backend;
+      EXPECT_THAT(Reasons(), HasSubstr("--client-cert")) << backend;
+    }
+    const CliResult wrong = Trusting(backend, forge, {"--client-cert", forge.CaFile(), CloneUrl(forge, 1)});
+    EXPECT_EQ(wrong.exit_code, 3) << backend;
+    EXPECT_THAT(Reasons(), HasSubstr("certificate")) << backend;
   }
-  // libgit2 cannot, and says so; the API is asked all the same.
-  const CliResult libgit2 = Trusting("libgit2", forge, {"--client-cert", ClientFile("tls.pem"), "github:acme"});
-  EXPECT_EQ(libgit2.exit_code, 3);
-  EXPECT_THAT(Reasons(), HasSubstr("--fetch-backend git"));
-
-  for (const std::string& target : {CloneUrl(forge, 1), std::string("github:acme")}) {
-    const CliResult without = Trusting("git", forge, {target});
-    EXPECT_EQ(without.exit_code, 3);
-    EXPECT_THAT(Reasons(), HasSubstr("--client-cert"));
-  }
-  const CliResult wrong = Trusting("git", forge, {"--client-cert", forge.CaFile(), "github:acme"});
-  EXPECT_EQ(wrong.exit_code, 3);
-  EXPECT_THAT(Reasons(), HasSubstr("private key file"));
 }
 
 // As a folder that a git server's own user keeps.
