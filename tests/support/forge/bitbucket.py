@@ -70,7 +70,7 @@ class Cloud:
     def snippet(self, base, this):
         place = f"snippets/{this['workspace']}/{this['id']}"
         return {
-            "type": "snippet", "id": str(this["id"]), "title": "A snippet", "scm": "git",
+            "type": "snippet", "id": this["id"], "title": "A snippet", "scm": "git",
             "created_on": "2024-01-01T00:00:00.000000+00:00",
             "updated_on": "2024-01-01T00:00:00.000000+00:00",
             "is_private": this.get("visibility", "private") == "private",
