@@ -115,8 +115,9 @@ std::optional<ChangeTracker::Known> ChangeTracker::Read(const IncidentHistory& h
   for (const IncidentHistory::Row& row : history.rows) {
     const auto run = started_.find(row.run);
     if (run == started_.end()) continue;  // of a run that did not finish, or of this one
-    if (!known) known = Known{run->second, row.state.cause, {}};
+    if (!known) known = Known{run->second, row.state.cause, {}, 0};
     known->last = row.state;
+    known->opened = !row.state.open ? 0 : known->opened == 0 ? run->second : known->opened;
   }
   return known;
 }
@@ -201,7 +202,7 @@ absl::Status ChangeTracker::End(Incident* incident) {
       ASSIGN_OR_RETURN(const std::vector<IncidentHistory> moved, ledger_.IncidentHistories(now, 1));
       if (!moved.empty() && moved[0].secret == now) known = Read(moved[0]);
       if (known) {
-        change = {Change::kNone, known->first_cause, known->last.cause, known->first_seen};
+        change = {Change::kNone, known->first_cause, known->last.cause, known->first_seen, known->opened};
         Count(*incident);
         return absl::OkStatus();
       }
@@ -213,11 +214,13 @@ absl::Status ChangeTracker::End(Incident* incident) {
                       .repositories = incident->repositories,
                       .cause = evidence.any,
                       .rule = incident->rule->key};
-  change = {Change::kNew, state.cause, state.cause, input_.run.started_us / kMicros};
+  const int64_t now = input_.run.started_us / kMicros;
+  change = {Change::kNew, state.cause, state.cause, now, state.open ? now : 0};
   bool note = true;
   if (known) {
     state.cause = known->last.cause;
-    change = {Change::kNone, known->first_cause, state.cause, known->first_seen};
+    const int64_t opened = known->opened == 0 ? now : known->opened;
+    change = {Change::kNone, known->first_cause, state.cause, known->first_seen, state.open ? opened : 0};
     if (state.open && !known->last.open) {
       change.change = Change::kReopened;
       change.cause = state.cause = evidence.open;

@@ -59,6 +59,7 @@ class ChangeTracker {
     int64_t first_seen = 0;
     Cause first_cause = Cause::kUnknown;
     IncidentState last;
+    int64_t opened = 0;  // IncidentChange::opened
   };
   // What speaks for a secret's being reported now; kScope when nothing better does.
   struct Evidence {

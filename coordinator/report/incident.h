@@ -48,9 +48,12 @@ struct IncidentChange {
   Cause first_cause = Cause::kUnknown;  // what made it be reported at all
   Cause cause = Cause::kUnknown;        // … or, when it was reopened, what reopened it last
   int64_t first_seen = 0;  // start of the first finished run that reported it, seconds since the epoch
+  int64_t opened = 0;      // start of the run that found it open, and every run since did; 0: it is not open
 
   // It came with a new rule or a new repository: no news, and nobody's fault of today.
   bool backlog() const { return cause == Cause::kNewRule || cause == Cause::kScope; }
+  // From when the time counts that it may stay open; 0: not yet, as with backlog before its triage.
+  int64_t sla_start() const { return backlog() ? 0 : opened; }
 };
 
 // One secret with all of its reported places.

@@ -77,6 +77,8 @@ void WriteIncident(const Incident& incident, std::string* row) {
   json.String("first_seen_cause", Name(incident.change.first_cause));
   json.String("change", Name(incident.change.change));
   json.Bool("backlog", incident.change.backlog());
+  const int64_t sla_start = incident.change.sla_start();
+  sla_start == 0 ? json.Null("sla_start") : json.Time("sla_start", sla_start);
   json.Unsigned("repositories", incident.repositories);
   json.Unsigned("occurrences", incident.occurrences);
   json.Unsigned("introductions", incident.introductions);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -18,6 +19,7 @@ namespace unsprawl {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::UnorderedElementsAre;
@@ -40,6 +42,14 @@ class ChangesTest : public testing::Test {
                         row["first_seen"].get<std::string>().substr(8, 2));
     }
     return rows;
+  }
+  // The days of sla_start, "" for null.
+  std::multiset<std::string> SlaStarts() {
+    std::multiset<std::string> days;
+    for (const nlohmann::json& row : cli_.Rows("incidents.jsonl")) {
+      days.insert(row["sla_start"].is_null() ? "" : row["sla_start"].get<std::string>().substr(8, 2));
+    }
+    return days;
   }
   std::string Summary() { return ReadFile(cli_.report() / "summary.txt"); }
   std::vector<nlohmann::json> RunsAsJson() {
@@ -70,7 +80,9 @@ TEST_F(ChangesTest, ALeakIsNewOnceThenRemovedThenReopened) {
   EXPECT_THAT(Changes(), UnorderedElementsAre(Row("none", "scope", true, "01"), Row("new", "new_commit", false, "02")));
   EXPECT_THAT(Summary(), AllOf(HasSubstr("since the run of 2025-01-01: 1 new, 0 reopened, 0 removed"),
                                HasSubstr("app:new.env")));
+  EXPECT_THAT(SlaStarts(), ElementsAre("", "02")) << "the time of backlog begins with its triage";
   EXPECT_EQ(Scan({repo.path()}).exit_code, 0);
+  EXPECT_THAT(SlaStarts(), ElementsAre("", "02"));
   EXPECT_THAT(Summary(), HasSubstr("since the run of 2025-01-02: 0 new, 0 reopened, 0 removed"));
 
   repo.Remove("old.env");
@@ -78,6 +90,7 @@ TEST_F(ChangesTest, ALeakIsNewOnceThenRemovedThenReopened) {
   repo.Commit();
   EXPECT_EQ(Scan({repo.path()}).exit_code, 0);
   EXPECT_THAT(Changes(), UnorderedElementsAre(Row("removed", "scope", true, "01"), Row("removed", "new_commit", false, "02")));
+  EXPECT_THAT(SlaStarts(), ElementsAre("", ""));
 
   repo.Write("again.env", FakeGithubToken(1) + "\n");
   repo.Commit();
@@ -97,6 +110,10 @@ TEST_F(ChangesTest, ALeakIsNewOnceThenRemovedThenReopened) {
   EXPECT_EQ(runs[4]["reopened"], 1);
   EXPECT_EQ(runs[4]["open"], 1);
   EXPECT_GT(runs[4]["seconds"], 0);
+  for (int more = 0; more < 2; ++more) {
+    EXPECT_THAT(SlaStarts(), ElementsAre("", "05")) << "reopened then";
+    EXPECT_EQ(Scan({repo.path()}).exit_code, 0);
+  }
 }
 
 TEST_F(ChangesTest, ARewrittenHistoryRemovesWhatNobodyStoresAnyMore) {
