@@ -118,7 +118,7 @@ class Doctor {
 
   // Adds what fetching it will take of the disk.
   void Expect(const RemoteTarget& target) {
-    const Mirror mirror(MirrorsDir() / target.folder());
+    const Mirror mirror(MirrorsDir(options_) / target.folder());
     const uint64_t bytes = target.size_kb * 1024, kept = mirror.bytes();
     wanted_ += bytes > kept ? bytes - kept : 0;
     if (bytes == 0 && !mirror.exists() && target.gone.empty()) ++unknown_sizes_;
@@ -134,12 +134,7 @@ class Doctor {
         Say(absl::StrFormat("URL %d of %d", i + 1, urls.size()), url.status(), "");
         continue;
       }
-      RemoteTarget& target = targets.emplace_back();
-      target.name = url->name;
-      target.url = url->url;
-      target.authorization = url->authorization;
-      target.source = &source;
-      Expect(target);
+      Expect(targets.emplace_back(TargetOfUrl(*url, source)));
     }
     TryGit(std::move(targets));
   }
@@ -162,12 +157,8 @@ class Doctor {
     }
   }
 
-  std::filesystem::path MirrorsDir() const {
-    return options_.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options_.pipeline.mirrors_dir;
-  }
-
   void CheckDisk() {
-    const std::filesystem::path dir = MirrorsDir();
+    const std::filesystem::path dir = MirrorsDir(options_);
     std::error_code error;
     std::filesystem::path there = std::filesystem::absolute(dir, error);
     while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();

@@ -444,7 +444,8 @@ absl::Status Mirror::NoteLost(const FetchOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<std::string> now, Tips(options));
   for (const std::string& tip : now) moved.erase(tip);
   std::set<std::string> broken;
-  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(moved, options, &broken));
+  ASSIGN_OR_RETURN(const auto here, TypesOf(moved, options));
+  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(here, options, &broken));
   lost.merge(broken);
   RETURN_IF_ERROR(AddLost(lost, {}));
   std::error_code error;
@@ -452,14 +453,14 @@ absl::Status Mirror::NoteLost(const FetchOptions& options) {
   return absl::OkStatus();
 }
 
-// Those that no ref reaches: commits by a walk; of anything else a tag named, once its tag is gone, nobody knows.
+// Of TypesOf those that no ref reaches: commits by a walk; of anything else a tag named, once its tag is gone, nobody knows.
 // *broken: those that are here without all of their history, which stops a walk.
-absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::set<std::string>& tips, const FetchOptions& options,
+absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::map<std::string, std::string>& tips,
+                                                          const FetchOptions& options,
                                                           std::set<std::string>* broken) const {
-  ASSIGN_OR_RETURN(const auto types, TypesOf(tips, options));
   std::set<std::string> unreached;
   std::vector<std::string> commits;
-  for (const auto& [id, type] : types) {
+  for (const auto& [id, type] : tips) {
     if (type == "commit") {
       commits.push_back(id);
     } else {
@@ -471,7 +472,7 @@ absl::StatusOr<std::set<std::string>> Mirror::UnreachedOf(const std::set<std::st
     command.input = absl::StrJoin(from, "\n") + "\n";
     ASSIGN_OR_RETURN(const std::string reached, RunGit(command));
     for (std::string& id : Lines(reached)) {
-      if (types.count(id) > 0) unreached.insert(std::move(id));
+      if (tips.count(id) > 0) unreached.insert(std::move(id));
     }
     return absl::OkStatus();
   };
@@ -566,19 +567,20 @@ absl::StatusOr<std::vector<std::string>> Mirror::FetchLost(const CloneUrl* url, 
   std::vector<std::string> missing;
   if (known.empty()) return missing;
   ASSIGN_OR_RETURN(const MirrorLock lock, MirrorLock::Take(dir_, options.stop));
-  ASSIGN_OR_RETURN(const auto had, TypesOf(known, options));
+  ASSIGN_OR_RETURN(auto here, TypesOf(known, options));
   std::set<std::string> broken;
-  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(known, options, &broken));
+  ASSIGN_OR_RETURN(std::set<std::string> lost, UnreachedOf(here, options, &broken));
   std::set<std::string> wanted;
   for (const std::string& id : known) {
-    if (had.count(id) == 0 || broken.count(id) > 0) wanted.insert(id);
+    if (here.count(id) == 0 || broken.count(id) > 0) wanted.insert(id);
   }
   std::map<std::string, std::string> served;
   if (url != nullptr && !wanted.empty()) {
     RETURN_IF_ERROR(FetchIds(*url, wanted, options, lock.fd()));
     broken.clear();
     ASSIGN_OR_RETURN(served, TypesOf(wanted, options));
-    ASSIGN_OR_RETURN(lost, UnreachedOf(known, options, &broken));
+    here.insert(served.begin(), served.end());
+    ASSIGN_OR_RETURN(lost, UnreachedOf(here, options, &broken));
     for (const std::string& id : broken) served.erase(id);
   }
   for (const std::string& id : wanted) {

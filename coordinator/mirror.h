@@ -113,8 +113,8 @@ class Mirror {
   absl::Status FetchIds(const CloneUrl& url, std::set<std::string> ids, const FetchOptions& options, int lock) const;
   absl::StatusOr<std::map<std::string, std::string>> TypesOf(const std::set<std::string>& ids,
                                                              const FetchOptions& options) const;
-  absl::StatusOr<std::set<std::string>> UnreachedOf(const std::set<std::string>& tips, const FetchOptions& options,
-                                                    std::set<std::string>* broken) const;
+  absl::StatusOr<std::set<std::string>> UnreachedOf(const std::map<std::string, std::string>& tips,
+                                                    const FetchOptions& options, std::set<std::string>* broken) const;
   absl::Status AddLost(const std::set<std::string>& ids, const std::map<std::string, std::string>& served);
   std::vector<std::string> Marked(bool missing) const;
 

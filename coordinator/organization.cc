@@ -600,6 +600,16 @@ class Organizer {
 
 }  // namespace
 
+RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source) {
+  RemoteTarget target;
+  target.key = "url:" + url.name;
+  target.name = url.name;
+  target.url = url.url;
+  target.authorization = url.authorization;
+  target.source = &source;
+  return target;
+}
+
 absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target) {
   CloneUrl url;
   url.scheme = target.url.find("://") == std::string::npos ? "ssh" : target.url.substr(0, target.url.find("://"));

@@ -62,6 +62,9 @@ struct RemoteTarget {
   std::vector<std::string> DroppedCommitsPaths() const;
 };
 
+// The one that a clone URL names. `source`: of URLs; it must live as long.
+RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source);
+
 // The URL to fetch from, once with each token that its source has for it (at least one), beginning with the one
 // whose turn it is.
 absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target);

@@ -30,10 +30,14 @@ constexpr int64_t kClockSlack = 24 * 3600;  // between ours and a forge's, secon
 
 std::string NoteName(const std::string& key) { return "mirror " + key; }
 
+// Whether there was a push since `note`, for all that its forge says.
+bool MayBePushedTo(const RemoteTarget& target, const v1::FetchNote& note) {
+  return target.pushed_at == 0 || target.pushed_at != note.pushed_at();
+}
+
 // Whether its forge says that nothing was pushed since `note`, and it was audited lately.
 bool IsUnmoved(const RemoteTarget& target, const v1::FetchNote& note, absl::Duration audit_every, int64_t now) {
-  return target.pushed_at != 0 && target.pushed_at == note.pushed_at() &&
-         now - note.checked_at() < absl::ToInt64Seconds(audit_every);
+  return !MayBePushedTo(target, note) && now - note.checked_at() < absl::ToInt64Seconds(audit_every);
 }
 
 v1::Skip SkipOf(v1::SkipReason reason, uint64_t count, const char* detail) {
@@ -360,7 +364,7 @@ class Pipeline {
     if (target.DroppedCommitsPaths().empty()) return absl::OkStatus();
     const bool asked = before.dropped_asked();
     fetched->set_dropped_asked(asked);
-    if (asked && before.refs_digest() == fetched->refs_digest() && !MayHaveDropped(target, before)) {
+    if (asked && before.refs_digest() == fetched->refs_digest() && !MayBePushedTo(target, before)) {
       return absl::OkStatus();
     }
     fetched->set_dropped_asked(false);
@@ -377,14 +381,9 @@ class Pipeline {
     return mirror->FetchLost(&url, *ids, options_.fetch).status();
   }
 
-  // Whether there was a push since `before`, for all that its forge says.
-  static bool MayHaveDropped(const RemoteTarget& target, const v1::FetchNote& before) {
-    return target.pushed_at == 0 || target.pushed_at != before.pushed_at();
-  }
-
   // Whether something came and went since `before`, which refs do not show.
   static absl::StatusOr<bool> HasDropped(const RemoteTarget& target, const v1::FetchNote& before) {
-    if (!before.dropped_asked() || !MayHaveDropped(target, before)) return false;
+    if (!before.dropped_asked() || !MayBePushedTo(target, before)) return false;
     bool whole = true;
     const absl::StatusOr<std::vector<std::string>> ids = ListDropped(target, before, &whole);
     if (absl::IsCancelled(ids.status())) return ids.status();

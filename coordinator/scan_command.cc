@@ -120,13 +120,7 @@ std::vector<RemoteTarget> RemoteTargets(const std::vector<std::string>& urls, co
       totals->AddFailure(absl::StrFormat("(URL %d of %d)", i + 1, urls.size()), url.status());
       continue;
     }
-    RemoteTarget target;
-    target.key = "url:" + url->name;
-    target.name = url->name;
-    target.url = url->url;
-    target.authorization = url->authorization;
-    target.source = source;
-    targets.push_back(std::move(target));
+    targets.push_back(TargetOfUrl(*url, *source));
   }
   return targets;
 }
@@ -271,6 +265,10 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(const TargetGroup& group) {
       "nothing to scan: name a repository, a folder of repositories, a clone URL, or an organization (github:ORG)");
 }
 
+std::filesystem::path MirrorsDir(const ScanOptions& options) {
+  return options.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options.pipeline.mirrors_dir;
+}
+
 absl::StatusOr<int> RunScan(const ScanOptions& options) {
   const absl::Time started = absl::Now();
   CatchSignals();
@@ -307,9 +305,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   PipelineOptions pipeline = options.pipeline;
   pipeline.fetch.network = options.network;
   pipeline.fetch.stop = &g_stop;
-  if (pipeline.mirrors_dir.empty()) pipeline.mirrors_dir = CacheDir() / "mirrors";
   // Mirrors are known by where they are below it.
-  pipeline.mirrors_dir = std::filesystem::absolute(pipeline.mirrors_dir).lexically_normal();
+  pipeline.mirrors_dir = std::filesystem::absolute(MirrorsDir(options)).lexically_normal();
   if (options.list_only) {
     progress.Stop();
     return PrintPlan({.local = work.local, .remote = work.remote, .organizations = work.organizations,

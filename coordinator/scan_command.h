@@ -55,6 +55,9 @@ struct ScanOptions {
   std::string command_line;          // for run.json; without credentials
 };
 
+// Where mirrors are, as it was said or by default.
+std::filesystem::path MirrorsDir(const ScanOptions& options);
+
 // All that a group names. NotFound: no such file of targets. InvalidArgument: it names nothing.
 absl::StatusOr<std::vector<std::string>> TargetsOf(const TargetGroup& group);
 

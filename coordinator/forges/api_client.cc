@@ -15,6 +15,16 @@ namespace {
 // For this long after a token was renewed because git was refused, it is not to blame for another refusal.
 constexpr absl::Duration kRenewedLately = absl::Minutes(5);
 
+HttpRequest PostOf(const std::string& url, const std::string& json, const HttpHeaders& headers) {
+  HttpRequest request;
+  request.method = "POST";
+  request.url = url;
+  request.headers = headers;
+  request.headers.emplace_back("Content-Type", "application/json");
+  request.body = json;
+  return request;
+}
+
 // Origin and path: a query may hold what a forge calls a token.
 std::string Shown(std::string_view url) { return std::string(url.substr(0, url.find('?'))); }
 
@@ -62,22 +72,11 @@ absl::StatusOr<HttpResponse> ApiClient::Get(const std::string& url, const HttpHe
 
 absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::string& json,
                                              const HttpHeaders& headers) {
-  HttpRequest request;
-  request.method = "POST";
-  request.url = url;
-  request.headers = headers;
-  request.headers.emplace_back("Content-Type", "application/json");
-  request.body = json;
-  return Send(std::move(request));
+  return Send(PostOf(url, json, headers));
 }
 
 absl::StatusOr<HttpResponse> ApiClient::TryPost(const std::string& url, const std::string& json) {
-  HttpRequest request;
-  request.method = "POST";
-  request.url = url;
-  request.headers.emplace_back("Content-Type", "application/json");
-  request.body = json;
-  return Send(std::move(request), /*optional=*/true);
+  return Send(PostOf(url, json, {}), /*optional=*/true);
 }
 
 absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional) {

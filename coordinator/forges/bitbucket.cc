@@ -19,20 +19,29 @@ std::optional<std::string> Basic(const std::string& token) {
   return BasicAuthorization(token.substr(0, colon), token.substr(colon + 1));
 }
 
-HttpHeaders AuthorizeEither(const std::string& token) {
-  return {{"Authorization", Basic(token).value_or("Bearer " + token)}};
-}
+// What both have in common.
+class BitbucketForge : public Forge {
+ public:
+  ApiClient::Authorize Authorize() const override {
+    return [](const std::string& token) {
+      return HttpHeaders{{"Authorization", Basic(token).value_or("Bearer " + token)}};
+    };
+  }
+  std::string GitAuthorization(const std::string& token) const override {
+    return Basic(token).value_or(Forge::GitAuthorization(token));
+  }
 
-class CloudForge : public Forge {
+ protected:
+  std::string_view GitUser() const override { return "x-token-auth"; }
+  const Json& List(const Json& body) const override { return Child(body, "values"); }
+};
+
+class CloudForge : public BitbucketForge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
     // The web address of a stand-in is its API's without the version.
     if (OriginOf(api_url) == "https://api.bitbucket.org") return "https://bitbucket.org";
     return std::string(api_url.substr(0, api_url.rfind("/2.0")));
-  }
-  ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
-  std::string GitAuthorization(const std::string& token) const override {
-    return Basic(token).value_or(Forge::GitAuthorization(token));
   }
 
   std::string IdentityPath(const ForgeScope&) const override { return "/user"; }
@@ -69,8 +78,6 @@ class CloudForge : public Forge {
   }
 
  protected:
-  std::string_view GitUser() const override { return "x-token-auth"; }
-  const Json& List(const Json& body) const override { return Child(body, "values"); }
   std::string Next(const ForgeScope&, const Json& body, const HttpResponse&) const override {
     return TextField(body, "next");
   }
@@ -117,14 +124,10 @@ const Forge* CloudForge::Gists(std::string_view) const {
   return &snippets;
 }
 
-class DataCenterForge final : public Forge {
+class DataCenterForge final : public BitbucketForge {
  public:
   std::string WebUrl(std::string_view api_url) const override {
     return std::string(api_url.substr(0, api_url.rfind("/rest/"))) + "/scm";
-  }
-  ApiClient::Authorize Authorize() const override { return AuthorizeEither; }
-  std::string GitAuthorization(const std::string& token) const override {
-    return Basic(token).value_or(Forge::GitAuthorization(token));
   }
 
   const char* Permissions() const override { return "an HTTP access token with repository read"; }
@@ -157,8 +160,6 @@ class DataCenterForge final : public Forge {
   }
 
  protected:
-  std::string_view GitUser() const override { return "x-token-auth"; }
-  const Json& List(const Json& body) const override { return Child(body, "values"); }
   std::string Next(const ForgeScope& scope, const Json& body, const HttpResponse&) const override {
     if (FlagField(body, "isLastPage") || !body.contains("nextPageStart")) return "";
     return absl::StrFormat("%s&start=%d", FirstPage(scope).value(), NumberField(body, "nextPageStart"));
