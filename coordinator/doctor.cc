@@ -9,19 +9,19 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/clone_url.h"
-#include "coordinator/git_command.h"
-#include "coordinator/mirror.h"
 #include "coordinator/organization.h"
 #include "coordinator/places.h"
 #include "coordinator/policy.h"
 #include "coordinator/report/coverage.h"
-#include "coordinator/report/escape.h"
 #include "coordinator/targets.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "engine/match/ruleset.h"
 #include "store/key_file.h"
 #include "store/rocksdb_ledger.h"
+#include "worker/clone_url.h"
+#include "worker/git_command.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {
@@ -151,8 +151,9 @@ class Doctor {
     fetch.network = options_.network;
     fetch.attempts = 1;
     for (const RemoteTarget& target : targets) {
-      const absl::StatusOr<std::vector<CloneUrl>> urls = UrlsWithTokens(target);
-      const absl::StatusOr<Mirror::Refs> refs = urls.ok() ? Mirror::List(urls->front(), fetch) : urls.status();
+      const absl::StatusOr<std::vector<std::string>> tokens = AuthorizationsFor(target);
+      const absl::StatusOr<Mirror::Refs> refs =
+          tokens.ok() ? Mirror::List(CloneUrlOf(target.url, target.name, tokens->front()), fetch) : tokens.status();
       Say("git " + target.name, refs.status(), "its refs can be read");
     }
   }

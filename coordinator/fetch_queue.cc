@@ -4,7 +4,7 @@
 #include <chrono>
 #include <utility>
 
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 

@@ -16,7 +16,6 @@
 #include "absl/time/time.h"
 #include "coordinator/cli_docs.h"
 #include "coordinator/doctor.h"
-#include "coordinator/http_client.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -25,7 +24,9 @@
 #include "coordinator/runs_command.h"
 #include "coordinator/scan_command.h"
 #include "coordinator/store_command.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 namespace {
@@ -114,7 +115,7 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->check(CLI::Range(1, 86400));
   PipelineOptions& pipeline = options->pipeline;
   scan.add_option("--mirrors", pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
-  scan.add_option("--fetch-jobs", pipeline.fetch_jobs, "fetches at a time from one host")
+  scan.add_option("--fetch-jobs", options->fetch_jobs, "fetches at a time from one host")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   scan.add_option("--mirrors-budget", pipeline.mirrors_budget_bytes,
@@ -125,12 +126,12 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
       ->transform(CLI::AsSizeValue(true));
   scan.add_option("--max-pull-requests", pipeline.fetch.max_pull_requests,
                   "leave out pull requests where there are more refs of them (0: always)");
-  scan.add_option("--dropped-commits", pipeline.max_dropped_commits,
+  scan.add_option("--dropped-commits", options->max_dropped_commits,
                   "fetch what force pushes and deleted branches dropped before the first scan, of at most this many "
                   "repositories in one run (GitHub; two API calls for each)")
       ->capture_default_str();
   scan.add_option_function<int>(
-          "--audit-days", [&pipeline](const int& days) { pipeline.audit_every = absl::Hours(24 * days); },
+          "--audit-days", [options](const int& days) { options->audit_every = absl::Hours(24 * days); },
           "compare all refs of what a forge calls unchanged after this many days (default 7; 0: always)")
       ->check(CLI::Range(0, 10000));
 }

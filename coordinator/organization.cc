@@ -19,9 +19,9 @@
 #include "coordinator/forges/fork_parents.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
-#include "coordinator/mirror.h"
-#include "coordinator/repository_run.h"
+#include "coordinator/known_target.h"
 #include "engine/base/status.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {
@@ -610,19 +610,13 @@ RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source) {
   return target;
 }
 
-absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target) {
-  CloneUrl url;
-  url.scheme = target.url.find("://") == std::string::npos ? "ssh" : target.url.substr(0, target.url.find("://"));
-  url.url = target.url;
-  url.name = target.name;
-  url.authorization = target.authorization;
-  if (target.source->client == nullptr) return std::vector<CloneUrl>{url};
-  ASSIGN_OR_RETURN(const std::vector<std::string> tokens, target.source->client->GitTokens());
-  std::vector<CloneUrl> urls(tokens.size(), url);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (!tokens[i].empty()) urls[i].authorization = target.source->forge->GitAuthorization(tokens[i]);
+absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target) {
+  if (target.source->client == nullptr) return std::vector<std::string>{target.authorization};
+  ASSIGN_OR_RETURN(std::vector<std::string> tokens, target.source->client->GitTokens());
+  for (std::string& token : tokens) {
+    if (!token.empty()) token = target.source->forge->GitAuthorization(token);
   }
-  return urls;
+  return tokens;
 }
 
 std::string RemoteTarget::folder() const {

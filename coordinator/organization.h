@@ -9,12 +9,12 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
-#include "coordinator/clone_url.h"
 #include "coordinator/forges/api_client.h"
 #include "coordinator/forges/forge.h"
 #include "coordinator/forges/selection.h"
 #include "coordinator/report/report.h"
 #include "store/ledger.h"
+#include "worker/clone_url.h"
 
 namespace unsprawl {
 
@@ -65,9 +65,9 @@ struct RemoteTarget {
 // The one that a clone URL names. `source`: of URLs; it must live as long.
 RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source);
 
-// The URL to fetch from, once with each token that its source has for it (at least one), beginning with the one
-// whose turn it is.
-absl::StatusOr<std::vector<CloneUrl>> UrlsWithTokens(const RemoteTarget& target);
+// Values of the Authorization header that git takes, one for each token that its source has for it (at least one; ""
+// for none), beginning with the one whose turn it is. PermissionDenied: all tokens were refused.
+absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target);
 
 struct Organization {
   std::vector<RemoteTarget> targets;

@@ -7,11 +7,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/mirror.h"
-#include "coordinator/pipeline.h"
+#include "coordinator/known_target.h"
 #include "coordinator/report/coverage.h"
-#include "coordinator/report/escape.h"
 #include "coordinator/scan_command.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -24,22 +23,22 @@ constexpr double kScanSecondsPerGb = 20, kFetchSecondsPerGb = 60;
 struct Cost {
   uint64_t disk_bytes = 0, transfer_bytes = 0, scan_bytes = 0;
   uint64_t git_calls = 0, api_calls = 0, unchanged = 0, unknown_sizes = 0;
-  uint64_t dropped_commits_left = 0;  // PipelineOptions::max_dropped_commits
+  uint64_t dropped_commits_left = 0;  // RunResources::max_dropped_commits
 };
 
-const char* Action(const RemoteTarget& target, const Known& known, const Mirror& mirror, Cost* cost) {
+const char* Action(const RemoteTarget& target, const v1::KnownTarget& known, const Mirror& mirror, Cost* cost) {
   if (!target.gone.empty()) return "gone";
   if (target.disabled) return "disabled";
   const uint64_t bytes = mirror.exists() ? mirror.bytes() : target.size_kb * 1024;
   if (bytes == 0) ++cost->unknown_sizes;
   cost->disk_bytes += bytes;
-  if (known.current && known.unmoved) {
+  if (known.current() && known.unmoved()) {
     ++cost->unchanged;
     return "unchanged";
   }
   ++cost->git_calls;  // ls-remote
   if (mirror.exists()) {
-    if (known.current) return "compare refs";
+    if (known.current()) return "compare refs";
     cost->scan_bytes += bytes;
     return "compare refs, scan";
   }
@@ -61,11 +60,11 @@ void PrintLine(const std::string& name, uint64_t bytes, const char* action) {
 
 }  // namespace
 
-absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const ScanSettings& settings,
-                              Ledger& ledger, const std::vector<RepositoryOutcome>& outcomes) {
+absl::StatusOr<int> PrintPlan(const Plan& plan, const RunResources& run,
+                              const std::vector<RepositoryOutcome>& outcomes) {
   const int64_t now = absl::ToUnixSeconds(absl::Now());
   Cost cost;
-  cost.dropped_commits_left = plan.pipeline.max_dropped_commits;
+  cost.dropped_commits_left = run.max_dropped_commits;
   std::vector<const RemoteTarget*> remote;
   for (const RemoteTarget& target : plan.remote) remote.push_back(&target);
   std::sort(remote.begin(), remote.end(),
@@ -75,7 +74,8 @@ absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const Sc
     PrintLine(target.name, target.pack_bytes, "scan in place");
   }
   for (const RemoteTarget* target : remote) {
-    ASSIGN_OR_RETURN(const Known known, LookUp(*target, ruleset, settings, plan.pipeline.audit_every, now, ledger));
+    v1::RepositoryRecord record;
+    ASSIGN_OR_RETURN(const v1::KnownTarget known, LookUp(*target, run, now, &record));
     const Mirror mirror(plan.pipeline.mirrors_dir / target->folder());
     PrintLine(target->name, target->size_kb * 1024, Action(*target, known, mirror, &cost));
   }

@@ -4,8 +4,8 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/organization.h"
-#include "coordinator/pipeline.h"
-#include "coordinator/repository_run.h"
+#include "coordinator/run_resources.h"
+#include "worker/pipeline.h"
 
 namespace unsprawl {
 
@@ -20,7 +20,7 @@ struct Plan {
 // `scan --list-only`: prints a line for each repository (name, size, what would happen to it), what could not
 // be listed, and what the run would cost: disk, transfer, API calls, hours of one core. The exit code:
 // incomplete if a listing was.
-absl::StatusOr<int> PrintPlan(const Plan& plan, const Ruleset& ruleset, const ScanSettings& settings,
-                              Ledger& ledger, const std::vector<RepositoryOutcome>& outcomes);
+absl::StatusOr<int> PrintPlan(const Plan& plan, const RunResources& run,
+                              const std::vector<RepositoryOutcome>& outcomes);
 
 }  // namespace unsprawl

@@ -284,9 +284,9 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
                 uint64_t{1} << 31)
           .Size("memory_limit", [&](uint64_t bytes) { options.memory_bytes = bytes; })
           .Number("jobs", &options.threads, 1, 256)
-          .Number("fetch_jobs", &pipeline.fetch_jobs, 1, 64)
+          .Number("fetch_jobs", &options.fetch_jobs, 1, 64)
           .Number("max_pull_requests", &pipeline.fetch.max_pull_requests, 0, INT64_MAX)
-          .Number("dropped_commits", &pipeline.max_dropped_commits, 0, INT64_MAX)
+          .Number("dropped_commits", &options.max_dropped_commits, 0, INT64_MAX)
           .Number("audit_days", &audit_days, 0, 10000)
           .Choice<bool>("scan_mode", {{"delta", false}, {"full", true}}, [&](bool full) { options.full_mode = full; })
           .Flag("sandbox", &options.sandbox)
@@ -301,7 +301,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
                        })
           .Skip("scope")
           .Read());
-  pipeline.audit_every = absl::Hours(24 * audit_days);
+  options.audit_every = absl::Hours(24 * audit_days);
   options.network.stall_timeout = absl::Seconds(stall_seconds);
   options.groups.clear();
   const toml::array* scopes = parsed.table()["scope"].as_array();

@@ -1,17 +1,27 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "coordinator/report/report.h"
-#include "coordinator/repository_run.h"
 #include "engine/base/mutex.h"
-#include "store/ledger.h"
 
 namespace unsprawl {
+
+// Counters of one repository's pass that differ between equal runs.
+struct PassCounters {
+  bool unchanged = false;
+  bool internal_error = false;   // our own fault: exit code 4
+  uint64_t blobs_scanned = 0, blobs_known = 0;
+  uint64_t bytes_resolved = 0, bytes_scanned = 0;
+  uint64_t scanner_deaths = 0;
+  std::string sandbox_note;      // what the kernel did not allow; empty when confined
+  double open_seconds = 0, scan_seconds = 0, locate_seconds = 0, record_seconds = 0;
+};
 
 // What the repositories' passes add up to. Thread-safe.
 class RunTotals {
@@ -32,13 +42,10 @@ class RunTotals {
     if (sandbox_note_.empty()) sandbox_note_ = counters.sandbox_note;
     internal_error_ |= counters.internal_error;
   }
-  // `record`: what an earlier run left; its occurrences stay in the report.
-  void AddFailure(const std::string& name, const absl::Status& status,
-                  const v1::RepositoryRecord& record = {},
-                  RepositoryOutcome::Status how = RepositoryOutcome::Status::kFailed) {
-    RepositoryOutcome outcome = OutcomeOf(record, {});
+  void AddFailure(const std::string& name, const absl::Status& status) {
+    RepositoryOutcome outcome;
     outcome.name = name;
-    outcome.status = how;
+    outcome.status = RepositoryOutcome::Status::kFailed;
     outcome.reason = std::string(status.message());
     Add(std::move(outcome), {});
   }

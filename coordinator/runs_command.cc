@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/report/escape.h"
 #include "coordinator/report/json_writer.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "store/rocksdb_ledger.h"
 

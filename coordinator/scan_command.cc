@@ -19,21 +19,23 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/places.h"
-#include "coordinator/policy.h"
+#include "coordinator/known_target.h"
+#include "coordinator/local_lease.h"
 #include "coordinator/organization.h"
-#include "coordinator/pipeline.h"
+#include "coordinator/places.h"
 #include "coordinator/plan.h"
-#include "coordinator/progress.h"
+#include "coordinator/policy.h"
 #include "coordinator/report/coverage.h"
 #include "coordinator/report/report.h"
 #include "coordinator/report/state_history.h"
-#include "coordinator/repository_run.h"
 #include "coordinator/run_totals.h"
 #include "coordinator/targets.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "store/key_file.h"
 #include "store/rocksdb_ledger.h"
+#include "worker/pipeline.h"
+#include "worker/progress.h"
 #include "worker/scanner_process.h"
 
 namespace unsprawl {
@@ -200,6 +202,24 @@ absl::Status NumberAll(const std::vector<RepositoryTarget>& local, const std::ve
   return absl::OkStatus();
 }
 
+// Brings the ledger up to date with all of *work.
+void ScanAll(WorkList* work, const ScanOptions& options, const PipelineOptions& pipeline, const RunResources& run,
+             const ScanResources& scan) {
+  for (const RemoteTarget& target : work->remote) {  // Before anything is evicted.
+    if (!target.gone.empty() || target.disabled) Mirror(pipeline.mirrors_dir / target.folder()).SetGone(true);
+  }
+  std::vector<ReadyTarget> local;
+  for (RepositoryTarget& target : work->local) {
+    auto lease = std::make_unique<LocalLease>(target, run);
+    local.push_back({.lease = std::move(lease), .target = std::move(target)});
+  }
+  // git's index-pack takes a processor for as long as a large pack comes, and longer.
+  LocalLeases leases(std::move(work->remote), run, pipeline.mirrors_dir,
+                     static_cast<size_t>(std::max(1, options.fetch_jobs)),
+                     static_cast<size_t>(std::max(1, scan.threads / 4)), scan.stop);
+  RunPipeline(std::move(local), leases, pipeline, scan);
+}
+
 Progress::Style ProgressStyle(const ScanOptions& options) {
   if (options.quiet) return Progress::Style::kQuiet;
   return isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines;
@@ -297,11 +317,16 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   progress.StartStep("");
   RemoveTwins(&work.remote);
   NameAndSort(&work.local);
-  const ScanSettings settings = {.threads = ThreadsFor(options),
-                                 .full_mode = options.full_mode,
-                                 .max_object_bytes = options.max_object_bytes,
-                                 .key = keys.current,
-                                 .now = NowMicros() / 1'000'000};
+  const RunResources resources = {.ruleset = &ruleset,
+                                  .ledger = ledger.get(),
+                                  .totals = &totals,
+                                  .settings = {.full_mode = options.full_mode,
+                                               .max_object_bytes = options.max_object_bytes,
+                                               .key = keys.current,
+                                               .now = NowMicros() / 1'000'000},
+                                  .max_pull_requests = options.pipeline.fetch.max_pull_requests,
+                                  .audit_every = options.audit_every,
+                                  .max_dropped_commits = options.max_dropped_commits};
   PipelineOptions pipeline = options.pipeline;
   pipeline.fetch.network = options.network;
   pipeline.fetch.stop = &g_stop;
@@ -311,7 +336,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
     progress.Stop();
     return PrintPlan({.local = work.local, .remote = work.remote, .organizations = work.organizations,
                       .pipeline = pipeline},
-                     ruleset, settings, *ledger, totals.TakeOutcomes());
+                     resources, totals.TakeOutcomes());
   }
   RETURN_IF_ERROR(NumberAll(work.local, work.remote, *ledger));
   progress.ExpectRepositories(work.local.size() + work.remote.size());
@@ -319,14 +344,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   run.set_started(NowMicros());
   run.set_ruleset(ruleset.id());
   ASSIGN_OR_RETURN(run, ledger->StartRun(run));
-  const RunResources resources = {
-      .ruleset = &ruleset,
-      .ledger = ledger.get(),
-      .scanners = scanners.get(),
-      .progress = &progress,
-      .stop = &g_stop,
-      .settings = settings};
-  RunPipeline(std::move(work.local), std::move(work.remote), pipeline, resources, &totals);
+  ScanAll(&work, options, pipeline, resources,
+          {.scanners = scanners.get(), .progress = &progress, .stop = &g_stop, .threads = ThreadsFor(options)});
   if (g_stop) {
     progress.Stop();
     RETURN_IF_ERROR(ledger->Flush());

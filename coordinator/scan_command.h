@@ -7,9 +7,10 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/organization.h"
-#include "coordinator/pipeline.h"
+#include "coordinator/run_resources.h"
 #include "coordinator/webhook.h"
 #include "engine/match/ruleset.h"
+#include "worker/pipeline.h"
 
 namespace unsprawl {
 
@@ -48,6 +49,9 @@ struct ScanOptions {
   double min_confidence = 0.5;
   std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
   bool fail_on_news = false;         // … but on what is new or reopened, backlog left out, of any severity
+  int fetch_jobs = 8;                // fetches at a time from one host; forges want no more than 8 to 16
+  absl::Duration audit_every = RunResources().audit_every;
+  uint64_t max_dropped_commits = RunResources().max_dropped_commits;
   NetworkOptions network;            // for APIs and for fetching
   WebhookOptions webhook;
   PipelineOptions pipeline;          // mirrors_dir default: $XDG_CACHE_HOME/unsprawl/mirrors

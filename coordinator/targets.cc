@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "engine/git/repository.h"
 
@@ -130,20 +131,6 @@ absl::StatusOr<Targets> FindTargets(const std::vector<std::string>& arguments,
     }
   }
   return targets;
-}
-
-uint64_t PackBytes(const fs::path& path) {
-  const absl::StatusOr<RepositoryPaths> paths = FindRepository(path);
-  if (!paths.ok()) return 0;
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (fs::directory_iterator entries(paths->common_dir / "objects" / "pack", error);
-       !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    std::error_code unreadable;
-    const uint64_t size = entries->file_size(unreadable);
-    if (!unreadable) bytes += size;
-  }
-  return bytes;
 }
 
 absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file) {

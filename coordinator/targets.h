@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/forges/forge.h"
-#include "coordinator/repository_run.h"
+#include "worker/repository_pass.h"
 
 namespace unsprawl {
 
@@ -38,8 +38,5 @@ absl::StatusOr<std::vector<std::string>> ReadTargetsFile(const std::string& file
 // Sorted by name; a repository named twice (also through a linked worktree, which then gives way) is kept
 // once; equal names are told apart by their full key. Fills pack_bytes.
 void NameAndSort(std::vector<RepositoryTarget>* targets);
-
-// On disk, of the packs of the repository at `path`; 0 if there are none.
-uint64_t PackBytes(const std::filesystem::path& path);
 
 }  // namespace unsprawl

@@ -13,8 +13,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/forges/token_source.h"
-#include "coordinator/pause.h"
 #include "engine/base/status.h"
+#include "worker/pause.h"
 
 namespace unsprawl {
 namespace {

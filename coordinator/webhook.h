@@ -4,9 +4,9 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "coordinator/http_client.h"
 #include "coordinator/report/report.h"
 #include "store/ledger.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/pause.h"
 #include "engine/base/status.h"
+#include "worker/pause.h"
 
 namespace unsprawl {
 namespace {

@@ -13,8 +13,8 @@
 #include "absl/time/time.h"
 #include "coordinator/forges/rate_limit.h"
 #include "coordinator/forges/token_source.h"
-#include "coordinator/http_client.h"
 #include "engine/base/mutex.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

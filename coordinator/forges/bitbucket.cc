@@ -4,10 +4,10 @@
 #include <optional>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/clone_url.h"
 #include "coordinator/forges/forge.h"
 #include "coordinator/forges/json_fields.h"
 #include "engine/base/status.h"
+#include "worker/clone_url.h"
 
 namespace unsprawl {
 namespace {

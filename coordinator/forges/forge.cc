@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/clone_url.h"
 #include "engine/base/status.h"
+#include "worker/clone_url.h"
 
 namespace unsprawl {
 namespace {

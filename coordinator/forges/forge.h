@@ -11,8 +11,8 @@
 #include "absl/status/statusor.h"
 #include "coordinator/forges/api_client.h"
 #include "coordinator/forges/json_fields.h"
-#include "coordinator/http_client.h"
 #include "unsprawl/v1/forge.pb.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "coordinator/http_client.h"
 #include "google/protobuf/repeated_field.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

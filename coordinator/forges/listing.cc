@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/report/report.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "coordinator/http_client.h"
 #include "engine/base/mutex.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "coordinator/http_client.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

@@ -4,6 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/report/html_sections.h"
 #include "coordinator/report/summary.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "coordinator/report/escape.h"
 #include "coordinator/report/report_folder.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 

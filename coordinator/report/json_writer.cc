@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/report/escape.h"
+#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 
 namespace unsprawl {

@@ -1,10 +1,10 @@
 #include "coordinator/report/manifest.h"
 
 #include "coordinator/report/coverage.h"
-#include "coordinator/report/escape.h"
 #include "coordinator/report/json_writer.h"
 #include "coordinator/report/jsonl.h"
 #include "coordinator/report/severity.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 namespace {

@@ -105,8 +105,4 @@ absl::StatusOr<ReportTotals> WriteReport(const ReportInput& input, const Ledger&
                                          const std::filesystem::path& dir,
                                          StateHistory* states = nullptr);
 
-// `bytes` made safe for a terminal and for one line of text: invalid UTF-8, C0/C1 controls, ESC, bidi
-// marks and other invisible format characters become \xNN or \u{…}. Valid printable text is unchanged.
-std::string EscapeForTerminal(std::string_view bytes);
-
 }  // namespace unsprawl

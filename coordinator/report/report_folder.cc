@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/report/report.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/report/escape.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 namespace {

@@ -213,4 +213,18 @@ std::string TipsDigest(const RepositoryState& state) {
   return digest.Finish();
 }
 
+uint64_t PackBytes(const fs::path& path) {
+  const absl::StatusOr<RepositoryPaths> paths = FindRepository(path);
+  if (!paths.ok()) return 0;
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (fs::directory_iterator entries(paths->common_dir / "objects" / "pack", error);
+       !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    std::error_code unreadable;
+    const uint64_t size = entries->file_size(unreadable);
+    if (!unreadable) bytes += size;
+  }
+  return bytes;
+}
+
 }  // namespace unsprawl

@@ -55,4 +55,7 @@ absl::StatusOr<RepositoryState> ReadRepositoryState(const RepositoryPaths& paths
 // SHA-256 over refs, HEAD, shallow: equal digests mean that nothing moved since.
 std::string TipsDigest(const RepositoryState& state);
 
+// On disk, of the packs of the repository at `path`; 0 if there are none.
+uint64_t PackBytes(const std::filesystem::path& path);
+
 }  // namespace unsprawl

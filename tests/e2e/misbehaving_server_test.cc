@@ -10,10 +10,10 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "coordinator/clone_url.h"
-#include "coordinator/mirror.h"
 #include "tests/support/small_organization.h"
 #include "tests/support/status_matchers.h"
+#include "worker/clone_url.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {

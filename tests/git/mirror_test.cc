@@ -1,5 +1,5 @@
 // Mirrors, fetched from a folder by the real git.
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

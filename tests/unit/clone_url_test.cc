@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/mirror.h"
 #include "tests/support/status_matchers.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {

@@ -1,4 +1,4 @@
-#include "coordinator/report/escape.h"
+#include "engine/base/escape.h"
 
 #include <gtest/gtest.h>
 

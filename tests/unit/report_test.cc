@@ -9,9 +9,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "coordinator/report/escape.h"
 #include "coordinator/report/html_assets.h"
 #include "coordinator/report/severity.h"
+#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 #include "tests/unit/report_world.h"
 

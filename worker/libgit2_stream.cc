@@ -1,4 +1,4 @@
-#include "coordinator/libgit2_stream.h"
+#include "worker/libgit2_stream.h"
 
 #include <git2.h>
 #include <git2/sys/stream.h>

@@ -1,4 +1,4 @@
-#include "coordinator/mirror_libgit2.h"
+#include "worker/mirror_libgit2.h"
 
 #include <git2.h>
 
@@ -10,9 +10,9 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/git_command.h"
-#include "coordinator/libgit2_stream.h"
 #include "engine/base/status.h"
+#include "worker/git_command.h"
+#include "worker/libgit2_stream.h"
 
 namespace unsprawl {
 namespace {

@@ -2,18 +2,21 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "coordinator/repository_run.h"
 #include "engine/base/mutex.h"
 #include "unsprawl/v1/forge.pb.h"
+#include "worker/lease.h"
+#include "worker/repository_pass.h"
 
 namespace unsprawl {
 
 // A repository that is ready to be scanned.
 struct ReadyTarget {
+  std::unique_ptr<Lease> lease;
   RepositoryTarget target;
   std::string folder = {};   // of its mirror; empty: a local repository
   v1::MirrorNote note = {};  // what is true of it once it is scanned whole

@@ -1,5 +1,5 @@
 // Bytes from strangers (names of repositories, refs, paths, people) made safe for each place they are
-// shown in. EscapeForTerminal, the base of the others, is declared in report.h.
+// shown in.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,10 @@ bool IsValidUtf8(std::string_view bytes);
 // True for what a person cannot see or what changes how other text looks: C0 and C1 controls, DEL,
 // bidi marks, zero-width and other invisible format characters, line and paragraph separators, tags.
 bool IsInvisible(uint32_t code_point);
+
+// `bytes` made safe for a terminal and for one line of text: invalid UTF-8, C0/C1 controls, ESC, bidi
+// marks and other invisible format characters become \xNN or \u{…}. Valid printable text is unchanged.
+std::string EscapeForTerminal(std::string_view bytes);
 
 // Text and attribute values of HTML: what EscapeForTerminal returns, with & < > " ' as references.
 std::string EscapeForHtml(std::string_view bytes);

@@ -1,4 +1,4 @@
-#include "coordinator/git_command.h"
+#include "worker/git_command.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "coordinator/report/report.h"
+#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 
 namespace unsprawl {

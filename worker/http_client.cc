@@ -1,4 +1,4 @@
-#include "coordinator/http_client.h"
+#include "worker/http_client.h"
 
 #include <curl/curl.h>
 

@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "coordinator/clone_url.h"
-#include "coordinator/http_client.h"
+#include "worker/clone_url.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

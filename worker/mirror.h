@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/clone_url.h"
-#include "coordinator/http_client.h"
 #include "unsprawl/v1/forge.pb.h"
+#include "worker/clone_url.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
 

@@ -1,4 +1,4 @@
-#include "coordinator/scan_queue.h"
+#include "worker/scan_queue.h"
 
 #include <algorithm>
 #include <chrono>

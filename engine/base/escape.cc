@@ -1,4 +1,4 @@
-#include "coordinator/report/escape.h"
+#include "engine/base/escape.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/report/report.h"
 
 namespace unsprawl {
 namespace {

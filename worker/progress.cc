@@ -1,4 +1,4 @@
-#include "coordinator/progress.h"
+#include "worker/progress.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/report/escape.h"
 #include "coordinator/report/report.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 namespace {

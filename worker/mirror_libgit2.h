@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 

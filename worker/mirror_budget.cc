@@ -1,4 +1,4 @@
-#include "coordinator/mirror_budget.h"
+#include "worker/mirror_budget.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 namespace unsprawl {
 namespace {

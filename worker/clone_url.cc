@@ -1,4 +1,4 @@
-#include "coordinator/clone_url.h"
+#include "worker/clone_url.h"
 
 #include <algorithm>
 #include <charconv>
@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/report/report.h"
+#include "engine/base/escape.h"
 
 namespace unsprawl {
 namespace {
@@ -98,6 +99,14 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
     url.authorization = TokenFromEnvironment(url.name.substr(0, url.name.find('/')));
   }
   return url;
+}
+
+CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization) {
+  const size_t scheme = url.find("://");
+  return {.scheme = scheme == std::string::npos ? "ssh" : url.substr(0, scheme),
+          .url = url,
+          .name = name,
+          .authorization = authorization};
 }
 
 }  // namespace unsprawl

@@ -1,4 +1,4 @@
-#include "coordinator/mirror.h"
+#include "worker/mirror.h"
 
 #include <fcntl.h>
 #include <openssl/sha.h>
@@ -17,12 +17,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "coordinator/git_command.h"
-#include "coordinator/mirror_libgit2.h"
-#include "coordinator/pause.h"
-#include "coordinator/report/escape.h"
+#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
+#include "worker/git_command.h"
+#include "worker/mirror_libgit2.h"
+#include "worker/pause.h"
 
 namespace unsprawl {
 namespace {

@@ -22,4 +22,7 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text);
 // The value of an Authorization header: "Basic …".
 std::string BasicAuthorization(std::string_view user, std::string_view password);
 
+// One that was parsed or built before.
+CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization);
+
 }  // namespace unsprawl

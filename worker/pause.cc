@@ -1,4 +1,4 @@
-#include "coordinator/pause.h"
+#include "worker/pause.h"
 
 #include <algorithm>
 #include <random>

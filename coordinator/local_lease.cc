@@ -1,0 +1,416 @@
+#include "coordinator/local_lease.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/forges/dropped_commits.h"
+#include "coordinator/forges/json_fields.h"
+#include "coordinator/forges/listing.h"
+#include "coordinator/known_target.h"
+#include "coordinator/report/coverage.h"
+#include "engine/base/object_id.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+using Status = RepositoryOutcome::Status;
+
+constexpr size_t kMaxKnownLists = 200;  // older rule lists a shard distinguishes (an answer is one byte)
+constexpr char kNoAnswer = static_cast<char>(0xff);
+
+// The tips and how they were scanned; equal means nothing is left to do.
+std::string Watermark(const ScanSettings& settings, std::string_view tips_digest, std::string_view lost_tips) {
+  std::string text = absl::StrFormat("%s %s %s", ScanSettingsText(settings), tips_digest, lost_tips);
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
+         reinterpret_cast<uint8_t*>(digest.data()));
+  return digest;
+}
+
+v1::LentSettings Settings(const RunResources& run) {
+  v1::LentSettings settings;
+  settings.set_max_object_bytes(run.settings.max_object_bytes);
+  settings.set_max_pull_requests(run.max_pull_requests);
+  settings.set_audit_seconds(absl::ToInt64Seconds(run.audit_every));
+  return settings;
+}
+
+v1::LentTarget Lent(const RepositoryTarget& target, const RunResources& run) {
+  v1::LentTarget lent;
+  lent.set_key(target.key);
+  lent.set_name(target.name);
+  *lent.mutable_settings() = Settings(run);
+  return lent;
+}
+
+v1::LentTarget Lent(const RemoteTarget& target, const RunResources& run) {
+  v1::LentTarget lent;
+  lent.set_key(target.key);
+  lent.set_name(target.name);
+  lent.set_folder(target.folder());
+  lent.set_url(target.url);
+  lent.set_size_kb(target.size_kb);
+  lent.set_pushed_at(target.pushed_at);
+  lent.set_optional(target.optional);
+  lent.set_disabled(target.disabled);
+  lent.set_gone(target.gone);
+  lent.set_has_forge(target.source->client != nullptr);
+  lent.set_names_dropped(!target.DroppedCommitsPaths().empty());
+  *lent.mutable_settings() = Settings(run);
+  return lent;
+}
+
+Status StatusOf(v1::TargetEnd::How how) {
+  switch (how) {
+    case v1::TargetEnd::REFUSED: return Status::kRefused;
+    case v1::TargetEnd::NOT_COVERED: return Status::kNotCovered;
+    default: return Status::kFailed;
+  }
+}
+
+}  // namespace
+
+LocalLease::LocalLease(v1::LentTarget lent, const RemoteTarget* target, const std::set<v1::SkipReason>& accepted,
+                       const RunResources& run, std::atomic<uint64_t>* dropped_asked)
+    : Lease(std::move(lent)), remote_(target), accepted_(accepted), run_(run), dropped_asked_(dropped_asked) {
+  outcome_.name = this->target().name();
+}
+
+LocalLease::LocalLease(const RepositoryTarget& target, const RunResources& run)
+    : LocalLease(Lent(target, run), nullptr, target.accepted, run, nullptr) {}
+
+LocalLease::LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked)
+    : LocalLease(Lent(target, run), &target, target.source->accepted, run, dropped_asked) {}
+
+// ---- fetching
+
+absl::StatusOr<v1::KnownTarget> LocalLease::LookUp() {
+  ASSIGN_OR_RETURN(v1::KnownTarget known,
+                   unsprawl::LookUp(*remote_, run_, absl::ToUnixSeconds(absl::Now()), &record_));
+  current_ = known.current();
+  return known;
+}
+
+absl::StatusOr<std::vector<std::string>> LocalLease::Authorizations() { return AuthorizationsFor(*remote_); }
+
+bool LocalLease::RenewTokens() {
+  return remote_->source->client != nullptr && remote_->source->client->RenewGitTokens();
+}
+
+absl::StatusOr<std::string> LocalLease::AskForge() {
+  const RemoteSource& source = *remote_->source;
+  if (source.client == nullptr || remote_->optional) return absl::UnknownError("nobody to ask");
+  const v1::ForgeRepository before = remote_->AtForge();
+  ASSIGN_OR_RETURN(const HttpResponse response,
+                   source.client->Get(source.forge->RepositoryPath(before), source.forge->Headers()));
+  const absl::StatusOr<Json> json = ParseBody(response);
+  if (!json.ok()) return "";
+  const v1::ForgeRepository now = source.forge->ParseRepository(source.scope, *json);
+  if (now.id() != before.id() || now.full_name() == before.full_name() || !IsCleanPath(now.clone_path())) return "";
+  return source.web_url + "/" + now.clone_path();
+}
+
+absl::StatusOr<v1::DroppedCommits> LocalLease::ListDropped(const v1::FetchNote& before) {
+  // Without a token there are 60 calls an hour.
+  if (remote_->source->client->is_anonymous()) return v1::DroppedCommits();
+  if (!before.dropped_asked() && (*dropped_asked_)++ >= run_.max_dropped_commits) return v1::DroppedCommits();
+  return ListDroppedCommits(*remote_, before);
+}
+
+// ---- a pass
+
+absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginning) {
+  RETURN_IF_ERROR(FinishRecorder());
+  beginning_ = beginning;
+  outcome_.coverage.Clear();
+  hits_.clear();
+  tally_ = {};
+  blobs_skipped_ = 0;
+  writer_.reset();
+  recording_ = nullptr;
+  ASSIGN_OR_RETURN(record_, run_.ledger->OpenRepository(target().key(), target().name()));
+  outcome_.id = record_.id();
+  for (const v1::Skip& skip : beginning.opened().skips()) tally_.Add(skip);
+  for (const v1::Skip& skip : beginning.skips()) tally_.Add(skip);
+  counters_.sandbox_note = beginning.sandbox_note();
+  outcome_.coverage.set_sandboxed(beginning.sandboxed());
+  watermark_ = Watermark(run_.settings, beginning.opened().tips_digest(), beginning.lost_tips());
+  v1::PassBegun begun;
+  if (record_.tips_digest() == watermark_ && IsCurrent(record_, *run_.ruleset)) {
+    counters_.unchanged = true;
+    outcome_.coverage = record_.coverage();
+    outcome_.coverage.set_sandboxed(beginning.sandboxed());
+    begun.set_unchanged(true);
+    return begun;
+  }
+  v1::ScanShard& scan = *begun.mutable_scan();
+  scan.set_ledger_empty(!run_.ledger->HasBlobs());
+  ASSIGN_OR_RETURN(const RuleListId all, run_.ledger->InternRules(run_.ruleset->keys()));
+  rule_lists_ = {all};
+  rule_keys_.clear();
+  answer_of_list_.clear();
+  scan.set_full_mode(run_.settings.full_mode);
+  scan.set_key(run_.settings.key.bytes.data(), run_.settings.key.bytes.size());
+  scan.set_now(run_.settings.now);
+  recorder_.emplace(*run_.ledger);
+  return begun;
+}
+
+// The byte that answers a lookup of a blob known under `list` (LookupAnswer). Sets of rules that some
+// blob still needs are told to the scanner as they come up, in `answer`.
+absl::StatusOr<char> LocalLease::AnswerFor(RuleListId list, v1::LookupAnswer* answer) {
+  if (list >= rule_keys_.size()) {  // Another repository's pass has made it meanwhile.
+    ASSIGN_OR_RETURN(rule_keys_, run_.ledger->RuleLists());
+    answer_of_list_.resize(rule_keys_.size(), kNoAnswer);
+    if (list >= rule_keys_.size()) return absl::DataLossError("the store names a list of rules it lacks");
+  }
+  char& known = answer_of_list_[list];
+  if (known != kNoAnswer) return known;
+  const std::vector<uint64_t> wanted = run_.ruleset->keys();
+  std::vector<uint64_t> missing;
+  std::set_difference(wanted.begin(), wanted.end(), rule_keys_[list].begin(), rule_keys_[list].end(),
+                      std::back_inserter(missing));
+  if (missing.empty()) return known = 1;
+  if (missing.size() == wanted.size() || rule_lists_.size() > kMaxKnownLists) return known = 0;
+  answer->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
+  ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(missing));
+  rule_lists_.push_back(id);
+  return known = static_cast<char>(rule_lists_.size());
+}
+
+absl::StatusOr<v1::LookupAnswer> LocalLease::Lookup(const v1::LookupRequest& request) {
+  const std::vector<ObjectId> blobs = UnpackObjectIds(request.blobs());
+  ASSIGN_OR_RETURN(const std::vector<BlobState> states, run_.ledger->Lookup(blobs));
+  v1::LookupAnswer answer;
+  std::string& answers = *answer.mutable_answers();
+  answers.resize(blobs.size(), 0);
+  for (size_t i = 0; i < blobs.size(); ++i) {
+    if (states[i].known == BlobState::Known::kUnscanned) continue;
+    ASSIGN_OR_RETURN(answers[i], AnswerFor(states[i].rules, &answer));
+    if (states[i].known == BlobState::Known::kHit) hits_.push_back(blobs[i]);
+    if (answers[i] != 1) continue;
+    ++counters_.blobs_known;
+    outcome_.coverage.set_bytes(outcome_.coverage.bytes() + states[i].bytes);
+  }
+  return answer;
+}
+
+absl::Status LocalLease::TakeBlobs(v1::BlobBatch* batch) {
+  if (!recorder_ || batch->rules() >= rule_lists_.size()) return absl::InternalError("a batch out of order");
+  for (const v1::BlobHit& hit : batch->hits()) {
+    if (hit.object_id().size() != ObjectId::kBytes) return absl::InternalError("a hit without an id");
+    hits_.push_back(ObjectId::FromRaw(hit.object_id().data()));
+  }
+  for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
+  blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
+  outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
+  recorder_->Add(batch, rule_lists_[batch->rules()]);
+  return absl::OkStatus();
+}
+
+// What came before a death is kept, too.
+absl::Status LocalLease::FinishRecorder() {
+  if (!recorder_) return absl::OkStatus();
+  const absl::Time start = absl::Now();
+  const absl::Status finished = recorder_->Finish();
+  counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
+  recorder_.reset();
+  return finished;
+}
+
+absl::StatusOr<uint32_t> LocalLease::CompleteScan(const v1::ScanCompleted& completed) {
+  if (!recorder_) return absl::InternalError("a scan that was not begun is complete");
+  RETURN_IF_ERROR(FinishRecorder());
+  outcome_.coverage.set_blobs(completed.blobs());
+  for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
+  counters_.blobs_scanned += completed.blobs_scanned();
+  counters_.bytes_resolved += completed.bytes_resolved();
+  counters_.bytes_scanned += completed.bytes_scanned();
+  counters_.open_seconds += completed.open_seconds();
+  counters_.scan_seconds += completed.scan_seconds();
+
+  std::sort(hits_.begin(), hits_.end());
+  hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
+  writer_.emplace(*run_.ruleset, *run_.ledger);
+  std::vector<v1::Skip> truncated;
+  ASSIGN_OR_RETURN(locate_shards_, writer_->CountShards(hits_, &truncated));
+  for (const v1::Skip& skip : truncated) tally_.Add(skip);
+  ASSIGN_OR_RETURN(recording_, run_.ledger->StartRecording(record_.id()));
+  return locate_shards_;
+}
+
+absl::StatusOr<v1::LocateShard> LocalLease::StartLocate(uint32_t number) {
+  if (!writer_ || number >= locate_shards_) return absl::InternalError("a locate shard out of order");
+  locate_number_ = number;
+  v1::LocateShard shard;
+  RETURN_IF_ERROR(writer_->Request(hits_, number, locate_shards_, &shard));
+  shard.set_without_commits(number > 0);
+  return shard;
+}
+
+absl::Status LocalLease::TakeCommits(const v1::CommitBatch& commits) {
+  if (!recording_) return absl::InternalError("commits out of order");
+  return recording_->AddCommits(commits.commits());
+}
+
+absl::Status LocalLease::TakePlaces(const v1::PlaceBatch& places) {
+  if (!recording_) return absl::InternalError("places out of order");
+  return writer_->Write(places, *recording_);
+}
+
+// What is of the repository as a whole all locate shards say; the first is heard.
+absl::Status LocalLease::CompleteLocate(const v1::LocateCompleted& completed) {
+  if (!recording_) return absl::InternalError("a locate shard that was not begun is complete");
+  const bool first = locate_number_ == 0;
+  counters_.locate_seconds += completed.locate_seconds();
+  for (const v1::Skip& skip : completed.skips()) {
+    if (first || skip.reason() == v1::SKIP_REASON_TRUNCATED) tally_.Add(skip);
+  }
+  if (first) located_ = completed;
+  return locate_number_ + 1 == locate_shards_ ? Record() : absl::OkStatus();
+}
+
+absl::Status LocalLease::Record() {
+  const v1::RepositoryOpened& opened = beginning_.opened();
+  if (opened.shallow()) {
+    v1::Skip skip;
+    skip.set_reason(v1::SKIP_REASON_MISSING);
+    skip.set_detail("shallow clone: older history is not here (git fetch --unshallow gets it)");
+    tally_.Add(skip);
+  }
+  v1::Coverage& coverage = outcome_.coverage;
+  coverage.set_refs(opened.refs());
+  coverage.set_commits(located_.commits());
+  coverage.set_submodules(located_.submodules());
+  tally_.AppendTo(coverage.mutable_skips());
+  coverage.set_blobs_scanned(coverage.blobs() - std::min(coverage.blobs(), blobs_skipped_));
+
+  const std::vector<uint64_t> keys = run_.ruleset->keys();
+  record_.set_name(target().name());
+  record_.set_tips_digest(tally_.has_unread() ? "" : watermark_);
+  record_.mutable_rule_keys()->Assign(keys.begin(), keys.end());
+  record_.set_head_ref(opened.head_ref());
+  *record_.mutable_coverage() = coverage;
+  *record_.mutable_head() = located_.head();
+  for (const std::string& name : writer_->identifiers()) record_.mutable_head()->add_identifiers(name);
+  const absl::Time start = absl::Now();
+  RETURN_IF_ERROR(recording_->Commit(record_));
+  counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
+  recording_ = nullptr;
+  return absl::OkStatus();
+}
+
+// ---- the end
+
+absl::Status LocalLease::End(const v1::TargetEnd& end) {
+  const absl::Status recorded = FinishRecorder();  // What was scanned is kept, whatever came then.
+  counters_.scanner_deaths = end.scanner_deaths();
+  switch (end.how()) {
+    case v1::TargetEnd::UNCHANGED:
+      if (end.has_note()) RETURN_IF_ERROR(WriteMirrorNote(target().key(), end.note(), *run_.ledger));
+      counters_.unchanged = true;
+      outcome_ = OutcomeOf(record_, accepted_);
+      break;
+    case v1::TargetEnd::SCANNED: AddScanned(recorded.ok() ? NoteScanned(end) : recorded, end.reason()); break;
+    case v1::TargetEnd::GONE:
+      if (target().optional() && record_.rule_keys().empty()) return absl::OkStatus();  // There never was one.
+      AddGone(end.reason());
+      break;
+    default: AddFailure(end);
+  }
+  run_.totals->Add(std::move(outcome_), counters_);
+  return absl::OkStatus();
+}
+
+// Last, after what the note says: a crash before costs a comparison of refs.
+absl::Status LocalLease::NoteScanned(const v1::TargetEnd& end) {
+  if (!end.has_note()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto record, run_.ledger->ReadRepository(outcome_.id));
+  if (!record) return absl::OkStatus();
+  v1::MirrorNote note = end.note();
+  note.set_watermark(record->tips_digest());
+  note.set_settings(ScanSettingsText(run_.settings));
+  return WriteMirrorNote(target().key(), note, *run_.ledger);
+}
+
+void LocalLease::AddScanned(const absl::Status& noted, const std::string& gone) {
+  SetStatus(accepted_, &outcome_);
+  ShrinkSkips(&outcome_.coverage);
+  if (!noted.ok()) {
+    outcome_.status = Status::kFailed;
+    outcome_.reason = std::string(noted.message());
+  } else if (!gone.empty()) {
+    SetGone(gone);
+  }
+}
+
+void LocalLease::AddGone(const std::string& why) {
+  outcome_ = OutcomeOf(record_, {});
+  if (!current_ && outcome_.coverage.blobs() > 0) {
+    v1::Skip& skip = *outcome_.coverage.add_skips();
+    skip.set_reason(v1::SKIP_REASON_UNOBTAINABLE);
+    skip.set_count(outcome_.coverage.blobs());
+    skip.set_detail("scanned under older rules only; no mirror of it is kept");
+  }
+  SetGone(why);
+}
+
+// What is there no longer was scanned whole, or not.
+void LocalLease::SetGone(const std::string& why) {
+  SetStatus(accepted_, &outcome_);
+  const bool whole = IsWhole(outcome_.status);
+  if (whole) outcome_.status = Status::kGone;
+  outcome_.reason = whole ? why : absl::StrFormat("%s; and of what was known: %s", why, outcome_.reason);
+}
+
+void LocalLease::AddFailure(const v1::TargetEnd& end) {
+  const bool scanning = outcome_.id != 0;
+  counters_.internal_error = scanning && static_cast<absl::StatusCode>(end.code()) == absl::StatusCode::kInternal;
+  if (!scanning) {
+    outcome_ = OutcomeOf(record_, {});  // What an earlier run left; its occurrences stay in the report.
+    outcome_.name = target().name();
+  }
+  outcome_.status = StatusOf(end.how());
+  outcome_.reason = end.reason();
+}
+
+// ---- all of a run
+
+class LocalLeases::Fetched : public LocalLease {
+ public:
+  Fetched(const RemoteTarget& target, LocalLeases& source)
+      : LocalLease(target, source.run_, &source.dropped_asked_), remote_target_(target), source_(source) {}
+  ~Fetched() override { Fetched::EndFetch(); }
+
+  absl::StatusOr<std::string> Lender() override { return source_.networks_.LenderFor(remote_target_); }
+  void EndFetch() override {
+    if (std::exchange(ended_, true)) return;
+    source_.networks_.Finish(remote_target_);
+    source_.queue_.Return(&remote_target_);
+  }
+
+ private:
+  const RemoteTarget& remote_target_;
+  LocalLeases& source_;
+  bool ended_ = false;
+};
+
+LocalLeases::LocalLeases(std::vector<RemoteTarget> targets, const RunResources& run,
+                         std::filesystem::path mirrors_dir, size_t jobs, size_t beside_large,
+                         const std::atomic<bool>* stop)
+    : run_(run),
+      networks_(targets, mirrors_dir, stop),
+      queue_(std::move(targets), networks_, std::move(mirrors_dir), jobs, beside_large, stop) {}
+
+std::unique_ptr<Lease> LocalLeases::Take() {
+  const RemoteTarget* const target = queue_.Take();
+  return target == nullptr ? nullptr : std::make_unique<Fetched>(*target, *this);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,110 @@
+// Leases of a run whose ledger and forges are in this process.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "coordinator/blob_recorder.h"
+#include "coordinator/fetch_queue.h"
+#include "coordinator/fork_networks.h"
+#include "coordinator/occurrence_writer.h"
+#include "coordinator/organization.h"
+#include "coordinator/run_resources.h"
+#include "coordinator/skip_tally.h"
+#include "worker/lease.h"
+#include "worker/pipeline.h"
+
+namespace unsprawl {
+
+// One repository's work: answers from the ledger and from the forge's API, records what is said, and adds how it
+// ended to the run's totals.
+class LocalLease : public Lease {
+ public:
+  // Of a repository on this machine, opened in place.
+  LocalLease(const RepositoryTarget& target, const RunResources& run);
+  // `target` and `run` outlive it. `dropped_asked` counts RunResources::max_dropped_commits.
+  LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked);
+
+  absl::StatusOr<v1::KnownTarget> LookUp() override;
+  absl::StatusOr<std::vector<std::string>> Authorizations() override;
+  bool RenewTokens() override;
+  absl::StatusOr<std::string> AskForge() override;
+  absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before) override;
+  absl::StatusOr<std::string> Lender() override { return ""; }
+  void EndFetch() override {}
+
+  absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override;
+  absl::StatusOr<v1::LookupAnswer> Lookup(const v1::LookupRequest& request) override;
+  absl::Status TakeBlobs(v1::BlobBatch* batch) override;
+  absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) override;
+  absl::StatusOr<v1::LocateShard> StartLocate(uint32_t number) override;
+  absl::Status TakeCommits(const v1::CommitBatch& commits) override;
+  absl::Status TakePlaces(const v1::PlaceBatch& places) override;
+  absl::Status CompleteLocate(const v1::LocateCompleted& completed) override;
+
+  absl::Status End(const v1::TargetEnd& end) override;
+
+ private:
+  LocalLease(v1::LentTarget lent, const RemoteTarget* target, const std::set<v1::SkipReason>& accepted,
+             const RunResources& run, std::atomic<uint64_t>* dropped_asked);
+  absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
+  absl::Status FinishRecorder();
+  absl::Status Record();
+  absl::Status NoteScanned(const v1::TargetEnd& end);
+  void AddScanned(const absl::Status& noted, const std::string& gone);
+  void AddGone(const std::string& why);
+  void SetGone(const std::string& why);
+  void AddFailure(const v1::TargetEnd& end);
+
+  const RemoteTarget* const remote_;  // null: on this machine
+  const std::set<v1::SkipReason> accepted_;
+  const RunResources& run_;
+  std::atomic<uint64_t>* const dropped_asked_;
+  v1::RepositoryRecord record_;
+  bool current_ = false;              // KnownTarget::current
+  PassCounters counters_;
+  RepositoryOutcome outcome_;
+
+  // Of the current pass.
+  v1::PassBeginning beginning_;
+  std::string watermark_;             // once it is whole
+  std::vector<RuleListId> rule_lists_;            // by BlobBatch::rules
+  std::vector<std::vector<uint64_t>> rule_keys_;  // of the ledger's lists, by RuleListId
+  std::vector<char> answer_of_list_;              // by RuleListId; kNoAnswer: not asked for yet
+  std::vector<ObjectId> hits_;
+  SkipTally tally_;
+  uint64_t blobs_skipped_ = 0;
+  std::optional<BlobRecorder> recorder_;
+  std::optional<OccurrenceWriter> writer_;
+  std::unique_ptr<Ledger::Recording> recording_;
+  uint32_t locate_shards_ = 0, locate_number_ = 0;
+  v1::LocateCompleted located_;       // what the first locate shard said
+};
+
+// Hands out the repositories of a run in the order in which FetchQueue has them, forks after the first of their
+// network.
+class LocalLeases : public LeaseSource {
+ public:
+  // `run` outlives it. `jobs`, `beside_large`: FetchQueue's.
+  LocalLeases(std::vector<RemoteTarget> targets, const RunResources& run, std::filesystem::path mirrors_dir,
+              size_t jobs, size_t beside_large, const std::atomic<bool>* stop);
+
+  size_t width() const override { return queue_.width(); }
+  std::unique_ptr<Lease> Take() override;
+
+ private:
+  class Fetched;
+
+  const RunResources& run_;
+  ForkNetworks networks_;
+  FetchQueue queue_;
+  std::atomic<uint64_t> dropped_asked_ = 0;
+};
+
+}  // namespace unsprawl
