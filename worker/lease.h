@@ -26,8 +26,11 @@ class Lease {
 
   const v1::LentTarget& target() const { return target_; }
 
-  // The lease is another's by now: whatever is done for it counts no more.
+  // The lease is no longer held: it is another's by now, or was given back. Whatever is done for it counts no more,
+  // and it has no end.
   virtual bool is_lost() const { return false; }
+  // Whether what was said in the pass under way is forgotten where it was said, and is to be said again; asked once.
+  virtual bool TakeRestart() { return false; }
 
   // ---- fetching
   virtual absl::StatusOr<v1::KnownTarget> LookUp() = 0;
@@ -51,7 +54,8 @@ class Lease {
   virtual absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) = 0;
   virtual absl::StatusOr<v1::LookupAnswer> Lookup(const v1::LookupRequest& request) = 0;
   virtual absl::Status TakeBlobs(v1::BlobBatch* batch) = 0;  // takes the content of *batch; may block
-  // Everything scanned is recorded when it returns. How many locate shards follow, at least one.
+  // Everything scanned is recorded when it returns. How many locate shards follow; none: it was a part of a
+  // repository.
   virtual absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) = 0;
   // Locate shard number `number`; what is taken from then on are its places.
   virtual absl::StatusOr<v1::LocateShard> StartLocate(uint32_t number) = 0;

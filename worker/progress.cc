@@ -43,7 +43,7 @@ Progress::~Progress() { Stop(); }
 
 void Progress::StartRepository(const std::string& name) {
   MutexLock lock(mutex_);
-  active_.try_emplace(name);
+  active_.try_emplace(name, Figures{.phase = "opening"});
 }
 
 void Progress::Update(const std::string& name, const char* phase, uint64_t objects_done,
@@ -60,6 +60,12 @@ void Progress::FinishRepository(const std::string& name) {
   bytes_finished_ += found->second.bytes_done;
   matches_finished_ += found->second.matches;
   active_.erase(found);
+}
+
+Progress::Figures Progress::Of(const std::string& name) {
+  MutexLock lock(mutex_);
+  const auto found = active_.find(name);
+  return found == active_.end() ? Figures() : found->second;
 }
 
 void Progress::ExpectRepositories(uint64_t repositories) {

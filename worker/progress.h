@@ -25,6 +25,12 @@ class Progress {
   void Update(const std::string& name, const char* phase, uint64_t objects_done,
               uint64_t objects_total, uint64_t bytes_done, uint64_t matches);
   void FinishRepository(const std::string& name);
+  // What was last said of `name`; empty phase: it is not under way.
+  struct Figures {
+    const char* phase = "";
+    uint64_t objects_done = 0, objects_total = 0, bytes_done = 0, matches = 0;
+  };
+  Figures Of(const std::string& name);
   void ExpectRepositories(uint64_t repositories);
   // What is shown while no repository is under way, before them and after; empty: nothing.
   void StartStep(std::string step);
@@ -33,11 +39,6 @@ class Progress {
   void Stop();
 
  private:
-  struct Figures {
-    const char* phase = "opening";
-    uint64_t objects_done = 0, objects_total = 0, bytes_done = 0, matches = 0;
-  };
-
   void Run();
   std::string Line() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

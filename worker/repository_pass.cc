@@ -31,7 +31,7 @@ class RepositoryPasses {
       scanner_died_ = false;
       done = Pass();
       if (*resources_.stop) return absl::CancelledError("stopped");
-    } while (scanner_died_ && NoteDeath());
+    } while (lease_.TakeRestart() || (scanner_died_ && NoteDeath()));
     return done;
   }
 

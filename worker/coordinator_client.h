@@ -1,0 +1,53 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace unsprawl {
+
+// The version of the services that this program speaks (cluster.proto, ProtocolVersion).
+inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 0;
+
+// Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
+inline constexpr int kMaxMessageBytes = 64 << 20;
+
+absl::Status FromGrpc(const grpc::Status& status);
+grpc::Status ToGrpc(const absl::Status& status);
+
+// Calls a coordinator. Every call has a deadline; one that may pass (Unavailable, DeadlineExceeded,
+// ResourceExhausted) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
+class CoordinatorClient {
+ public:
+  CoordinatorClient(std::shared_ptr<grpc::Channel> channel, const std::atomic<bool>* stop)
+      : channel_(std::move(channel)), stop_(stop) {}
+
+  template <typename Stub, typename Request, typename Reply>
+  absl::Status Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply, const std::function<bool()>& give_up) const {
+    return Repeat(
+        [&](grpc::ClientContext* context) {
+          reply->Clear();
+          return (stub.*method)(context, request, reply);
+        },
+        give_up);
+  }
+
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+
+ private:
+  absl::Status Repeat(const std::function<grpc::Status(grpc::ClientContext*)>& call,
+                      const std::function<bool()>& give_up) const;
+
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::atomic<bool>* const stop_;  // ends pauses early
+};
+
+}  // namespace unsprawl

@@ -1,0 +1,325 @@
+#include "worker/remote_lease.h"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "engine/base/status.h"
+#include "worker/mirror.h"
+
+namespace unsprawl {
+namespace {
+
+using Stub = v1::WorkerService::Stub;
+
+// What has been fetched is said so soon, together with what else was.
+constexpr std::chrono::milliseconds kRenewSoon{200};
+
+absl::Status FromFailure(const v1::Failure& failure) {
+  return absl::Status(static_cast<absl::StatusCode>(failure.code()), failure.message());
+}
+
+}  // namespace
+
+class RemoteLease : public Lease {
+ public:
+  RemoteLease(v1::LentShard lent, RemoteLeases& source, std::shared_ptr<std::atomic<bool>> lost)
+      : Lease(std::move(*lent.mutable_target())), lent_(std::move(lent)), source_(source), lost_(std::move(lost)) {}
+  ~RemoteLease() override { source_.Drop(lent_.lease().shard(), lent_.lease().epoch()); }
+
+  bool is_lost() const override { return *lost_; }
+  bool TakeRestart() override { return std::exchange(restart_, false) && !is_lost(); }
+
+  absl::StatusOr<v1::KnownTarget> LookUp() override { return lent_.known(); }
+
+  absl::StatusOr<std::vector<std::string>> Authorizations() override {
+    if (lent_.has_refused()) return FromFailure(lent_.refused());
+    return std::vector<std::string>(lent_.authorizations().begin(), lent_.authorizations().end());
+  }
+
+  bool RenewTokens() override {
+    v1::TokensReply reply;
+    if (!Call(&Stub::RenewTokens, Request(), &reply).ok() || !reply.renewed()) return false;
+    lent_.clear_refused();
+    *lent_.mutable_authorizations() = reply.authorizations();
+    return true;
+  }
+
+  absl::StatusOr<std::string> AskForge() override {
+    v1::ForgeReply reply;
+    RETURN_IF_ERROR(Call(&Stub::AskForge, Request(), &reply));
+    if (reply.failure().code() != 0) return FromFailure(reply.failure());
+    return reply.url();
+  }
+
+  absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before) override {
+    v1::ListDroppedRequest request;
+    *request.mutable_lease() = lent_.lease();
+    *request.mutable_before() = before;
+    v1::DroppedCommits reply;
+    RETURN_IF_ERROR(Call(&Stub::ListDropped, request, &reply));
+    return reply;
+  }
+
+  absl::StatusOr<std::string> Lender() override { return lent_.lender(); }
+  void EndFetch() override { source_.SetStage(lent_.lease().shard(), RemoteLeases::Stage::kReady); }
+
+  absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override {
+    source_.SetStage(lent_.lease().shard(), RemoteLeases::Stage::kScanning);
+    nonce_ = std::random_device()() | uint64_t{std::random_device()()} << 32;
+    sequence_ = 0;
+    v1::BeginRequest request;
+    *request.mutable_lease() = lent_.lease();
+    *request.mutable_beginning() = beginning;
+    request.set_nonce(nonce_);
+    v1::BeginReply reply;
+    RETURN_IF_ERROR(Call(&Stub::Begin, request, &reply));
+    return std::move(*reply.mutable_begun());
+  }
+
+  absl::StatusOr<v1::LookupAnswer> Lookup(const v1::LookupRequest& lookup) override {
+    v1::ShardEvent event;
+    *event.mutable_lookup() = lookup;
+    ASSIGN_OR_RETURN(v1::ShardCommand command, Tell(&event));
+    if (!command.has_lookup()) return absl::InternalError("a coordinator answered a lookup with something else");
+    return std::move(*command.mutable_lookup());
+  }
+
+  absl::Status TakeBlobs(v1::BlobBatch* batch) override {
+    v1::ShardEvent event;
+    event.mutable_blobs()->Swap(batch);
+    return Tell(&event).status();
+  }
+
+  absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) override {
+    v1::ShardEvent event;
+    *event.mutable_scan_completed() = completed;
+    ASSIGN_OR_RETURN(next_, Tell(&event));
+    // How many there are is known only by the last one.
+    return next_.has_locate() ? UINT32_MAX : 0;
+  }
+
+  absl::StatusOr<v1::LocateShard> StartLocate(uint32_t) override {
+    if (!next_.has_locate()) return absl::InternalError("a coordinator named no locate shard");
+    return std::move(*next_.mutable_locate());
+  }
+
+  absl::Status TakeCommits(const v1::CommitBatch& commits) override {
+    v1::ShardEvent event;
+    *event.mutable_commits() = commits;
+    return Tell(&event).status();
+  }
+
+  absl::Status TakePlaces(const v1::PlaceBatch& places) override {
+    v1::ShardEvent event;
+    *event.mutable_places() = places;
+    return Tell(&event).status();
+  }
+
+  absl::StatusOr<bool> CompleteLocate(const v1::LocateCompleted& completed) override {
+    v1::ShardEvent event;
+    *event.mutable_locate_completed() = completed;
+    ASSIGN_OR_RETURN(next_, Tell(&event));
+    return next_.has_locate();
+  }
+
+  absl::Status End(const v1::TargetEnd& end) override {
+    v1::EndRequest request;
+    *request.mutable_lease() = lent_.lease();
+    *request.mutable_end() = end;
+    v1::EndReply reply;
+    return Call(&Stub::End, request, &reply);
+  }
+
+ private:
+  v1::LeaseRequest Request() const {
+    v1::LeaseRequest request;
+    *request.mutable_lease() = lent_.lease();
+    return request;
+  }
+
+  template <typename Question, typename Reply>
+  absl::Status Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Question&, Reply*),
+                    const Question& request, Reply* reply) {
+    const absl::Status called = source_.worker_.client->Call(
+        *source_.stub_, method, request, reply, [this] { return *source_.worker_.stop || is_lost(); });
+    if (absl::IsAborted(called)) *lost_ = true;
+    if (absl::IsUnauthenticated(called) || absl::IsFailedPrecondition(called)) source_.Refuse(called);
+    return called;
+  }
+
+  absl::StatusOr<v1::ShardCommand> Tell(v1::ShardEvent* event) {
+    v1::TellRequest request;
+    *request.mutable_lease() = lent_.lease();
+    request.set_nonce(nonce_);
+    request.set_sequence(++sequence_);
+    request.mutable_event()->Swap(event);
+    v1::TellReply reply;
+    RETURN_IF_ERROR(Call(&Stub::Tell, request, &reply));
+    if (reply.begin_again()) {
+      restart_ = true;
+      return absl::FailedPreconditionError("the coordinator was started again");
+    }
+    return std::move(*reply.mutable_command());
+  }
+
+  v1::LentShard lent_;  // without its target
+  RemoteLeases& source_;
+  const std::shared_ptr<std::atomic<bool>> lost_;
+  uint64_t nonce_ = 0;
+  uint32_t sequence_ = 0;
+  bool restart_ = false;
+  v1::ShardCommand next_;
+};
+
+RemoteLeases::RemoteLeases(const WorkerResources& worker)
+    : worker_(worker), stub_(v1::WorkerService::NewStub(worker.client->channel())),
+      renewer_([this] { RenewUntilStopped(); }) {}
+
+RemoteLeases::~RemoteLeases() {
+  {
+    MutexLock lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+  renewer_.join();
+}
+
+absl::Status RemoteLeases::status() {
+  MutexLock lock(mutex_);
+  return status_;
+}
+
+void RemoteLeases::Refuse(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (status_.ok()) status_ = status;
+  changed_.notify_all();
+}
+
+// As many ahead of the threads as there are threads: what is held here and waits, no other worker can take.
+bool RemoteLeases::MayTakeMore() const {
+  size_t fetching = asking_, ready = asking_;
+  for (const auto& [shard, held] : held_) {
+    const bool waits = held.stage == Stage::kReady || (held.stage == Stage::kFetching && held.has_mirror);
+    ready += waits ? 1 : 0;
+    fetching += held.stage == Stage::kFetching ? 1 : 0;
+  }
+  return ready < worker_.threads && fetching < worker_.fetch_jobs;
+}
+
+std::unique_ptr<Lease> RemoteLeases::Take() {
+  v1::AcquireRequest request;
+  request.set_worker(worker_.name);
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      while (!MayTakeMore() && !*worker_.stop && status_.ok()) {
+        changed_.wait_for(mutex_, std::chrono::milliseconds(200));
+      }
+      if (*worker_.stop || !status_.ok()) return nullptr;
+      ++asking_;
+    }
+    v1::AcquireReply reply;
+    const absl::Status called = worker_.client->Call(*stub_, &Stub::Acquire, request, &reply,
+                                                     [this] { return worker_.stop->load(); });
+    std::unique_ptr<Lease> lease;
+    bool other_rules = false;
+    {
+      MutexLock lock(mutex_);
+      --asking_;
+      other_rules = called.ok() && reply.ruleset_id() != worker_.ruleset_id;
+      if (called.ok() && reply.has_shard()) {
+        const v1::LentShard& shard = reply.shard();
+        const Mirror mirror(worker_.mirrors_dir / shard.target().folder());
+        auto lost = std::make_shared<std::atomic<bool>>(false);
+        held_[shard.lease().shard()] = {.epoch = shard.lease().epoch(), .name = shard.target().name(),
+                                        .stage = Stage::kFetching, .has_mirror = mirror.exists(), .fetching = true,
+                                        .lost = lost};
+        lease = std::make_unique<RemoteLease>(std::move(*reply.mutable_shard()), *this, std::move(lost));
+      }
+      changed_.notify_all();
+    }
+    if (lease != nullptr) return lease;
+    if (!called.ok()) {
+      if (!*worker_.stop) Refuse(called);
+      return nullptr;
+    }
+    if (other_rules) return nullptr;
+    MutexLock lock(mutex_);
+    const absl::Time until = absl::Now() + absl::Milliseconds(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
+    while (absl::Now() < until && !*worker_.stop && status_.ok()) {
+      changed_.wait_for(mutex_, std::chrono::milliseconds(50));
+    }
+  }
+}
+
+void RemoteLeases::Drop(uint64_t shard, uint64_t epoch) {
+  MutexLock lock(mutex_);
+  const auto found = held_.find(shard);
+  if (found != held_.end() && found->second.epoch == epoch) held_.erase(found);
+  changed_.notify_all();
+}
+
+void RemoteLeases::SetStage(uint64_t shard, Stage stage) {
+  MutexLock lock(mutex_);
+  const auto found = held_.find(shard);
+  if (found == held_.end() || found->second.stage == stage) return;
+  found->second.stage = stage;
+  // Begin says by itself that nothing is to be fetched any more.
+  if (stage == Stage::kScanning) found->second.fetching = false;
+  renew_soon_ |= found->second.fetching;
+  changed_.notify_all();
+}
+
+void RemoteLeases::RenewUntilStopped() {
+  absl::Time last = absl::Now();
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      const absl::Time due = last + worker_.lease_time / 3;
+      while (!ended_ && !renew_soon_ && absl::Now() < due) changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+      if (!ended_ && renew_soon_) changed_.wait_for(mutex_, kRenewSoon);
+      renew_soon_ = false;
+      if (ended_) return;
+    }
+    last = absl::Now();
+    RenewAll();
+  }
+}
+
+void RemoteLeases::RenewAll() {
+  v1::RenewRequest request;
+  request.set_worker(worker_.name);
+  std::vector<std::shared_ptr<std::atomic<bool>>> lost;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [shard, held] : held_) {
+      held.fetching = held.stage == Stage::kFetching;
+      v1::RenewRequest::Held& row = *request.add_held();
+      row.set_shard(shard);
+      row.set_epoch(held.epoch);
+      row.set_fetching(held.fetching);
+      const Progress::Figures figures = worker_.progress->Of(held.name);
+      row.set_phase(figures.phase);
+      row.mutable_progress()->set_objects_done(figures.objects_done);
+      row.mutable_progress()->set_objects_total(figures.objects_total);
+      row.mutable_progress()->set_bytes_done(figures.bytes_done);
+      row.mutable_progress()->set_matches(figures.matches);
+      lost.push_back(held.lost);
+    }
+  }
+  v1::RenewReply reply;
+  const absl::Status called = worker_.client->Call(*stub_, &Stub::Renew, request, &reply, [this] {
+    MutexLock lock(mutex_);
+    return ended_;
+  });
+  if (!called.ok() || reply.held_size() != request.held_size()) return;
+  for (int i = 0; i < reply.held_size(); ++i) {
+    if (!reply.held(i)) *lost[static_cast<size_t>(i)] = true;
+  }
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,83 @@
+// Leases of a coordinator behind gRPC.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/base/mutex.h"
+#include "unsprawl/v1/cluster.grpc.pb.h"
+#include "worker/coordinator_client.h"
+#include "worker/lease.h"
+#include "worker/progress.h"
+
+namespace unsprawl {
+
+// What a worker is like, and the coordinator that it works for. Borrowed; thread-safe pieces only.
+struct WorkerResources {
+  const CoordinatorClient* client;
+  Progress* progress;
+  const std::atomic<bool>* stop;
+  std::string name;
+  std::string ruleset_id;      // that its scanners have
+  std::filesystem::path mirrors_dir;
+  absl::Duration lease_time;   // as the coordinator said
+  size_t threads = 1;          // that scan
+  size_t fetch_jobs = 4;
+};
+
+// Takes leases for one worker, no more of them than it will soon begin to scan, and keeps renewing those that are
+// held. Destroyed, it gives back what is still held. Thread-safe.
+class RemoteLeases : public LeaseSource {
+ public:
+  explicit RemoteLeases(const WorkerResources& worker);
+  ~RemoteLeases() override;
+
+  size_t width() const override { return worker_.fetch_jobs; }
+  // Null: `stop`, or the coordinator refuses this worker (see status), or has other rules by now.
+  std::unique_ptr<Lease> Take() override;
+
+  // Why there are no more leases: OK but for a refusal.
+  absl::Status status();
+
+ private:
+  friend class RemoteLease;
+  // How far a lease is; what is fetching, but has its mirror, is nearly ready.
+  enum class Stage : uint8_t { kFetching, kReady, kScanning };
+  struct Held {
+    uint64_t epoch = 0;
+    std::string name;
+    Stage stage = Stage::kFetching;
+    bool has_mirror = false;
+    bool fetching = true;                                   // … as far as the coordinator knows
+    std::shared_ptr<std::atomic<bool>> lost;
+  };
+
+  bool MayTakeMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(uint64_t shard, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetStage(uint64_t shard, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
+  void RenewUntilStopped();
+  void RenewAll();
+  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const WorkerResources& worker_;
+  std::unique_ptr<v1::WorkerService::Stub> stub_;
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::map<uint64_t, Held> held_ ABSL_GUARDED_BY(mutex_);
+  size_t asking_ ABSL_GUARDED_BY(mutex_) = 0;               // Acquire calls under way
+  bool renew_soon_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::thread renewer_;                                     // last: it uses everything above
+};
+
+}  // namespace unsprawl
