@@ -9,7 +9,7 @@
 namespace unsprawl {
 
 // Answers commands about one repository (proto/unsprawl/v1/shard.proto) until the other side closes
-// the channel: open once, then scan once, then locate any number of times. What goes wrong with
+// the channel: open once, then scan and locate any number of times. What goes wrong with
 // the repository as a whole is answered as a Failure and ends the session.
 //
 // `current_object` has kMaxScanThreads entries, see WalkOptions.

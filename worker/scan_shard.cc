@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
+#include "engine/git/cut.h"
 #include "engine/git/walk.h"
 #include "engine/judge/examine.h"
 #include "engine/judge/place.h"
@@ -18,6 +19,7 @@ namespace unsprawl {
 namespace {
 
 constexpr size_t kLookupObjects = 1 << 16;     // 1.3 MB a question
+constexpr size_t kPieceObjects = (1 << 20) / ObjectId::kBytes;  // of one message
 constexpr int kBatchBlobs = 1 << 13;
 constexpr size_t kBatchMatches = 1 << 13;      // about 1 MB
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
@@ -236,6 +238,18 @@ std::vector<ObjectNumber> StoredBlobs(const ObjectStore& store) {
   return blobs;
 }
 
+// Those of `ids` that are stored here and are blobs.
+std::vector<ObjectNumber> BlobsAmong(std::span<const ObjectId> ids, const ObjectStore& store) {
+  std::vector<ObjectNumber> blobs;
+  for (const ObjectId& id : ids) {
+    const std::optional<ObjectNumber> object = store.Find(id);
+    if (object && store.type(*object) == ObjectType::kBlob) blobs.push_back(*object);
+  }
+  std::sort(blobs.begin(), blobs.end());
+  blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());
+  return blobs;
+}
+
 // Asks the ledger about `blobs` and sorts them into `plan`.
 absl::Status AskLedger(std::span<const ObjectNumber> blobs, const ShardResources& resources,
                        Plan* plan) {
@@ -270,7 +284,12 @@ absl::Status AskLedger(std::span<const ObjectNumber> blobs, const ShardResources
 absl::StatusOr<Plan> MakePlan(const v1::ScanShard& shard, const ShardResources& resources) {
   Plan plan;
   plan.groups.resize(1);
-  std::vector<ObjectNumber> blobs = StoredBlobs(*resources.store);
+  if (shard.only().size() % ObjectId::kBytes != 0) {
+    return absl::InvalidArgumentError("a shard came with a part of an id");
+  }
+  std::vector<ObjectNumber> blobs = shard.only().empty()
+                                        ? StoredBlobs(*resources.store)
+                                        : BlobsAmong(UnpackObjectIds(shard.only()), *resources.store);
   plan.blobs_stored = blobs.size();
   if (shard.ledger_empty()) {
     plan.groups[0] = std::move(blobs);
@@ -278,6 +297,34 @@ absl::StatusOr<Plan> MakePlan(const v1::ScanShard& shard, const ShardResources& 
     RETURN_IF_ERROR(AskLedger(blobs, resources, &plan));
   }
   return plan;
+}
+
+std::vector<Piece> Cut(const Plan& plan, uint64_t piece_bytes, const ObjectStore& store) {
+  std::vector<ObjectNumber> blobs;
+  for (const auto& group : plan.groups) blobs.insert(blobs.end(), group.begin(), group.end());
+  return CutIntoPieces(store, blobs, piece_bytes);
+}
+
+absl::Status SendPieces(std::span<const Piece> pieces, const ShardResources& resources) {
+  v1::ShardEvent event;
+  uint64_t blobs = 0;
+  for (size_t number = 0; number < pieces.size(); ++number) {
+    const std::span<const ObjectNumber> objects = pieces[number].objects;
+    v1::Piece* piece = event.mutable_piece();
+    piece->set_number(static_cast<uint32_t>(number));
+    piece->set_bytes(pieces[number].bytes);
+    for (size_t start = 0; start < objects.size(); start += kPieceObjects) {
+      piece->clear_blobs();
+      for (const ObjectNumber blob : objects.subspan(start, std::min(kPieceObjects, objects.size() - start))) {
+        piece->mutable_blobs()->append(resources.store->id(blob).raw());
+      }
+      RETURN_IF_ERROR(resources.channel->Send(event));
+    }
+    blobs += objects.size();
+  }
+  event.mutable_scan_cut()->set_pieces(static_cast<uint32_t>(pieces.size()));
+  event.mutable_scan_cut()->set_blobs(blobs);
+  return resources.channel->Send(event);
 }
 
 struct GroupTotals {
@@ -369,6 +416,10 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
   event.mutable_planned()->set_blobs(static_cast<uint32_t>(progress.total));
   RETURN_IF_ERROR(resources.channel->Send(event));
 
+  if (shard.cut_bytes() > 0) {
+    const std::vector<Piece> pieces = Cut(plan, shard.cut_bytes(), *resources.store);
+    if (pieces.size() > 1) return SendPieces(pieces, resources);
+  }
   const absl::Time start = absl::Now();
   GroupTotals totals;
   for (size_t group = 0; group < plan.groups.size(); ++group) {
@@ -387,7 +438,7 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
   completed->set_bytes_scanned(totals.bytes_scanned);
   completed->set_open_seconds(open_seconds);
   completed->set_scan_seconds(absl::ToDoubleSeconds(absl::Now() - start));
-  AddStoreSkips(*resources.store, completed);
+  if (shard.only().empty()) AddStoreSkips(*resources.store, completed);
   return resources.channel->Send(event);
 }
 

@@ -23,9 +23,11 @@ struct ShardResources {
   int threads;
 };
 
-// Scans every stored blob that the ledger does not know under the rules, and sends what it finds:
-// ScanPlanned, LookupRequests (each answered before the next), BlobBatches, Progress, ScanCompleted.
-// Unavailable: the channel broke.
+// Scans every stored blob (or of those listed in `shard`, every one stored here) that the ledger does not
+// know under the rules, and sends what it finds: LookupRequests (each answered before the next),
+// ScanPlanned, BlobBatches, Progress, ScanCompleted. Or, if it is too much for one shard, sends how to cut
+// it: LookupRequests, ScanPlanned, Pieces, ScanCut.
+// Unavailable: the channel broke. InvalidArgument: the shard makes no sense.
 absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
                        const ShardResources& resources);
 

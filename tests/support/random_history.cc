@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace unsprawl {
 namespace {
@@ -37,8 +38,7 @@ class HistoryWriter {
   int Below(int limit) { return static_cast<int>(random_() % static_cast<uint32_t>(limit)); }
   bool Chance(int percent) { return Below(100) < percent; }
 
-  std::string Path() {
-    const int number = Below(options_.paths);
+  std::string Path(int number) const {
     const int folder = number % (options_.folders + 1);
     if (folder == 0) return absl::StrFormat("file%d", number);
     return absl::StrFormat("dir%d/deep/file%d", folder, number);
@@ -51,9 +51,20 @@ class HistoryWriter {
     return text;
   }
 
+  // Mostly those that the file `number` had last, whatever branch that was on.
+  std::string MoreLines(int number) {
+    std::vector<std::string>& lines = lines_[number];
+    lines.resize(static_cast<size_t>(options_.lines));
+    for (std::string& line : lines) {
+      if (line.empty() || Chance(5)) line = absl::StrFormat("file %d number %d\n", number, Below(1 << 30));
+    }
+    return absl::StrJoin(lines, "");
+  }
+
   void Change(Files& files) {
-    const std::string path = Path();
-    const std::string other = Path();
+    const int number = Below(options_.paths);
+    const std::string path = Path(number);
+    const std::string other = Path(Below(options_.paths));
     switch (Below(8)) {
       case 0: files.erase(path); break;
       case 1:
@@ -66,7 +77,7 @@ class HistoryWriter {
       case 3:  // copy
         if (files.count(path) > 0) files[other] = files[path];
         break;
-      default: files[path] = Content();
+      default: files[path] = Content() + MoreLines(number);
     }
   }
 
@@ -130,6 +141,7 @@ class HistoryWriter {
 
   const RandomHistoryOptions options_;
   std::mt19937 random_;
+  std::map<int, std::vector<std::string>> lines_;  // by number of the file
   std::map<int, int> tips_;  // branch to its last commit
   std::vector<Files> history_;
   std::string out_;

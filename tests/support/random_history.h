@@ -20,6 +20,7 @@ struct RandomHistoryOptions {
   int secrets = 4;      // a blob has the secret n if a line of it is "secret n"
   int paths = 8;        // where files with secrets come and go
   int folders = 3;      // beside folders with many files that never change
+  int lines = 0;        // more of each file, most of them its last version's, so that blobs become deltas
 };
 
 // Fills `repo` with branches, merges (some with content of their own, some octopus), several roots,
