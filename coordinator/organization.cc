@@ -20,6 +20,7 @@
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
 #include "coordinator/known_target.h"
+#include "engine/base/private_file.h"
 #include "engine/base/status.h"
 #include "worker/mirror.h"
 

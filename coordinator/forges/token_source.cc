@@ -1,13 +1,11 @@
 #include "coordinator/forges/token_source.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "engine/base/private_file.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -34,19 +32,6 @@ class Static final : public TokenSource {
 
 std::unique_ptr<TokenSource> StaticToken(std::string name, std::string value) {
   return std::make_unique<Static>(std::move(name), std::move(value));
-}
-
-absl::Status CheckPrivate(const std::string& file) {
-  struct stat info = {};
-  if (stat(file.c_str(), &info) != 0) return absl::NotFoundError(absl::StrFormat("%s: no such file", file));
-  const char* credentials = std::getenv("CREDENTIALS_DIRECTORY");
-  const bool from_systemd = credentials != nullptr && *credentials != '\0' &&
-                            file.rfind(std::string(credentials) + "/", 0) == 0;
-  if (!from_systemd && (info.st_mode & 077) != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrFormat("%s is open to others (mode %o): chmod 600 it", file, info.st_mode & 0777));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ReadTokenFile(const std::string& file) {

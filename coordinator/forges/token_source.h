@@ -29,10 +29,6 @@ class TokenSource {
 // A token from the environment, a file or a configuration: it stays what it is.
 std::unique_ptr<TokenSource> StaticToken(std::string name, std::string value);
 
-// OK if nobody but its owner can read the file (systemd sees to that below $CREDENTIALS_DIRECTORY).
-// NotFound, PermissionDenied: the message says what to do.
-absl::Status CheckPrivate(const std::string& file);
-
 // The first line of a token file, without blanks at the ends.
 // NotFound: no such file. PermissionDenied: others can read it. InvalidArgument: empty or binary.
 absl::StatusOr<std::string> ReadTokenFile(const std::string& file);
