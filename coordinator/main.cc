@@ -13,7 +13,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "coordinator/certs_command.h"
 #include "coordinator/cli_docs.h"
 #include "coordinator/doctor.h"
 #include "coordinator/key_command.h"
@@ -427,6 +429,27 @@ void AddKey(CLI::App& app, KeyOptions* options, int* exit_code) {
       ->add_option("--store", options->store, "folder of the ledger (default: XDG state folder)");
 }
 
+absl::StatusOr<int> MakeCertificates(const CertsOptions& options) { return Print(MakeCerts(options, absl::Now())); }
+
+void AddCerts(CLI::App& app, CertsOptions* options, int* exit_code) {
+  CLI::App* certs = AddCommand(app, "certs", "Make the certificates of a coordinator, its workers and admins",
+                               options, MakeCertificates, exit_code);
+  certs->add_option("DIR", options->dir, "folder of the authority and all it signs; run again, it adds what is missing")
+      ->required()
+      ->type_name("DIR");
+  OneByOne(certs->add_option("--coordinator", options->coordinator_hosts,
+                             "names and addresses by which the coordinator is reached")
+               ->delimiter(','));
+  certs->add_option("--workers", options->workers, "as many workers, named 1, 2, 3…")->check(CLI::Range(1, 10000));
+  OneByOne(certs->add_option("--worker", options->worker_names, "a worker of this name")->delimiter(','));
+  OneByOne(certs->add_option("--admin", options->admin_names, "somebody who may command the coordinator")
+               ->delimiter(','));
+  certs->add_option("--days", options->days, "how long they are valid")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+  certs->add_flag("--renew", options->renew, "new certificates for those named that are there already; keys stay");
+}
+
 }  // namespace
 }  // namespace unsprawl
 
@@ -454,6 +477,8 @@ int main(int argc, char** argv) {
   unsprawl::AddRuns(app, &runs, &exit_code);
   unsprawl::KeyOptions key;
   unsprawl::AddKey(app, &key, &exit_code);
+  unsprawl::CertsOptions certs;
+  unsprawl::AddCerts(app, &certs, &exit_code);
   unsprawl::AddDocsCommands(app, &exit_code);
   try {
     app.parse(argc, argv);
