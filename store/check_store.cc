@@ -80,6 +80,11 @@ class Checker {
         break;
       case kNotePrefix:
         break;  // Bytes of the coordinator's.
+      case kShardPrefix:
+        return CheckShard(key, value);
+      case kShardPayloadPrefix:
+      case kShardResultPrefix:
+        return CheckOfShard(key);
       case kAliasPrefix:
         ++found_.aliases;
         if (key.size() != 17 || !SecretIdFromRaw(value)) Problem("an alias is unreadable");
@@ -108,6 +113,35 @@ class Checker {
     std::string_view rest = named ? std::string_view(*named) : std::string_view();
     if (TakeVarint(&rest) != id)
       Problem(absl::StrFormat("repository %d is not found by its key", id));
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckShard(std::string_view key, std::string_view value) {
+    v1::Shard shard;
+    if (!shard.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
+        key != ShardKey(shard.id())) {
+      Problem("a shard is unreadable");
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(
+        const std::optional<std::string> payload,
+        database_.Get(Family::kMeta, ShardPayloadKey(shard.id()), snapshot_.get()));
+    if (!payload) Problem(absl::StrFormat("shard %d has no payload", shard.id()));
+    if (shard.whole() == 0) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::optional<std::string> whole,
+                     database_.Get(Family::kMeta, ShardKey(shard.whole()), snapshot_.get()));
+    if (!whole) Problem(absl::StrFormat("shard %d is a part of none", shard.id()));
+    return absl::OkStatus();
+  }
+
+  // A payload or a result.
+  absl::Status CheckOfShard(std::string_view key) {
+    std::optional<std::string> shard;
+    if (key.size() == 9) {
+      ASSIGN_OR_RETURN(shard, database_.Get(Family::kMeta, ShardKey(ReadBigEndian64(key.data() + 1)),
+                                            snapshot_.get()));
+    }
+    if (!shard) Problem("a payload or result of no shard");
     return absl::OkStatus();
   }
 

@@ -45,6 +45,10 @@ std::string SchemaKey() { return "mschema"; }
 std::string CreatedKey() { return "mcreated"; }
 std::string NoteKey(std::string_view name) { return std::string(1, kNotePrefix).append(name); }
 std::string NextRepositoryKey() { return "mnext_repository"; }
+std::string NextShardKey() { return "mnext_shard"; }
+std::string ShardKey(uint64_t id) { return Prefixed64(kShardPrefix, id); }
+std::string ShardPayloadKey(uint64_t id) { return Prefixed64(kShardPayloadPrefix, id); }
+std::string ShardResultKey(uint64_t id) { return Prefixed64(kShardResultPrefix, id); }
 std::string KeyEpochKey(uint32_t epoch) { return Prefixed32(kKeyEpochPrefix, epoch); }
 std::string RuleListKey(RuleListId id) { return Prefixed32(kRuleListPrefix, id); }
 std::string RepositoryNameKey(std::string_view key) {

@@ -16,8 +16,8 @@
 namespace unsprawl {
 
 // Raised with every change of a key or value below; Migration (store/database.h) brings older stores
-// up to it. 2: incident states have a cause and a rule.
-inline constexpr uint32_t kSchemaVersion = 2;
+// up to it. 2: incident states have a cause and a rule. 3: shards.
+inline constexpr uint32_t kSchemaVersion = 3;
 
 // Column families, in the order of kFamilyNames.
 enum class Family : uint8_t {
@@ -45,6 +45,10 @@ std::string RunKey(uint64_t id);                                  // → RunReco
 std::string AliasKey(const SecretId& replaced);  // → 16 bytes, the id that replaces it
 std::string NextRepositoryKey();                 // → varint, the id that comes next
 std::string NoteKey(std::string_view name);      // → bytes, the coordinator's
+std::string NextShardKey();                      // → varint, the id that comes next
+std::string ShardKey(uint64_t id);               // → Shard without payload and result
+std::string ShardPayloadKey(uint64_t id);        // → bytes, the coordinator's; as long as the shard
+std::string ShardResultKey(uint64_t id);         // → bytes, the coordinator's; once it was done
 
 // First byte of those that are many.
 enum MetaPrefix : char {
@@ -56,6 +60,9 @@ enum MetaPrefix : char {
   kRunPrefix = 'u',
   kAliasPrefix = 'a',
   kNotePrefix = 'o',
+  kShardPrefix = 's',
+  kShardPayloadPrefix = 'p',
+  kShardResultPrefix = 'q',
   kSinglePrefix = 'm',
 };
 

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "engine/base/object_id.h"
 #include "engine/base/secret.h"
+#include "store/shard_table.h"
 #include "unsprawl/v1/types.pb.h"
 
 namespace unsprawl {
@@ -91,7 +92,10 @@ class Ledger {
   // not run, takes the new ones, and is afterwards known under the union of both lists. A crash may
   // forget what was recorded after the last Flush or Recording::Commit (it costs a rescan).
   // InvalidArgument: an id of the wrong size, a list that is not known; nothing recorded.
-  virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) = 0;
+  // Of a cluster the caller gives the lease under which it scanned as `fence` (null: one machine).
+  // Aborted: it is stale, which cannot become so while this records; nothing recorded.
+  virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
+                                   const Lease* fence = nullptr) = 0;
   // Calls `visit` for each of `blobs` that is a hit, in the order given.
   virtual absl::Status ReadHits(std::span<const ObjectId> blobs,
                                 absl::FunctionRef<void(const v1::BlobHit&)> visit) const = 0;
@@ -115,8 +119,8 @@ class Ledger {
     virtual absl::Status AddCommits(
         const google::protobuf::RepeatedPtrField<v1::Commit>& commits) = 0;
     // `record.id` names the repository; `generation` is set by the ledger. Everything recorded of
-    // blobs before is on disk when it returns. At most once, and last.
-    virtual absl::Status Commit(v1::RepositoryRecord record) = 0;
+    // blobs before is on disk when it returns. At most once, and last. `fence`: as RecordBlobs.
+    virtual absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) = 0;
   };
   // NotFound: no such repository.
   virtual absl::StatusOr<std::unique_ptr<Recording>> StartRecording(uint64_t repository) = 0;
@@ -167,11 +171,14 @@ class Ledger {
   virtual absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const = 0;
   virtual absl::Status WriteNote(std::string_view name, std::string_view value) = 0;  // replaces
 
+  // ---- shards, when workers share the work (store/shard_table.h)
+  virtual ShardTable& shards() = 0;
+
   // Makes everything recorded so far survive a power cut.
   virtual absl::Status Flush() = 0;
 };
 
 // Everything is lost at the end. For tests and for `--store :memory:`.
-std::unique_ptr<Ledger> NewMemoryLedger();
+std::unique_ptr<Ledger> NewMemoryLedger(const ShardTableOptions& shards = {});
 
 }  // namespace unsprawl

@@ -30,7 +30,7 @@ struct StoreFindings {
 // Reads every row of every family and checks what must hold between them: all parse; a hit has
 // matches and matches have a hit; a blob's rules and key are known; every occurrence has its place
 // in the index and the reverse; its repository exists and its generation is shown or doomed; the
-// counts in a repository's record are right. Memory grows with repositories only.
+// counts in a repository's record are right; a shard has its payload, and a part its whole. Memory grows with repositories only.
 absl::StatusOr<StoreFindings> CheckStore(const Database& database);
 
 // Copies a consistent state into the new or empty folder `target`, itself a store; may run beside

@@ -10,6 +10,7 @@
 #include "store/layout.h"
 #include "store/ledger.h"
 #include "store/ledger_semantics.h"
+#include "store/shard_rows.h"
 
 namespace unsprawl {
 namespace {
@@ -27,6 +28,9 @@ struct Repository {
 
 class MemoryLedger final : public Ledger {
  public:
+  explicit MemoryLedger(const ShardTableOptions& shards)
+      : shard_rows_(NewMemoryShardRows()), shards_(NewShardTable(*shard_rows_, shards)) {}
+
   absl::Status UseKey(const SecretId& check, std::span<const SecretId> previous) override;
   absl::StatusOr<SecretId> ResolveAlias(const SecretId& secret) const override;
 
@@ -35,7 +39,8 @@ class MemoryLedger final : public Ledger {
 
   bool HasBlobs() const override;
   absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const override;
-  absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) override;
+  absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
+                           const Lease* fence = nullptr) override;
   absl::Status ReadHits(std::span<const ObjectId> blobs,
                         absl::FunctionRef<void(const v1::BlobHit&)> visit) const override;
 
@@ -80,6 +85,8 @@ class MemoryLedger final : public Ledger {
     return absl::OkStatus();
   }
 
+  ShardTable& shards() override { return *shards_; }
+
   absl::Status Flush() override { return absl::OkStatus(); }
 
  private:
@@ -90,6 +97,7 @@ class MemoryLedger final : public Ledger {
     return static_cast<uint32_t>(checks_.size());
   }
   RuleListId Intern(std::vector<uint64_t> keys) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status RecordAll(const v1::BlobBatch& batch, RuleListId rules) ABSL_LOCKS_EXCLUDED(mutex_);
   void RecordBlob(const ObjectId& id, const v1::BlobHit& hit, RuleListId rules)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Current(const Blob& blob) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -98,6 +106,8 @@ class MemoryLedger final : public Ledger {
   v1::RepositoryRecord RecordOf(const Repository& repository) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const std::unique_ptr<ShardRows> shard_rows_;
+  const std::unique_ptr<ShardTable> shards_;
   mutable Mutex mutex_;
   std::vector<SecretId> checks_ ABSL_GUARDED_BY(mutex_);  // of the keys used, oldest first
   std::map<SecretId, SecretId> aliases_ ABSL_GUARDED_BY(mutex_);
@@ -131,8 +141,14 @@ class MemoryRecording final : public Ledger::Recording {
     return absl::OkStatus();
   }
 
-  absl::Status Commit(v1::RepositoryRecord record) override {
+  absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) override {
     CHECK(record.id() == repository_);
+    if (fence == nullptr) return Replace(std::move(record));
+    return ledger_.shards().Fenced(*fence, [&] { return Replace(std::move(record)); });
+  }
+
+ private:
+  absl::Status Replace(v1::RepositoryRecord record) {
     const MutexLock lock(ledger_.mutex_);
     const auto place = ledger_.repositories_.find(repository_);
     if (place == ledger_.repositories_.end()) {
@@ -148,7 +164,6 @@ class MemoryRecording final : public Ledger::Recording {
     return absl::OkStatus();
   }
 
- private:
   MemoryLedger& ledger_;
   const uint64_t repository_;
   Repository fresh_;
@@ -233,8 +248,14 @@ void MemoryLedger::RecordBlob(const ObjectId& id, const v1::BlobHit& hit, RuleLi
   blob.hit.mutable_matches()->Assign(merged.begin(), merged.end());
 }
 
-absl::Status MemoryLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) {
+absl::Status MemoryLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
+                                       const Lease* fence) {
   RETURN_IF_ERROR(CheckBatch(batch));
+  if (fence == nullptr) return RecordAll(batch, rules);
+  return shards_->Fenced(*fence, [&] { return RecordAll(batch, rules); });
+}
+
+absl::Status MemoryLedger::RecordAll(const v1::BlobBatch& batch, RuleListId rules) {
   const MutexLock lock(mutex_);
   if (rules >= rule_lists_.size()) {
     return absl::InvalidArgumentError(absl::StrFormat("rule list %d is not known", rules));
@@ -459,6 +480,8 @@ absl::Status MemoryLedger::VisitRunCoverage(
 
 }  // namespace
 
-std::unique_ptr<Ledger> NewMemoryLedger() { return std::make_unique<MemoryLedger>(); }
+std::unique_ptr<Ledger> NewMemoryLedger(const ShardTableOptions& shards) {
+  return std::make_unique<MemoryLedger>(shards);
+}
 
 }  // namespace unsprawl

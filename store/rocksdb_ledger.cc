@@ -32,8 +32,11 @@ class RocksdbRecording final : public Ledger::Recording {
       const google::protobuf::RepeatedPtrField<v1::Commit>& commits) override {
     return rows_.AddCommits(commits);
   }
-  absl::Status Commit(v1::RepositoryRecord record) override {
-    return ledger_.CommitRecording(std::move(record), base_generation_, rows_);
+  absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) override {
+    const auto commit = [&] {
+      return ledger_.CommitRecording(std::move(record), base_generation_, rows_);
+    };
+    return fence == nullptr ? commit() : ledger_.shards().Fenced(*fence, commit);
   }
 
  private:
@@ -46,7 +49,9 @@ RocksdbLedger::RocksdbLedger(std::unique_ptr<Database> database, const Options& 
     : options_(options),
       database_(std::move(database)),
       rules_(*database_),
-      blobs_(*database_, rules_, options.blobs) {}
+      blobs_(*database_, rules_, options.blobs),
+      shard_rows_(NewRocksdbShardRows(*database_)),
+      shards_(NewShardTable(*shard_rows_, options.shards)) {}
 
 RocksdbLedger::~RocksdbLedger() {
   // A failure here forgets blobs, which costs a rescan; who must know calls Flush before.
@@ -73,6 +78,7 @@ absl::StatusOr<std::unique_ptr<RocksdbLedger>> RocksdbLedger::OpenReader(
 absl::Status RocksdbLedger::CatchUp() {
   RETURN_IF_ERROR(database_->CatchUp());
   blobs_.CatchUp();
+  shards_ = NewShardTable(*shard_rows_, options_.shards);
   return Load();
 }
 
@@ -140,9 +146,11 @@ absl::StatusOr<std::vector<BlobState>> RocksdbLedger::Lookup(
   return blobs_.Lookup(blobs, epoch_);
 }
 
-absl::Status RocksdbLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) {
+absl::Status RocksdbLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
+                                        const Lease* fence) {
   RETURN_IF_ERROR(database_->Writable());
-  return blobs_.Record(batch, rules, epoch_);
+  const auto record = [&] { return blobs_.Record(batch, rules, epoch_); };
+  return fence == nullptr ? record() : shards_->Fenced(*fence, record);
 }
 
 absl::Status RocksdbLedger::ReadHits(std::span<const ObjectId> blobs,

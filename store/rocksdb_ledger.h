@@ -15,6 +15,7 @@
 #include "store/database.h"
 #include "store/ledger.h"
 #include "store/rule_book.h"
+#include "store/shard_rows.h"
 
 namespace unsprawl {
 
@@ -27,6 +28,7 @@ class RocksdbLedger final : public Ledger {
   struct Options {
     DatabaseOptions database;
     BlobTableOptions blobs;
+    ShardTableOptions shards;
     // Rows that a Recording keeps in memory, in bytes, before it writes them to files of sorted
     // rows; from `ingest_rows` on it uses a file even for less.
     size_t recording_bytes = 4 << 20;
@@ -44,7 +46,7 @@ class RocksdbLedger final : public Ledger {
   // under it: CatchUp, again.
   static absl::StatusOr<std::unique_ptr<RocksdbLedger>> OpenReader(const std::filesystem::path& dir,
                                                                    const Options& options);
-  absl::Status CatchUp();
+  absl::Status CatchUp();  // and what shards() gave is gone
   ~RocksdbLedger() override;
 
   absl::Status UseKey(const SecretId& check, std::span<const SecretId> previous) override;
@@ -55,7 +57,8 @@ class RocksdbLedger final : public Ledger {
 
   bool HasBlobs() const override;
   absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const override;
-  absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules) override;
+  absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
+                           const Lease* fence = nullptr) override;
   absl::Status ReadHits(std::span<const ObjectId> blobs,
                         absl::FunctionRef<void(const v1::BlobHit&)> visit) const override;
 
@@ -91,6 +94,8 @@ class RocksdbLedger final : public Ledger {
   absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const override;
   absl::Status WriteNote(std::string_view name, std::string_view value) override;
 
+  ShardTable& shards() override { return *shards_; }
+
   absl::Status Flush() override;
 
   // The files below, for `unsprawl store` (store/maintenance.h).
@@ -110,6 +115,8 @@ class RocksdbLedger final : public Ledger {
   const std::unique_ptr<Database> database_;
   RuleBook rules_;
   BlobTable blobs_;
+  const std::unique_ptr<ShardRows> shard_rows_;
+  std::unique_ptr<ShardTable> shards_;
   std::atomic<uint32_t> epoch_ = 0;  // number of the key in use; 0: none was ever named
 
   // Serialises what reads a row of the meta family and writes it back.

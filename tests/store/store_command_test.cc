@@ -55,7 +55,7 @@ TEST_F(StoreCommandTest, CheckPrintsCounts) {
   ASSERT_THAT(StoreCheck(store_, &text), IsOk());
   EXPECT_THAT(text, HasSubstr("1 clean, 1 with matches"));
   EXPECT_THAT(text, HasSubstr("no problems"));
-  EXPECT_THAT(*StoreMigrate(store_), HasSubstr("has schema 2"));
+  EXPECT_THAT(*StoreMigrate(store_), HasSubstr("has schema 3"));
 }
 
 TEST_F(StoreCommandTest, CheckFailsOnADamagedStore) {

@@ -18,11 +18,15 @@ SecretId Secret() {
 const OccurrenceKey kKey{.secret = Secret(), .repository = 258, .generation = 3, .sequence = 4};
 
 TEST(StoreLayout, KeysAreTheseBytes) {
-  EXPECT_EQ(kSchemaVersion, 2u);
+  EXPECT_EQ(kSchemaVersion, 3u);
   EXPECT_EQ(SchemaKey(), "mschema");
   EXPECT_EQ(CreatedKey(), "mcreated");
   EXPECT_EQ(NextRepositoryKey(), "mnext_repository");
   EXPECT_EQ(NoteKey("page /a"), "opage /a");
+  EXPECT_EQ(NextShardKey(), "mnext_shard");
+  EXPECT_EQ(ToHex(ShardKey(258)), "730000000000000102");
+  EXPECT_EQ(ToHex(ShardPayloadKey(258)), "700000000000000102");
+  EXPECT_EQ(ToHex(ShardResultKey(258)), "710000000000000102");
   EXPECT_EQ(ToHex(KeyEpochKey(1)), "6b00000001");
   EXPECT_EQ(ToHex(RuleListKey(258)), "6c00000102");
   EXPECT_EQ(RepositoryNameKey("local:/a"), "nlocal:/a");

@@ -1,0 +1,481 @@
+#include "store/shard_index.h"
+
+#include <algorithm>
+
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+uint64_t Scramble(uint64_t value) {  // splitmix64's finish
+  value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+  value = (value ^ value >> 27) * 0x94d049bb133111eb;
+  return value ^ value >> 31;
+}
+
+// The same in every process: a restart sends no group to another worker.
+uint64_t HashOf(std::string_view name) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return Scramble(hash);
+}
+
+}  // namespace
+
+// ---- rows
+
+bool ShardIndex::Waits(const Entry& entry) const {
+  return !now_ || absl::FromUnixMicros(entry.row.not_before()) > *now_;
+}
+
+bool ShardIndex::Blocks(const Entry& entry) {
+  return entry.row.leads() && !entry.row.cut() && (!IsLeased(entry) || entry.fetching);
+}
+
+std::set<ShardIndex::Turn>* ShardIndex::ReadyOf(Entry& entry) const {
+  const v1::Shard& row = entry.row;
+  if (IsLeased(entry) || entry.pins > 0 || entry.open_parts > 0 || Waits(entry)) return nullptr;
+  const bool asks = row.kind() == v1::SHARD_KIND_REPOSITORY && !row.leads() && !row.cut();
+  return &entry.group->ready[asks ? 1 : 0];
+}
+
+uint64_t& ShardIndex::Counter(const v1::Shard& row) {
+  ShardTable::Counts& counts = counts_[row.run()];
+  switch (row.state()) {
+    case v1::SHARD_STATE_PENDING: return counts.pending;
+    case v1::SHARD_STATE_LEASED: return counts.leased;
+    case v1::SHARD_STATE_DONE: return counts.done;
+    case v1::SHARD_STATE_PARKED: return counts.parked;
+    default: return counts.cancelled;
+  }
+}
+
+void ShardIndex::Insert(Entry& entry) {
+  const v1::Shard& row = entry.row;
+  ++Counter(row);
+  if (!Open(row)) return;
+  if (entry.group == nullptr) entry.group = &GroupOf(row);
+  Group& group = *entry.group;
+  Leave(group);
+  std::string home = group.home.empty() ? row.home() : group.home;
+  if (IsLeased(entry)) {
+    deadlines_.emplace(entry.until, row.id());
+    held_[row.worker()].insert(row.id());
+    if (group.leased == 0) home = row.worker();  // who helps others does not take the mirror from them
+    ++group.leased;
+    if (entry.fetching) ++group.host->fetching;
+  } else if (Waits(entry)) {
+    waiting_.emplace(row.not_before(), row.id());
+  } else if (std::set<Turn>* const ready = ReadyOf(entry)) {
+    ready->insert({row.size(), row.id(), &group});
+  }
+  ++group.members;
+  if (Blocks(entry)) ++group.leaders;
+  if (home != group.home || group.owner == nullptr) {
+    group.home = std::move(home);
+    Choose(group);
+  }
+  Queue(group);
+}
+
+void ShardIndex::Remove(Entry& entry) {
+  const v1::Shard& row = entry.row;
+  --Counter(row);
+  if (!Open(row)) return;
+  Group& group = *entry.group;
+  Leave(group);
+  if (IsLeased(entry)) {
+    deadlines_.erase({entry.until, row.id()});
+    const auto held = held_.find(row.worker());
+    held->second.erase(row.id());
+    if (held->second.empty()) held_.erase(held);
+    --group.leased;
+    if (entry.fetching) --group.host->fetching;
+  } else {
+    // It waited when it came, and may not wait now.
+    waiting_.erase({row.not_before(), row.id()});
+    if (std::set<Turn>* const ready = ReadyOf(entry)) ready->erase({row.size(), row.id(), &group});
+  }
+  --group.members;
+  if (Blocks(entry)) --group.leaders;
+  Queue(group);
+}
+
+void ShardIndex::SetOpenParts(uint64_t whole, int change) {
+  Entry& entry = At(whole);
+  Remove(entry);
+  entry.open_parts += change;
+  Insert(entry);
+}
+
+void ShardIndex::Put(v1::Shard row) {
+  std::unique_ptr<Entry>& place = entries_[row.id()];
+  bool was_open = false, same_lease = false;
+  if (place == nullptr) {
+    place = std::make_unique<Entry>();
+    runs_[row.run()].insert(row.id());
+  } else {
+    was_open = Open(place->row);
+    same_lease = IsLeased(*place) && place->row.epoch() == row.epoch();
+    Remove(*place);
+  }
+  Entry& entry = *place;
+  entry.row = std::move(row);
+  entry.row.clear_payload();
+  entry.row.clear_result();
+  if (IsLeased(entry) && !same_lease) {
+    entry.until = now_ ? *now_ + options_.lease_time : absl::InfiniteFuture();
+    entry.fetching = true;
+  }
+  Insert(entry);
+  if (!Open(entry.row) && entry.group != nullptr) {
+    if (entry.group->members == 0) groups_.erase(std::string(entry.group->key));
+    entry.group = nullptr;
+  }
+  const int change = (Open(entry.row) ? 1 : 0) - (was_open ? 1 : 0);
+  if (entry.row.whole() != 0 && change != 0) SetOpenParts(entry.row.whole(), change);
+}
+
+void ShardIndex::Erase(uint64_t run) {
+  const auto shards = runs_.find(run);
+  if (shards == runs_.end()) return;
+  for (const uint64_t shard : shards->second) {
+    Remove(At(shard));
+    entries_.erase(shard);
+  }
+  runs_.erase(shards);
+  counts_.erase(run);
+}
+
+const v1::Shard* ShardIndex::Find(uint64_t shard) const {
+  const auto place = entries_.find(shard);
+  return place == entries_.end() ? nullptr : &place->second->row;
+}
+
+ShardTable::Counts ShardIndex::Count(uint64_t run) const {
+  const auto counts = counts_.find(run);
+  return counts == counts_.end() ? ShardTable::Counts() : counts->second;
+}
+
+const std::set<uint64_t>& ShardIndex::ShardsOf(uint64_t run) const {
+  static const std::set<uint64_t> none;
+  const auto shards = runs_.find(run);
+  return shards == runs_.end() ? none : shards->second;
+}
+
+// ---- groups and their owners
+
+ShardIndex::Group& ShardIndex::GroupOf(const v1::Shard& row) {
+  const std::string key = row.host() + std::string(1, '\0') + row.group();
+  std::unique_ptr<Group>& group = groups_[key];
+  if (group == nullptr) {
+    group = std::make_unique<Group>();
+    group->host = &hosts_[row.host()];
+    group->key = key;
+    group->hash = HashOf(row.group());
+  }
+  return *group;
+}
+
+uint64_t ShardIndex::Weight(const Group& group, const LiveWorker& worker) {
+  if (group.home == worker.name) return UINT64_MAX;
+  return Scramble(group.hash ^ worker.hash) >> 1;
+}
+
+void ShardIndex::Choose(Group& group) {
+  group.owner = nullptr;
+  const auto home = workers_.find(group.home);
+  if (home != workers_.end()) {
+    group.owner = &home->second;
+    group.weight = UINT64_MAX;
+    return;
+  }
+  for (auto& [name, worker] : workers_) {
+    const uint64_t weight = Weight(group, worker);
+    if (group.owner != nullptr && weight <= group.weight) continue;
+    group.owner = &worker;
+    group.weight = weight;
+  }
+}
+
+void ShardIndex::Leave(Group& group) {
+  if (!group.turn) return;
+  Host& host = *group.host;
+  if (group.owner != nullptr) host.owned[group.owner].erase(*group.turn);
+  (group.leased == 0 ? host.idle : host.busy).erase(*group.turn);
+  group.turn.reset();
+}
+
+void ShardIndex::Queue(Group& group) {
+  for (int i = 0; i < (group.leaders == 0 ? 2 : 1); ++i) {
+    if (group.ready[i].empty()) continue;
+    const Turn& first = *group.ready[i].begin();
+    if (!group.turn || first < *group.turn) group.turn = first;
+  }
+  if (!group.turn) return;
+  Host& host = *group.host;
+  if (group.owner != nullptr) host.owned[group.owner].insert(*group.turn);
+  (group.leased == 0 ? host.idle : host.busy).insert(*group.turn);
+}
+
+void ShardIndex::See(std::string_view name) {
+  const auto [place, is_new] =
+      workers_.try_emplace(std::string(name), LiveWorker{{}, HashOf(name), *now_});
+  LiveWorker& worker = place->second;
+  worker.name = place->first;
+  if (!is_new) seen_.erase({worker.seen, worker.name});
+  worker.seen = *now_;
+  seen_.emplace(worker.seen, worker.name);
+  if (!is_new) return;
+  for (auto& [key, group] : groups_) {
+    const uint64_t weight = Weight(*group, worker);
+    if (group->owner != nullptr && weight <= group->weight) continue;
+    Leave(*group);
+    group->owner = &worker;
+    group->weight = weight;
+    Queue(*group);
+  }
+}
+
+void ShardIndex::Depart() {
+  std::map<std::string, LiveWorker, std::less<>> gone;
+  while (!seen_.empty() && seen_.begin()->first + options_.lease_time <= *now_) {
+    const auto place = workers_.find(seen_.begin()->second);
+    seen_.erase(seen_.begin());
+    gone.insert(workers_.extract(place));
+  }
+  if (gone.empty()) return;
+  for (auto& [key, group] : groups_) {
+    if (group->owner == nullptr) continue;
+    const auto place = gone.find(group->owner->name);
+    if (place == gone.end()) continue;
+    Leave(*group);
+    Choose(*group);
+    Queue(*group);
+  }
+  for (auto& [name, host] : hosts_) {
+    for (const auto& [name_of, worker] : gone) host.owned.erase(&worker);
+  }
+}
+
+// ---- time
+
+absl::Time ShardIndex::Advance(absl::Time now) {
+  now += ahead_;
+  if (now_ && now < *now_) {
+    ahead_ += *now_ - now;
+    now = *now_;
+  }
+  const bool restarted = !now_;
+  now_ = now;
+  if (restarted) Restart();
+  while (!waiting_.empty() && absl::FromUnixMicros(waiting_.begin()->first) <= now) {
+    Entry& entry = At(waiting_.begin()->second);
+    Remove(entry);
+    Insert(entry);
+  }
+  Depart();
+  return now;
+}
+
+void ShardIndex::Restart() {
+  const int64_t latest = absl::ToUnixMicros(*now_ + options_.max_wait);
+  std::vector<uint64_t> loaded;
+  for (const auto& [until, shard] : deadlines_) loaded.push_back(shard);
+  for (auto late = waiting_.lower_bound({latest, 0}); late != waiting_.end(); ++late) {
+    loaded.push_back(late->second);
+  }
+  for (const uint64_t shard : loaded) {
+    Entry& entry = At(shard);
+    Remove(entry);
+    entry.until = *now_ + options_.lease_time;
+    if (!IsLeased(entry)) entry.row.set_not_before(latest);
+    Insert(entry);
+  }
+}
+
+void ShardIndex::LoseAttempt(v1::Shard& row) const {
+  row.set_attempts(row.attempts() + 1);
+  row.set_state(row.attempts() >= options_.max_attempts ? v1::SHARD_STATE_PARKED
+                                                        : v1::SHARD_STATE_PENDING);
+}
+
+ShardIndex::Rows ShardIndex::Expired() const {
+  Rows rows;
+  for (const auto& [until, shard] : deadlines_) {
+    if (until > *now_) break;
+    const Entry& entry = At(shard);
+    if (entry.pins > 0) continue;
+    v1::Shard& row = rows.emplace_back(entry.row);
+    LoseAttempt(row);
+    row.set_error(v1::ERROR_CLASS_LOST);
+    row.set_reason("its worker was not heard of any more");
+  }
+  return rows;
+}
+
+// ---- leases
+
+std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
+  const auto worker = workers_.find(name);
+  CHECK(worker != workers_.end());  // it was seen just now
+  const Turn *own = nullptr, *idle = nullptr, *busy = nullptr;
+  const auto take = [](const std::set<Turn>& turns, const Turn** best) {
+    if (!turns.empty() && (*best == nullptr || *turns.begin() < **best)) *best = &*turns.begin();
+  };
+  for (const auto& [host_name, host] : hosts_) {
+    if (host.fetching >= options_.max_fetches_per_host) continue;
+    const auto owned = host.owned.find(&worker->second);
+    if (owned != host.owned.end()) take(owned->second, &own);
+    take(host.idle, &idle);
+    take(host.busy, &busy);
+  }
+  const Turn* const turn = own != nullptr ? own : idle != nullptr ? idle : busy;
+  if (turn == nullptr) return std::nullopt;
+  v1::Shard row = At(turn->shard).row;
+  row.set_state(v1::SHARD_STATE_LEASED);
+  row.set_epoch(row.epoch() + 1);
+  row.set_worker(std::string(name));
+  row.set_home(std::string(name));
+  row.clear_not_before();
+  return row;
+}
+
+bool ShardIndex::Good(const Lease& lease) const {
+  const v1::Shard* const row = Find(lease.shard);
+  return row != nullptr && lease.epoch != 0 && row->epoch() == lease.epoch && Open(*row) &&
+         row->worker() == lease.worker;
+}
+
+v1::Shard ShardIndex::Completed(const Lease& lease) const {
+  v1::Shard row = At(lease.shard).row;
+  row.set_state(v1::SHARD_STATE_DONE);
+  row.clear_attempts();
+  row.clear_error();
+  row.clear_reason();
+  row.clear_not_before();
+  return row;
+}
+
+v1::Shard ShardIndex::Released(const Lease& lease) const {
+  v1::Shard row = At(lease.shard).row;
+  // It ran out, which was counted; its worker was there after all.
+  if (row.state() == v1::SHARD_STATE_PENDING) row.set_attempts(row.attempts() - 1);
+  row.set_state(v1::SHARD_STATE_PENDING);
+  row.set_epoch(row.epoch() + 1);
+  return row;
+}
+
+v1::Shard ShardIndex::Failed(const Lease& lease, const ShardTable::Failure& failure) const {
+  v1::Shard row = Released(lease);
+  row.set_error(failure.error);
+  row.set_reason(failure.reason);
+  switch (failure.error) {
+    case v1::ERROR_CLASS_RETRY:
+    case v1::ERROR_CLASS_LOST:
+      break;
+    case v1::ERROR_CLASS_GONE:
+    case v1::ERROR_CLASS_LEGAL:
+      row.set_state(v1::SHARD_STATE_DONE);
+      return row;
+    default:
+      row.set_attempts(row.attempts() + 1);
+      row.set_state(v1::SHARD_STATE_PARKED);
+      return row;
+  }
+  absl::Duration wait = options_.backoff;
+  for (uint32_t i = 0; i < row.attempts() && wait < options_.max_wait; ++i) wait *= 4;
+  LoseAttempt(row);
+  if (row.state() == v1::SHARD_STATE_PARKED) return row;
+  wait = std::max(wait, failure.retry_after);
+  wait += wait * (static_cast<double>(Scramble(row.id() + row.epoch()) >> 11) * 0x1p-54);
+  row.set_not_before(absl::ToUnixMicros(*now_ + std::min(wait, options_.max_wait)));
+  return row;
+}
+
+v1::Shard ShardIndex::Cut(const Lease& lease) const {
+  v1::Shard row = Released(lease);
+  row.clear_attempts();  // what is left is another piece of work
+  row.set_cut(true);
+  return row;
+}
+
+v1::Shard ShardIndex::Cancelled(uint64_t shard) const {
+  v1::Shard row = At(shard).row;
+  row.set_state(v1::SHARD_STATE_CANCELLED);
+  row.set_epoch(row.epoch() + 1);
+  row.clear_not_before();
+  return row;
+}
+
+ShardIndex::Rows ShardIndex::Retried(uint64_t run, uint64_t shard, uint64_t* parked) const {
+  std::set<uint64_t> retried;
+  *parked = 0;
+  for (const uint64_t id : ShardsOf(run)) {
+    const v1::Shard& row = At(id).row;
+    if (row.state() != v1::SHARD_STATE_PARKED) continue;
+    if (shard != 0 && id != shard && row.whole() != shard) continue;
+    if (row.whole() != 0 && At(row.whole()).row.state() == v1::SHARD_STATE_CANCELLED) continue;
+    retried.insert(id);
+    if (row.whole() != 0) retried.insert(row.whole());
+    ++*parked;
+  }
+  Rows rows;
+  for (const uint64_t id : retried) {
+    v1::Shard& row = rows.emplace_back(At(id).row);
+    row.set_state(v1::SHARD_STATE_PENDING);
+    row.set_epoch(row.epoch() + 1);
+    row.clear_attempts();
+    row.clear_error();
+    row.clear_reason();
+    row.clear_not_before();
+  }
+  return rows;
+}
+
+bool ShardIndex::Renew(std::string_view worker, const ShardTable::Renewal& renewal) {
+  if (!Good({std::string(worker), renewal.shard, renewal.epoch})) return false;
+  Entry& entry = At(renewal.shard);
+  if (!IsLeased(entry)) return false;
+  deadlines_.erase({entry.until, renewal.shard});
+  entry.until = *now_ + options_.lease_time;
+  deadlines_.emplace(entry.until, renewal.shard);
+  if (!entry.fetching || renewal.fetching) return true;
+  Remove(entry);
+  entry.fetching = false;
+  Insert(entry);
+  return true;
+}
+
+void ShardIndex::Pin(uint64_t shard) {
+  Entry& entry = At(shard);
+  if (entry.pins == 0) Remove(entry);
+  if (entry.pins++ == 0) Insert(entry);
+}
+
+void ShardIndex::Unpin(uint64_t shard) {
+  Entry& entry = At(shard);
+  if (entry.pins == 1) Remove(entry);
+  if (--entry.pins == 0) Insert(entry);
+}
+
+bool ShardIndex::Pinned(uint64_t shard) const {
+  const auto place = entries_.find(shard);
+  return place != entries_.end() && place->second->pins > 0;
+}
+
+std::vector<ShardTable::Worker> ShardIndex::Workers() const {
+  std::vector<ShardTable::Worker> workers;
+  for (const auto& [name, live] : workers_) {
+    ShardTable::Worker& worker = workers.emplace_back(ShardTable::Worker{name, live.seen, {}});
+    const auto held = held_.find(name);
+    if (held == held_.end()) continue;
+    for (const uint64_t shard : held->second) {
+      const Entry& entry = At(shard);
+      worker.held.push_back({shard, entry.row.epoch(), entry.fetching, entry.until});
+    }
+  }
+  return workers;
+}
+
+}  // namespace unsprawl
