@@ -50,7 +50,7 @@ RocksdbLedger::RocksdbLedger(std::unique_ptr<Database> database, const Options& 
       database_(std::move(database)),
       rules_(*database_),
       blobs_(*database_, rules_, options.blobs),
-      shard_rows_(NewRocksdbShardRows(*database_)),
+      shard_rows_(NewRocksdbShardRows(*database_, blobs_)),
       shards_(NewShardTable(*shard_rows_, options.shards)) {}
 
 RocksdbLedger::~RocksdbLedger() {

@@ -12,7 +12,7 @@ absl::Status Unreadable() {
 
 class RocksdbShardRows final : public ShardRows {
  public:
-  explicit RocksdbShardRows(Database& database) : database_(database) {}
+  RocksdbShardRows(Database& database, BlobTable& blobs) : database_(database), blobs_(blobs) {}
 
   absl::Status Write(const Batch& batch) override {
     rocksdb::ColumnFamilyHandle* const meta = database_.family(Family::kMeta);
@@ -60,6 +60,8 @@ class RocksdbShardRows final : public ShardRows {
     return *next;
   }
 
+  absl::Status Settle() override { return blobs_.Flush(); }
+
   absl::Status ReadPayload(v1::Shard* shard) const override {
     ASSIGN_OR_RETURN(std::optional<std::string> bytes,
                      database_.Get(Family::kMeta, ShardPayloadKey(shard->id())));
@@ -86,12 +88,13 @@ class RocksdbShardRows final : public ShardRows {
   }
 
   Database& database_;
+  BlobTable& blobs_;
 };
 
 }  // namespace
 
-std::unique_ptr<ShardRows> NewRocksdbShardRows(Database& database) {
-  return std::make_unique<RocksdbShardRows>(database);
+std::unique_ptr<ShardRows> NewRocksdbShardRows(Database& database, BlobTable& blobs) {
+  return std::make_unique<RocksdbShardRows>(database, blobs);
 }
 
 }  // namespace unsprawl

@@ -140,6 +140,7 @@ class IndexedShardTable final : public ShardTable {
   }
 
   absl::Status Complete(const Lease& lease, std::string_view result, absl::Time now) override {
+    RETURN_IF_ERROR(rows_.Settle());  // not under the lock: it may take a while
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     const v1::Shard* const row = index_.Find(lease.shard);
@@ -312,6 +313,7 @@ class MemoryShardRows final : public ShardRows {
     for (const auto& [shard, row] : states_) visit(row);
     return next_;
   }
+  absl::Status Settle() override { return absl::OkStatus(); }
   absl::Status ReadPayload(v1::Shard* shard) const override {
     const MutexLock lock(mutex_);
     const auto payload = payloads_.find(shard->id());

@@ -108,6 +108,7 @@ class ShardTable {
   virtual absl::StatusOr<std::vector<bool>> Renew(std::string_view worker,
                                                   std::span<const Renewal> renewals,
                                                   absl::Time now) = 0;
+  // What was recorded under the lease survives a crash of this process from here on.
   virtual absl::Status Complete(const Lease& lease, std::string_view result, absl::Time now) = 0;
   // Gives the shard back unfinished (the worker drains): pending at once, not counted as an attempt.
   virtual absl::Status Release(const Lease& lease, absl::Time now) = 0;
