@@ -224,7 +224,10 @@ absl::Status LocalLease::FinishRecorder() {
   return finished;
 }
 
-absl::StatusOr<uint32_t> LocalLease::CompleteScan(const v1::ScanCompleted& completed) {
+absl::Status LocalLease::TakePiece(const v1::Piece&) { return absl::InternalError("nobody asked for pieces"); }
+absl::Status LocalLease::Cut() { return absl::InternalError("nobody asked for a cut"); }
+
+absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::CompleteScan(const v1::ScanCompleted& completed) {
   if (!recorder_) return absl::InternalError("a scan that was not begun is complete");
   RETURN_IF_ERROR(FinishRecorder());
   outcome_.coverage.set_blobs(completed.blobs());
@@ -242,15 +245,14 @@ absl::StatusOr<uint32_t> LocalLease::CompleteScan(const v1::ScanCompleted& compl
   ASSIGN_OR_RETURN(locate_shards_, writer_->CountShards(hits_, &truncated));
   for (const v1::Skip& skip : truncated) tally_.Add(skip);
   ASSIGN_OR_RETURN(recording_, run_.ledger->StartRecording(record_.id()));
-  return locate_shards_;
+  locate_number_ = 0;
+  return NextLocate();
 }
 
-absl::StatusOr<v1::LocateShard> LocalLease::StartLocate(uint32_t number) {
-  if (!writer_ || number >= locate_shards_) return absl::InternalError("a locate shard out of order");
-  locate_number_ = number;
+absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::NextLocate() {
   v1::LocateShard shard;
-  RETURN_IF_ERROR(writer_->Request(hits_, number, locate_shards_, &shard));
-  shard.set_without_commits(number > 0);
+  RETURN_IF_ERROR(writer_->Request(hits_, locate_number_, locate_shards_, &shard));
+  shard.set_without_commits(locate_number_ > 0);
   return shard;
 }
 
@@ -265,7 +267,7 @@ absl::Status LocalLease::TakePlaces(const v1::PlaceBatch& places) {
 }
 
 // What is of the repository as a whole all locate shards say; the first is heard.
-absl::Status LocalLease::CompleteLocate(const v1::LocateCompleted& completed) {
+absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::CompleteLocate(const v1::LocateCompleted& completed) {
   if (!recording_) return absl::InternalError("a locate shard that was not begun is complete");
   const bool first = locate_number_ == 0;
   counters_.locate_seconds += completed.locate_seconds();
@@ -273,7 +275,9 @@ absl::Status LocalLease::CompleteLocate(const v1::LocateCompleted& completed) {
     if (first || skip.reason() == v1::SKIP_REASON_TRUNCATED) tally_.Add(skip);
   }
   if (first) located_ = completed;
-  return locate_number_ + 1 == locate_shards_ ? Record() : absl::OkStatus();
+  if (++locate_number_ < locate_shards_) return NextLocate();
+  RETURN_IF_ERROR(Record());
+  return std::nullopt;
 }
 
 absl::Status LocalLease::Record() {

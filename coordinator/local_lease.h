@@ -42,11 +42,12 @@ class LocalLease : public Lease {
   absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override;
   absl::StatusOr<v1::LookupAnswer> Lookup(const v1::LookupRequest& request) override;
   absl::Status TakeBlobs(v1::BlobBatch* batch) override;
-  absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) override;
-  absl::StatusOr<v1::LocateShard> StartLocate(uint32_t number) override;
+  absl::Status TakePiece(const v1::Piece& piece) override;
+  absl::Status Cut() override;
+  absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) override;
   absl::Status TakeCommits(const v1::CommitBatch& commits) override;
   absl::Status TakePlaces(const v1::PlaceBatch& places) override;
-  absl::Status CompleteLocate(const v1::LocateCompleted& completed) override;
+  absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) override;
 
   absl::Status End(const v1::TargetEnd& end) override;
 
@@ -55,6 +56,7 @@ class LocalLease : public Lease {
              const RunResources& run, std::atomic<uint64_t>* dropped_asked);
   absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
   absl::Status FinishRecorder();
+  absl::StatusOr<std::optional<v1::LocateShard>> NextLocate();
   absl::Status Record();
   absl::Status NoteScanned(const v1::TargetEnd& end);
   void AddScanned(const absl::Status& noted, const std::string& gone);

@@ -95,7 +95,7 @@ class Ledger {
   // Of a cluster the caller gives the lease under which it scanned as `fence` (null: one machine).
   // Aborted: it is stale, which cannot become so while this records; nothing recorded.
   virtual absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
-                                   const Lease* fence = nullptr) = 0;
+                                   const ShardLease* fence = nullptr) = 0;
   // Calls `visit` for each of `blobs` that is a hit, in the order given.
   virtual absl::Status ReadHits(std::span<const ObjectId> blobs,
                                 absl::FunctionRef<void(const v1::BlobHit&)> visit) const = 0;
@@ -120,7 +120,7 @@ class Ledger {
         const google::protobuf::RepeatedPtrField<v1::Commit>& commits) = 0;
     // `record.id` names the repository; `generation` is set by the ledger. Everything recorded of
     // blobs before is on disk when it returns. At most once, and last. `fence`: as RecordBlobs.
-    virtual absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) = 0;
+    virtual absl::Status Commit(v1::RepositoryRecord record, const ShardLease* fence = nullptr) = 0;
   };
   // NotFound: no such repository.
   virtual absl::StatusOr<std::unique_ptr<Recording>> StartRecording(uint64_t repository) = 0;

@@ -40,7 +40,7 @@ class MemoryLedger final : public Ledger {
   bool HasBlobs() const override;
   absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const override;
   absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
-                           const Lease* fence = nullptr) override;
+                           const ShardLease* fence = nullptr) override;
   absl::Status ReadHits(std::span<const ObjectId> blobs,
                         absl::FunctionRef<void(const v1::BlobHit&)> visit) const override;
 
@@ -141,7 +141,7 @@ class MemoryRecording final : public Ledger::Recording {
     return absl::OkStatus();
   }
 
-  absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) override {
+  absl::Status Commit(v1::RepositoryRecord record, const ShardLease* fence = nullptr) override {
     CHECK(record.id() == repository_);
     if (fence == nullptr) return Replace(std::move(record));
     return ledger_.shards().Fenced(*fence, [&] { return Replace(std::move(record)); });
@@ -249,7 +249,7 @@ void MemoryLedger::RecordBlob(const ObjectId& id, const v1::BlobHit& hit, RuleLi
 }
 
 absl::Status MemoryLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
-                                       const Lease* fence) {
+                                       const ShardLease* fence) {
   RETURN_IF_ERROR(CheckBatch(batch));
   if (fence == nullptr) return RecordAll(batch, rules);
   return shards_->Fenced(*fence, [&] { return RecordAll(batch, rules); });

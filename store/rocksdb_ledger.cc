@@ -32,7 +32,7 @@ class RocksdbRecording final : public Ledger::Recording {
       const google::protobuf::RepeatedPtrField<v1::Commit>& commits) override {
     return rows_.AddCommits(commits);
   }
-  absl::Status Commit(v1::RepositoryRecord record, const Lease* fence = nullptr) override {
+  absl::Status Commit(v1::RepositoryRecord record, const ShardLease* fence = nullptr) override {
     const auto commit = [&] {
       return ledger_.CommitRecording(std::move(record), base_generation_, rows_);
     };
@@ -147,7 +147,7 @@ absl::StatusOr<std::vector<BlobState>> RocksdbLedger::Lookup(
 }
 
 absl::Status RocksdbLedger::RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
-                                        const Lease* fence) {
+                                        const ShardLease* fence) {
   RETURN_IF_ERROR(database_->Writable());
   const auto record = [&] { return blobs_.Record(batch, rules, epoch_); };
   return fence == nullptr ? record() : shards_->Fenced(*fence, record);

@@ -58,7 +58,7 @@ class RocksdbLedger final : public Ledger {
   bool HasBlobs() const override;
   absl::StatusOr<std::vector<BlobState>> Lookup(std::span<const ObjectId> blobs) const override;
   absl::Status RecordBlobs(const v1::BlobBatch& batch, RuleListId rules,
-                           const Lease* fence = nullptr) override;
+                           const ShardLease* fence = nullptr) override;
   absl::Status ReadHits(std::span<const ObjectId> blobs,
                         absl::FunctionRef<void(const v1::BlobHit&)> visit) const override;
 

@@ -341,13 +341,13 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
   return row;
 }
 
-bool ShardIndex::Good(const Lease& lease) const {
+bool ShardIndex::Good(const ShardLease& lease) const {
   const v1::Shard* const row = Find(lease.shard);
   return row != nullptr && lease.epoch != 0 && row->epoch() == lease.epoch && Open(*row) &&
          row->worker() == lease.worker;
 }
 
-v1::Shard ShardIndex::Completed(const Lease& lease) const {
+v1::Shard ShardIndex::Completed(const ShardLease& lease) const {
   v1::Shard row = At(lease.shard).row;
   row.set_state(v1::SHARD_STATE_DONE);
   row.clear_attempts();
@@ -357,7 +357,7 @@ v1::Shard ShardIndex::Completed(const Lease& lease) const {
   return row;
 }
 
-v1::Shard ShardIndex::Released(const Lease& lease) const {
+v1::Shard ShardIndex::Released(const ShardLease& lease) const {
   v1::Shard row = At(lease.shard).row;
   // It ran out, which was counted; its worker was there after all.
   if (row.state() == v1::SHARD_STATE_PENDING) row.set_attempts(row.attempts() - 1);
@@ -366,7 +366,7 @@ v1::Shard ShardIndex::Released(const Lease& lease) const {
   return row;
 }
 
-v1::Shard ShardIndex::Failed(const Lease& lease, const ShardTable::Failure& failure) const {
+v1::Shard ShardIndex::Failed(const ShardLease& lease, const ShardTable::Failure& failure) const {
   v1::Shard row = Released(lease);
   row.set_error(failure.error);
   row.set_reason(failure.reason);
@@ -393,7 +393,7 @@ v1::Shard ShardIndex::Failed(const Lease& lease, const ShardTable::Failure& fail
   return row;
 }
 
-v1::Shard ShardIndex::Cut(const Lease& lease) const {
+v1::Shard ShardIndex::Cut(const ShardLease& lease) const {
   v1::Shard row = Released(lease);
   row.clear_attempts();  // what is left is another piece of work
   row.set_cut(true);

@@ -49,11 +49,11 @@ class ShardIndex {
   // ---- what is to become of rows
   Rows Expired() const;                                     // leases that ran out
   std::optional<v1::Shard> Next(std::string_view worker) const;  // the shard to lend
-  bool Good(const Lease& lease) const;                      // shard_table.h says when
-  v1::Shard Completed(const Lease& lease) const;            // of a good lease, as the next three
-  v1::Shard Released(const Lease& lease) const;
-  v1::Shard Failed(const Lease& lease, const ShardTable::Failure& failure) const;
-  v1::Shard Cut(const Lease& lease) const;
+  bool Good(const ShardLease& lease) const;                      // shard_table.h says when
+  v1::Shard Completed(const ShardLease& lease) const;            // of a good lease, as the next three
+  v1::Shard Released(const ShardLease& lease) const;
+  v1::Shard Failed(const ShardLease& lease, const ShardTable::Failure& failure) const;
+  v1::Shard Cut(const ShardLease& lease) const;
   v1::Shard Cancelled(uint64_t shard) const;
   Rows Retried(uint64_t run, uint64_t shard, uint64_t* parked) const;
 

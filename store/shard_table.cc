@@ -139,7 +139,7 @@ class IndexedShardTable final : public ShardTable {
     return held;
   }
 
-  absl::Status Complete(const Lease& lease, std::string_view result, absl::Time now) override {
+  absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) override {
     RETURN_IF_ERROR(rows_.Settle());  // not under the lock: it may take a while
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
@@ -154,21 +154,21 @@ class IndexedShardTable final : public ShardTable {
     return Change({std::move(done)});
   }
 
-  absl::Status Release(const Lease& lease, absl::Time now) override {
+  absl::Status Release(const ShardLease& lease, absl::Time now) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     RETURN_IF_ERROR(CheckGood(lease));
     return Change({index_.Released(lease)});
   }
 
-  absl::Status Fail(const Lease& lease, const Failure& failure, absl::Time now) override {
+  absl::Status Fail(const ShardLease& lease, const Failure& failure, absl::Time now) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     RETURN_IF_ERROR(CheckGood(lease));
     return Change({index_.Failed(lease, failure)});
   }
 
-  absl::Status Cut(const Lease& lease, std::span<const Piece> pieces, absl::Time now) override {
+  absl::Status Cut(const ShardLease& lease, std::span<const Piece> pieces, absl::Time now) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     RETURN_IF_ERROR(CheckGood(lease));
@@ -193,7 +193,7 @@ class IndexedShardTable final : public ShardTable {
     return Begin("", now);
   }
 
-  absl::Status Fenced(const Lease& lease, absl::FunctionRef<absl::Status()> commit) override {
+  absl::Status Fenced(const ShardLease& lease, absl::FunctionRef<absl::Status()> commit) override {
     {
       const MutexLock lock(mutex_);
       RETURN_IF_ERROR(Load());
@@ -231,7 +231,7 @@ class IndexedShardTable final : public ShardTable {
     if (!worker.empty()) index_.See(worker);
     return Change(index_.Expired());
   }
-  absl::Status BeginWith(const Lease& lease, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::Status BeginWith(const ShardLease& lease, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     RETURN_IF_ERROR(Begin(lease.worker, now));
     AwaitCommits(lease.shard);
     return absl::OkStatus();
@@ -245,7 +245,7 @@ class IndexedShardTable final : public ShardTable {
     changed_.notify_all();
   }
 
-  absl::Status CheckGood(const Lease& lease) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::Status CheckGood(const ShardLease& lease) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (index_.Good(lease)) return absl::OkStatus();
     return absl::AbortedError(absl::StrFormat("shard %d is not %s's any more (epoch %d)", lease.shard,
                                               lease.worker, lease.epoch));

@@ -51,11 +51,11 @@ struct ShardTableOptions {
 
 // A shard lent to a worker, as every later call names it. The worker's name is of the certificate that it
 // showed: one worker cannot speak for another.
-struct Lease {
+struct ShardLease {
   std::string worker;
   uint64_t shard = 0;
   uint64_t epoch = 0;
-  bool operator==(const Lease&) const = default;
+  bool operator==(const ShardLease&) const = default;
 };
 
 class ShardTable {
@@ -109,22 +109,22 @@ class ShardTable {
                                                   std::span<const Renewal> renewals,
                                                   absl::Time now) = 0;
   // What was recorded under the lease survives a crash of this process from here on.
-  virtual absl::Status Complete(const Lease& lease, std::string_view result, absl::Time now) = 0;
+  virtual absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) = 0;
   // Gives the shard back unfinished (the worker drains): pending at once, not counted as an attempt.
-  virtual absl::Status Release(const Lease& lease, absl::Time now) = 0;
+  virtual absl::Status Release(const ShardLease& lease, absl::Time now) = 0;
   struct Failure {
     v1::ErrorClass error = v1::ERROR_CLASS_UNSPECIFIED;
     std::string reason;         // for a person
     absl::Duration retry_after;  // what the server said; zero: nothing
   };
-  virtual absl::Status Fail(const Lease& lease, const Failure& failure, absl::Time now) = 0;
+  virtual absl::Status Fail(const ShardLease& lease, const Failure& failure, absl::Time now) = 0;
   // Makes a PART of each piece (size, payload) and gives the REPOSITORY shard back, until they are done or
   // parked. FailedPrecondition: it was cut before, or is a PART. InvalidArgument: no pieces.
   struct Piece {
     uint64_t size = 0;  // bytes
     std::string payload;
   };
-  virtual absl::Status Cut(const Lease& lease, std::span<const Piece> pieces, absl::Time now) = 0;
+  virtual absl::Status Cut(const ShardLease& lease, std::span<const Piece> pieces, absl::Time now) = 0;
   // Takes back the leases that ran out, each counted as an attempt. Acquire does so too; this is for when
   // nobody asks.
   virtual absl::Status Expire(absl::Time now) = 0;
@@ -132,7 +132,7 @@ class ShardTable {
   // Runs `commit` while the lease is good and nothing can make it stale: whatever would waits, or passes
   // the shard over. Others' shards are not held up. Aborted: it is stale, `commit` was not run. `commit`
   // must not call the table.
-  virtual absl::Status Fenced(const Lease& lease, absl::FunctionRef<absl::Status()> commit) = 0;
+  virtual absl::Status Fenced(const ShardLease& lease, absl::FunctionRef<absl::Status()> commit) = 0;
 
   // ---- workers: live for one lease time after their last call
   struct Held {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,15 +55,16 @@ class Lease {
   virtual absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) = 0;
   virtual absl::StatusOr<v1::LookupAnswer> Lookup(const v1::LookupRequest& request) = 0;
   virtual absl::Status TakeBlobs(v1::BlobBatch* batch) = 0;  // takes the content of *batch; may block
-  // Everything scanned is recorded when it returns. How many locate shards follow; none: it was a part of a
-  // repository.
-  virtual absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) = 0;
-  // Locate shard number `number`; what is taken from then on are its places.
-  virtual absl::StatusOr<v1::LocateShard> StartLocate(uint32_t number) = 0;
+  // Instead of blobs: the repository is cut (ScanShard::cut_bytes). With Cut the lease is given back.
+  virtual absl::Status TakePiece(const v1::Piece& piece) = 0;
+  virtual absl::Status Cut() = 0;
+  // Everything scanned is recorded when it returns. The first locate shard; nullopt: what was scanned was a part of
+  // a repository, and the pass is over.
+  virtual absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) = 0;
   virtual absl::Status TakeCommits(const v1::CommitBatch& commits) = 0;
   virtual absl::Status TakePlaces(const v1::PlaceBatch& places) = 0;
-  // After the last one the occurrences are visible and the watermark has moved.
-  virtual absl::Status CompleteLocate(const v1::LocateCompleted& completed) = 0;
+  // The next locate shard; nullopt: that was the last, the occurrences are visible and the watermark has moved.
+  virtual absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) = 0;
 
   // Once, and last.
   virtual absl::Status End(const v1::TargetEnd& end) = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <random>
 #include <utility>
 #include <vector>
@@ -94,17 +95,24 @@ class RemoteLease : public Lease {
     return Tell(&event).status();
   }
 
-  absl::StatusOr<uint32_t> CompleteScan(const v1::ScanCompleted& completed) override {
+  absl::Status TakePiece(const v1::Piece& piece) override {
     v1::ShardEvent event;
-    *event.mutable_scan_completed() = completed;
-    ASSIGN_OR_RETURN(next_, Tell(&event));
-    // How many there are is known only by the last one.
-    return next_.has_locate() ? UINT32_MAX : 0;
+    *event.mutable_piece() = piece;
+    return Tell(&event).status();
   }
 
-  absl::StatusOr<v1::LocateShard> StartLocate(uint32_t) override {
-    if (!next_.has_locate()) return absl::InternalError("a coordinator named no locate shard");
-    return std::move(*next_.mutable_locate());
+  absl::Status Cut() override {
+    v1::ShardEvent event;
+    event.mutable_scan_cut();
+    RETURN_IF_ERROR(Tell(&event).status());
+    *lost_ = true;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) override {
+    v1::ShardEvent event;
+    *event.mutable_scan_completed() = completed;
+    return NextLocate(&event);
   }
 
   absl::Status TakeCommits(const v1::CommitBatch& commits) override {
@@ -119,11 +127,10 @@ class RemoteLease : public Lease {
     return Tell(&event).status();
   }
 
-  absl::StatusOr<bool> CompleteLocate(const v1::LocateCompleted& completed) override {
+  absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) override {
     v1::ShardEvent event;
     *event.mutable_locate_completed() = completed;
-    ASSIGN_OR_RETURN(next_, Tell(&event));
-    return next_.has_locate();
+    return NextLocate(&event);
   }
 
   absl::Status End(const v1::TargetEnd& end) override {
@@ -166,13 +173,18 @@ class RemoteLease : public Lease {
     return std::move(*reply.mutable_command());
   }
 
+  absl::StatusOr<std::optional<v1::LocateShard>> NextLocate(v1::ShardEvent* event) {
+    ASSIGN_OR_RETURN(v1::ShardCommand command, Tell(event));
+    if (!command.has_locate()) return std::nullopt;
+    return std::move(*command.mutable_locate());
+  }
+
   v1::LentShard lent_;  // without its target
   RemoteLeases& source_;
   const std::shared_ptr<std::atomic<bool>> lost_;
   uint64_t nonce_ = 0;
   uint32_t sequence_ = 0;
   bool restart_ = false;
-  v1::ShardCommand next_;
 };
 
 RemoteLeases::RemoteLeases(const WorkerResources& worker)

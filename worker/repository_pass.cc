@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -50,8 +51,11 @@ class RepositoryPasses {
     beginning.set_sandbox_note(scanner_->ready().note());
     ASSIGN_OR_RETURN(v1::PassBegun begun, lease_.Begin(beginning));
     if (begun.unchanged()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const uint32_t shards, Scan(begun.mutable_scan()));
-    return Locate(shards);
+    std::optional<v1::LocateShard> locate;
+    RETURN_IF_ERROR(Scan(begun.mutable_scan(), &locate));
+    resources_.progress->Update(target_.name, "locating in history", 0, 0, shown_bytes_, shown_matches_);
+    while (locate) RETURN_IF_ERROR(Locate(&locate));
+    return absl::OkStatus();
   }
 
   absl::Status OpenScanner(v1::RepositoryOpened* opened) {
@@ -79,8 +83,8 @@ class RepositoryPasses {
     return absl::OkStatus();
   }
 
-  // Returns the number of locate shards that follow.
-  absl::StatusOr<uint32_t> Scan(v1::ScanShard* shard) {
+  // *locate: the first locate shard, if there is one.
+  absl::Status Scan(v1::ScanShard* shard, std::optional<v1::LocateShard>* locate) {
     v1::ShardCommand command;
     command.mutable_scan()->Swap(shard);
     AddAvoided(command.mutable_scan());
@@ -93,7 +97,12 @@ class RepositoryPasses {
         case Event::kLookup: RETURN_IF_ERROR(AnswerLookup(event.lookup())); break;
         case Event::kProgress: ShowProgress(event.progress()); break;
         case Event::kBlobs: RETURN_IF_ERROR(lease_.TakeBlobs(event.mutable_blobs())); break;
-        case Event::kScanCompleted: return lease_.CompleteScan(event.scan_completed());
+        case Event::kPiece: RETURN_IF_ERROR(lease_.TakePiece(event.piece())); break;
+        case Event::kScanCut: return lease_.Cut();
+        case Event::kScanCompleted: {
+          ASSIGN_OR_RETURN(*locate, lease_.CompleteScan(event.scan_completed()));
+          return absl::OkStatus();
+        }
         default: return absl::InternalError("a scanner answered out of order");
       }
     }
@@ -105,27 +114,23 @@ class RepositoryPasses {
     return Send(command);
   }
 
-  absl::Status Locate(uint32_t shards) {
-    resources_.progress->Update(target_.name, "locating in history", 0, 0, shown_bytes_, shown_matches_);
-    for (uint32_t number = 0; number < shards; ++number) {
-      v1::ShardCommand command;
-      ASSIGN_OR_RETURN(*command.mutable_locate(), lease_.StartLocate(number));
-      AddAvoided(command.mutable_locate());
-      RETURN_IF_ERROR(Send(command));
-      command.Clear();
-      RETURN_IF_ERROR(TakeLocated());
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status TakeLocated() {
+  // Carries out **locate; *locate is then the next.
+  absl::Status Locate(std::optional<v1::LocateShard>* locate) {
+    v1::ShardCommand command;
+    command.mutable_locate()->Swap(&**locate);
+    AddAvoided(command.mutable_locate());
+    RETURN_IF_ERROR(Send(command));
+    command.Clear();
     Event event;
     for (;;) {
       RETURN_IF_ERROR(NextEvent(&event));
       switch (event.event_case()) {
         case Event::kCommits: RETURN_IF_ERROR(lease_.TakeCommits(event.commits())); break;
         case Event::kPlaces: RETURN_IF_ERROR(lease_.TakePlaces(event.places())); break;
-        case Event::kLocateCompleted: return lease_.CompleteLocate(event.locate_completed());
+        case Event::kLocateCompleted: {
+          ASSIGN_OR_RETURN(*locate, lease_.CompleteLocate(event.locate_completed()));
+          return absl::OkStatus();
+        }
         default: return absl::InternalError("a scanner answered out of order");
       }
     }

@@ -87,13 +87,13 @@ class ShardTableTest : public testing::TestWithParam<Form> {
     EXPECT_THAT(row, IsOk());
     return row.value_or(v1::Shard());
   }
-  bool Renew(const Lease& lease, bool fetching = true) {
+  bool Renew(const ShardLease& lease, bool fetching = true) {
     const ShardTable::Renewal renewal{lease.shard, lease.epoch, fetching};
     const auto held = table().Renew(lease.worker, {&renewal, 1}, now_);
     EXPECT_THAT(held, IsOk());
     return held->front();
   }
-  absl::Status Fail(const Lease& lease, v1::ErrorClass error, absl::Duration retry_after = {}) {
+  absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, absl::Duration retry_after = {}) {
     return table().Fail(lease, {error, "why", retry_after}, now_);
   }
   ShardTable::Counts Count() { return *table().Count(1); }
@@ -102,8 +102,8 @@ class ShardTableTest : public testing::TestWithParam<Form> {
   ShardTableOptions options_;
   std::unique_ptr<Ledger> ledger_;
   absl::Time now_ = kStart;
-  Lease lease_;                          // the last
-  std::map<std::string, Lease> leases_;  // the last of each repository
+  ShardLease lease_;                          // the last
+  std::map<std::string, ShardLease> leases_;  // the last of each repository
 };
 
 std::string NameOf(const testing::TestParamInfo<Form>& form) {
@@ -133,7 +133,7 @@ TEST_P(ShardTableTest, AShardIsLentOnceAndDoneOnce) {
   EXPECT_EQ(shard->kind(), v1::SHARD_KIND_REPOSITORY);
   EXPECT_EQ(Acquire("other"), "");
   EXPECT_EQ(Count().leased, 1u);
-  const Lease lease{"w", shard->id(), shard->epoch()};
+  const ShardLease lease{"w", shard->id(), shard->epoch()};
   EXPECT_THAT(table().Complete({"other", lease.shard, lease.epoch}, "x", now_), FailsWith(kAborted, _));
   EXPECT_THAT(table().Complete(lease, "result", now_), IsOk());
   EXPECT_THAT(table().Complete(lease, "again", now_), IsOk());  // sent twice
@@ -148,7 +148,7 @@ TEST_P(ShardTableTest, AShardIsLentOnceAndDoneOnce) {
 TEST_P(ShardTableTest, ALeaseThatIsNotRenewedRunsOut) {
   Add({Repository("a")});
   ASSERT_EQ(Acquire("w"), "a");
-  const Lease old = lease_;
+  const ShardLease old = lease_;
   now_ += absl::Seconds(59);
   EXPECT_EQ(Acquire("other"), "");
   RunOut();

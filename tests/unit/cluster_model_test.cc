@@ -148,7 +148,7 @@ class Cluster {
   };
   // What the model says of a shard's lease.
   struct Lent {
-    Lease lease;
+    ShardLease lease;
     absl::Duration renewed;  // by the coordinator's clock, see clock_
     bool fetching = true;
   };
@@ -235,7 +235,7 @@ class Cluster {
         return;
       }
       if (lent == lent_.end()) return Check(false, "a lease that nobody was given");
-      Check(lent->second.lease == Lease{shard.worker(), shard.id(), shard.epoch()}, "another's lease");
+      Check(lent->second.lease == ShardLease{shard.worker(), shard.id(), shard.epoch()}, "another's lease");
       Check(clock_ - lent->second.renewed < options_.lease_time,
             absl::StrFormat("the lease of shard %d outlives its time", shard.id()));
       if (lent->second.fetching) ++fetching[shard.host()];
@@ -250,13 +250,13 @@ class Cluster {
     CheckStatus(table_->Visit(kRun, [&](const v1::Shard& shard) { text += Text(shard); }));
     return text;
   }
-  bool Good(const Lease& lease) const {
+  bool Good(const ShardLease& lease) const {
     const auto lent = lent_.find(lease.shard);
     return lent != lent_.end() && lent->second.lease == lease;
   }
   // A call under a lease: OK when the model says that it is good, otherwise Aborted and nothing changes.
   // Returns what the worker hears. `ends`: the lease is over afterwards.
-  absl::Status UnderLease(const Lease& lease, bool ends, const std::string& what,
+  absl::Status UnderLease(const ShardLease& lease, bool ends, const std::string& what,
                           const std::function<absl::Status()>& call) {
     CheckStatus(table_->Expire(Now()));
     CheckTable();
@@ -313,7 +313,7 @@ class Cluster {
     CheckTable();
     return shard;
   }
-  bool Renew(const Lease& lease, bool fetching) {
+  bool Renew(const ShardLease& lease, bool fetching) {
     const ShardTable::Renewal renewal{lease.shard, lease.epoch, fetching};
     const auto held = table_->Renew(lease.worker, {&renewal, 1}, Now());
     CheckStatus(held.status());
@@ -421,7 +421,7 @@ class Cluster {
 
   // ---- a worker
 
-  Lease LeaseOf(size_t i) const {
+  ShardLease LeaseOf(size_t i) const {
     const Worker& worker = workers_[i];
     return {worker.name, worker.shard->id(), worker.shard->epoch()};
   }
@@ -443,14 +443,14 @@ class Cluster {
           Later(i, faulty() && Percent(5) ? Seconds(30, 200) : Seconds(0, 10), [this, i] { Fetched(i); });
         });
   }
-  void KeepAlive(size_t i, const Lease& lease) {
+  void KeepAlive(size_t i, const ShardLease& lease) {
     OnWorker(i, workers_[i].life, absl::Seconds(20), [this, i, lease] {
       if (!workers_[i].shard || LeaseOf(i) != lease) return;
       SendRenewal(i, lease);
       KeepAlive(i, lease);
     });
   }
-  void SendRenewal(size_t i, const Lease& lease) {
+  void SendRenewal(size_t i, const ShardLease& lease) {
     Send<bool>(
         i, [this, lease, fetching = workers_[i].fetching] { return Renew(lease, fetching); },
         [this, i, lease](bool held) {
@@ -484,7 +484,7 @@ class Cluster {
 
   void Fetched(size_t i) {
     Worker& worker = workers_[i];
-    const Lease lease = LeaseOf(i);
+    const ShardLease lease = LeaseOf(i);
     const auto idle = [this, i] { Idle(i); };
     if (worker.draining) {
       return AskStatus(i, [this, lease] {
@@ -523,7 +523,7 @@ class Cluster {
         });
   }
   void Cut(size_t i) {
-    const Lease lease = LeaseOf(i);
+    const ShardLease lease = LeaseOf(i);
     std::vector<ShardTable::Piece> pieces;
     const std::vector<int>& unknown = workers_[i].unknown;
     for (size_t at = 0; at < unknown.size(); at += 3) {
@@ -537,7 +537,7 @@ class Cluster {
   }
   void Scan(size_t i) {
     Worker& worker = workers_[i];
-    const Lease lease = LeaseOf(i);
+    const ShardLease lease = LeaseOf(i);
     if (!worker.unknown.empty()) {
       std::vector<int> some;
       for (int n = Number(1, 4); n > 0 && !worker.unknown.empty(); --n) {
@@ -563,7 +563,7 @@ class Cluster {
     }), [this, i] { Complete(i); });
   }
   void Complete(size_t i) {
-    const Lease lease = LeaseOf(i);
+    const ShardLease lease = LeaseOf(i);
     AskStatus(i, InSession(i, [this, lease] {
       return UnderLease(lease, true, "Complete", [&] { return table_->Complete(lease, "", Now()); });
     }), [this, i] { Idle(i); });
