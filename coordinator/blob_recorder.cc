@@ -23,7 +23,8 @@ size_t Bytes(const v1::BlobBatch& batch) {
 
 }  // namespace
 
-BlobRecorder::BlobRecorder(Ledger& ledger) : ledger_(ledger), thread_([this] { Run(); }) {}
+BlobRecorder::BlobRecorder(Ledger& ledger, const ShardLease* fence)
+    : ledger_(ledger), fence_(fence), thread_([this] { Run(); }) {}
 
 BlobRecorder::~BlobRecorder() { (void)Finish(); }
 
@@ -75,7 +76,7 @@ void BlobRecorder::Run() {
       pending_.erase(fullest);
       changed_.notify_all();
     }
-    const absl::Status recorded = ledger_.RecordBlobs(batch, rules);
+    const absl::Status recorded = ledger_.RecordBlobs(batch, rules, fence_);
     MutexLock lock(mutex_);
     status_.Update(recorded);
     if (!recorded.ok()) {

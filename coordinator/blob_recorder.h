@@ -14,8 +14,8 @@ namespace unsprawl {
 // not wait for the store. Add may block when the store is far behind. Not thread-safe.
 class BlobRecorder {
  public:
-  // `ledger` outlives this.
-  explicit BlobRecorder(Ledger& ledger);
+  // `ledger` outlives this, and so does `fence` (Ledger::RecordBlobs).
+  explicit BlobRecorder(Ledger& ledger, const ShardLease* fence = nullptr);
   ~BlobRecorder();
 
   // Takes the content of *batch, which was scanned under `rules`. Its skips are not recorded.
@@ -32,6 +32,7 @@ class BlobRecorder {
   };
 
   Ledger& ledger_;
+  const ShardLease* const fence_;
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::map<RuleListId, Pending> pending_ ABSL_GUARDED_BY(mutex_);

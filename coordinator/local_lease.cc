@@ -77,16 +77,22 @@ Status StatusOf(v1::TargetEnd::How how) {
 }  // namespace
 
 LocalLease::LocalLease(v1::LentTarget lent, const RemoteTarget* target, const std::set<v1::SkipReason>& accepted,
-                       const RunResources& run, std::atomic<uint64_t>* dropped_asked)
-    : Lease(std::move(lent)), remote_(target), accepted_(accepted), run_(run), dropped_asked_(dropped_asked) {
+                       const RunResources& run, std::atomic<uint64_t>* dropped_asked, std::optional<Shard> shard)
+    : Lease(std::move(lent)),
+      remote_(target),
+      accepted_(accepted),
+      run_(run),
+      dropped_asked_(dropped_asked),
+      shard_(std::move(shard)) {
   outcome_.name = this->target().name();
 }
 
 LocalLease::LocalLease(const RepositoryTarget& target, const RunResources& run)
-    : LocalLease(Lent(target, run), nullptr, target.accepted, run, nullptr) {}
+    : LocalLease(Lent(target, run), nullptr, target.accepted, run, nullptr, std::nullopt) {}
 
-LocalLease::LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked)
-    : LocalLease(Lent(target, run), &target, target.source->accepted, run, dropped_asked) {}
+LocalLease::LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked,
+                       std::optional<Shard> shard)
+    : LocalLease(Lent(target, run), &target, target.source->accepted, run, dropped_asked, std::move(shard)) {}
 
 // ---- fetching
 
@@ -142,7 +148,8 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   outcome_.coverage.set_sandboxed(beginning.sandboxed());
   watermark_ = Watermark(run_.settings, beginning.opened().tips_digest(), beginning.lost_tips());
   v1::PassBegun begun;
-  if (record_.tips_digest() == watermark_ && IsCurrent(record_, *run_.ruleset)) {
+  const bool part = shard_ && shard_->part;
+  if (!part && record_.tips_digest() == watermark_ && IsCurrent(record_, *run_.ruleset)) {
     counters_.unchanged = true;
     outcome_.coverage = record_.coverage();
     outcome_.coverage.set_sandboxed(beginning.sandboxed());
@@ -158,7 +165,11 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   scan.set_full_mode(run_.settings.full_mode);
   scan.set_key(run_.settings.key.bytes.data(), run_.settings.key.bytes.size());
   scan.set_now(run_.settings.now);
-  recorder_.emplace(*run_.ledger);
+  if (shard_) {
+    scan.set_only(shard_->only);
+    scan.set_cut_bytes(shard_->cut_bytes);
+  }
+  recorder_.emplace(*run_.ledger, fence());
   return begun;
 }
 
@@ -230,6 +241,7 @@ absl::Status LocalLease::Cut() { return absl::InternalError("nobody asked for a 
 absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::CompleteScan(const v1::ScanCompleted& completed) {
   if (!recorder_) return absl::InternalError("a scan that was not begun is complete");
   RETURN_IF_ERROR(FinishRecorder());
+  if (shard_ && shard_->part) return std::nullopt;
   outcome_.coverage.set_blobs(completed.blobs());
   for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
   counters_.blobs_scanned += completed.blobs_scanned();
@@ -304,7 +316,7 @@ absl::Status LocalLease::Record() {
   *record_.mutable_head() = located_.head();
   for (const std::string& name : writer_->identifiers()) record_.mutable_head()->add_identifiers(name);
   const absl::Time start = absl::Now();
-  RETURN_IF_ERROR(recording_->Commit(record_));
+  RETURN_IF_ERROR(recording_->Commit(record_, fence()));
   counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
   recording_ = nullptr;
   return absl::OkStatus();
@@ -317,19 +329,20 @@ absl::Status LocalLease::End(const v1::TargetEnd& end) {
   counters_.scanner_deaths = end.scanner_deaths();
   switch (end.how()) {
     case v1::TargetEnd::UNCHANGED:
-      if (end.has_note()) RETURN_IF_ERROR(WriteMirrorNote(target().key(), end.note(), *run_.ledger));
+      if (end.has_note()) RETURN_IF_ERROR(WriteNote(end.note()));
       counters_.unchanged = true;
       outcome_ = OutcomeOf(record_, accepted_);
       break;
     case v1::TargetEnd::SCANNED: AddScanned(recorded.ok() ? NoteScanned(end) : recorded, end.reason()); break;
     case v1::TargetEnd::GONE:
-      if (target().optional() && record_.rule_keys().empty()) return absl::OkStatus();  // There never was one.
+      if (target().optional() && record_.rule_keys().empty()) {  // There never was one.
+        return run_.end(std::nullopt, counters_, fence());
+      }
       AddGone(end.reason());
       break;
     default: AddFailure(end);
   }
-  run_.totals->Add(std::move(outcome_), counters_);
-  return absl::OkStatus();
+  return run_.end(std::move(outcome_), counters_, fence());
 }
 
 // Last, after what the note says: a crash before costs a comparison of refs.
@@ -338,9 +351,15 @@ absl::Status LocalLease::NoteScanned(const v1::TargetEnd& end) {
   ASSIGN_OR_RETURN(const auto record, run_.ledger->ReadRepository(outcome_.id));
   if (!record) return absl::OkStatus();
   v1::MirrorNote note = end.note();
+  if (shard_) note.set_worker(shard_->fence.worker);
   note.set_watermark(record->tips_digest());
   note.set_settings(ScanSettingsText(run_.settings));
-  return WriteMirrorNote(target().key(), note, *run_.ledger);
+  return WriteNote(note);
+}
+
+absl::Status LocalLease::WriteNote(const v1::MirrorNote& note) {
+  const auto write = [&] { return WriteMirrorNote(target().key(), note, *run_.ledger); };
+  return shard_ ? run_.ledger->shards().Fenced(shard_->fence, write) : write();
 }
 
 void LocalLease::AddScanned(const absl::Status& noted, const std::string& gone) {

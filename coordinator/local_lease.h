@@ -28,8 +28,17 @@ class LocalLease : public Lease {
  public:
   // Of a repository on this machine, opened in place.
   LocalLease(const RepositoryTarget& target, const RunResources& run);
-  // `target` and `run` outlive it. `dropped_asked` counts RunResources::max_dropped_commits.
-  LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked);
+  // Of a shard that a worker holds.
+  struct Shard {
+    ShardLease fence;        // nothing is recorded for it once it is stale
+    bool part = false;       // of a repository that was cut: nothing but `only` is scanned, and nothing located
+    std::string only;        // ScanShard::only
+    uint64_t cut_bytes = 0;  // ScanShard::cut_bytes
+  };
+  // `target` and `run` outlive it. `dropped_asked` counts RunResources::max_dropped_commits. `shard`: nullopt in a
+  // run of this process.
+  LocalLease(const RemoteTarget& target, const RunResources& run, std::atomic<uint64_t>* dropped_asked,
+             std::optional<Shard> shard = std::nullopt);
 
   absl::StatusOr<v1::KnownTarget> LookUp() override;
   absl::StatusOr<std::vector<std::string>> Authorizations() override;
@@ -53,7 +62,9 @@ class LocalLease : public Lease {
 
  private:
   LocalLease(v1::LentTarget lent, const RemoteTarget* target, const std::set<v1::SkipReason>& accepted,
-             const RunResources& run, std::atomic<uint64_t>* dropped_asked);
+             const RunResources& run, std::atomic<uint64_t>* dropped_asked, std::optional<Shard> shard);
+  const ShardLease* fence() const { return shard_ ? &shard_->fence : nullptr; }
+  absl::Status WriteNote(const v1::MirrorNote& note);
   absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
   absl::Status FinishRecorder();
   absl::StatusOr<std::optional<v1::LocateShard>> NextLocate();
@@ -68,6 +79,7 @@ class LocalLease : public Lease {
   const std::set<v1::SkipReason> accepted_;
   const RunResources& run_;
   std::atomic<uint64_t>* const dropped_asked_;
+  const std::optional<Shard> shard_;
   v1::RepositoryRecord record_;
   bool current_ = false;              // KnownTarget::current
   PassCounters counters_;

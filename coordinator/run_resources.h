@@ -1,7 +1,8 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "absl/time/time.h"
 #include "coordinator/run_totals.h"
@@ -22,7 +23,10 @@ struct ScanSettings {
 struct RunResources {
   const Ruleset* ruleset = nullptr;
   Ledger* ledger = nullptr;
-  RunTotals* totals = nullptr;
+  // Takes how a repository ended, once each; nullopt: it is not part of the run after all. `lease` as the ledger's
+  // fences: null in a run of this process.
+  std::function<absl::Status(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                             const ShardLease* lease)> end = {};
   ScanSettings settings = {};
   uint64_t max_pull_requests = 1'000'000;  // FetchOptions::max_pull_requests
   // A repository that its forge says is unchanged is looked at anyway when its refs were last compared

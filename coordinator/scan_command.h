@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "coordinator/organization.h"
+#include "coordinator/run_plan.h"
 #include "coordinator/run_resources.h"
 #include "coordinator/webhook.h"
 #include "engine/match/ruleset.h"
@@ -21,15 +21,6 @@ enum ExitCode : int {
   kExitUsage = 2,
   kExitIncomplete = 3,
   kExitInternal = 4,
-};
-
-// Targets that have their credentials, selection and policy in common: those of a command line, or of a
-// [[scope]] of a configuration.
-struct TargetGroup {
-  std::vector<std::string> targets;
-  std::string targets_from;          // file of targets; "-": stdin
-  ForgeOptions forge;
-  std::string policy;                // file of accepted skips
 };
 
 // `unsprawl scan` as it was asked for; empty strings mean the default place.
@@ -61,9 +52,6 @@ struct ScanOptions {
 
 // Where mirrors are, as it was said or by default.
 std::filesystem::path MirrorsDir(const ScanOptions& options);
-
-// All that a group names. NotFound: no such file of targets. InvalidArgument: it names nothing.
-absl::StatusOr<std::vector<std::string>> TargetsOf(const TargetGroup& group);
 
 // Scans, writes the report, prints the summary on stdout; the exit code. Must be called while the
 // process has one thread.
