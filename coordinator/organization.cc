@@ -82,6 +82,22 @@ class Organizer {
     return std::move(result_);
   }
 
+  absl::StatusOr<std::unique_ptr<RemoteSource>> Open(std::string text) {
+    const bool gists = text.ends_with(kGists);
+    if (gists) text.resize(text.size() - kGists.size());
+    const std::optional<ForgeScope> scope = ParseForgeScope(text);
+    if (!scope) return absl::NotFoundError(absl::StrFormat("%s is no scope of a forge", text));
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(*scope, options_));
+    ASSIGN_OR_RETURN(RemoteSource* source, OpenScope(*scope, api_url));
+    if (gists) {
+      const Forge* const forge = source->forge->Gists(api_url);
+      if (forge == nullptr) return absl::NotFoundError(absl::StrFormat("%s has no gists", text));
+      source = &AddSource(source->scope, *forge, source->client, api_url);
+      source->scope.text += kGists;
+    }
+    return std::move(result_.sources.back());
+  }
+
  private:
   absl::Status ReadAppKey() {
     RETURN_IF_ERROR(CheckPrivate(options_.app_key_file));
@@ -372,16 +388,23 @@ class Organizer {
     return true;
   }
 
-  absl::Status AddScope(ForgeScope scope) {
-    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope, options_));
+  // A client for the scope's forge, with its tokens.
+  absl::StatusOr<RemoteSource*> OpenScope(ForgeScope scope, const std::string& api_url) {
     const Forge& forge = ForgeNamed(scope.forge, api_url);
-    absl::StatusOr<std::vector<std::unique_ptr<TokenSource>>> tokens = Tokens(scope, api_url);
-    if (!tokens.ok()) return AddFailure(scope, api_url, tokens.status());
+    ASSIGN_OR_RETURN(std::vector<std::unique_ptr<TokenSource>> tokens, Tokens(scope, api_url));
     // An installation on a user is listed as any other: that user's own listings are closed to it.
     if (!options_.app_id.empty() && scope.kind == ForgeScope::Kind::kUser) scope.kind = ForgeScope::Kind::kInstallation;
-    RemoteSource& source = AddSource(
-        scope, forge,
-        std::make_shared<ApiClient>(api_url, *std::move(tokens), forge.Authorize(), ClientOptions(forge)), api_url);
+    return &AddSource(scope, forge,
+                      std::make_shared<ApiClient>(api_url, std::move(tokens), forge.Authorize(), ClientOptions(forge)),
+                      api_url);
+  }
+
+  absl::Status AddScope(const ForgeScope& scope) {
+    ASSIGN_OR_RETURN(const std::string api_url, ApiUrl(scope, options_));
+    const Forge& forge = ForgeNamed(scope.forge, api_url);
+    const absl::StatusOr<RemoteSource*> opened = OpenScope(scope, api_url);
+    if (!opened.ok()) return AddFailure(scope, api_url, opened.status());
+    RemoteSource& source = **opened;
     ApiClient& client = *source.client;
     if (options_.inspect) RETURN_IF_ERROR(InspectTokens(scope, forge, api_url));
     ASSIGN_OR_RETURN(Listing listing, List(source));
@@ -667,6 +690,12 @@ absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& sco
                                               Ledger& ledger,
                                               const std::function<void(const std::string&)>& say) {
   return Organizer(options, ledger, say).Run(scopes);
+}
+
+absl::StatusOr<std::unique_ptr<RemoteSource>> OpenSource(const std::string& text, const ForgeOptions& options,
+                                                         Ledger& ledger) {
+  const std::function<void(const std::string&)> say = [](const std::string&) {};
+  return Organizer(options, ledger, say).Open(text);
 }
 
 absl::Status AddMissing(Ledger& ledger, std::vector<Organization>* organizations) {

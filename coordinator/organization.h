@@ -98,6 +98,11 @@ absl::StatusOr<Organization> ListOrganization(const std::vector<ForgeScope>& sco
                                               Ledger& ledger,
                                               const std::function<void(const std::string&)>& say);
 
+// The source that ListOrganization made for a scope (RemoteSource::scope.text) when it listed it, without listing.
+// Errors as ListOrganization's, and those of tokens.
+absl::StatusOr<std::unique_ptr<RemoteSource>> OpenSource(const std::string& text, const ForgeOptions& options,
+                                                         Ledger& ledger);
+
 // Adds what no organization of a run lists any more: a target that is gone, or, where its listing is incomplete, an
 // outcome.
 absl::Status AddMissing(Ledger& ledger, std::vector<Organization>* organizations);

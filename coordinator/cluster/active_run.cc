@@ -1,0 +1,294 @@
+#include "coordinator/cluster/active_run.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/known_target.h"
+#include "coordinator/run_totals.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled %d", run); }
+
+bool IsFetchable(const std::string& target) {
+  if (ParseForgeScope(target)) return true;
+  const absl::StatusOr<CloneUrl> url = ParseCloneUrl(target);
+  return url.ok() && url->authorization.empty() &&
+         (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
+}
+
+ForgeOptions WithSelection(ForgeOptions forge, const v1::Selection& selection) {
+  forge.selection.include.assign(selection.include().begin(), selection.include().end());
+  forge.selection.exclude.assign(selection.exclude().begin(), selection.exclude().end());
+  forge.selection.forks = selection.forks();
+  forge.selection.archived = selection.archived();
+  forge.selection.visibilities = {selection.visibilities().begin(), selection.visibilities().end()};
+  forge.selection.topics = {selection.topics().begin(), selection.topics().end()};
+  forge.selection.max_size_kb = selection.max_size_kb();
+  forge.selection.pushed_since = selection.pushed_since();
+  forge.max_wikis = selection.max_wikis();
+  forge.max_gists = selection.max_gists();
+  return forge;
+}
+
+// The group of the configuration that speaks for `forge`; null: none does.
+const TargetGroup* GroupFor(const std::string& forge, const ScanOptions& configuration) {
+  for (const TargetGroup& group : configuration.groups) {
+    const absl::StatusOr<std::vector<std::string>> targets = TargetsOf(group);
+    if (!targets.ok()) continue;
+    for (const std::string& target : *targets) {
+      const std::optional<ForgeScope> scope = ParseForgeScope(target);
+      if (scope && scope->forge == forge) return &group;
+    }
+  }
+  return nullptr;
+}
+
+PassCounters FromProto(const v1::PassTotals& totals) {
+  PassCounters counters;
+  counters.unchanged = totals.unchanged();
+  counters.internal_error = totals.internal_error();
+  counters.blobs_scanned = totals.blobs_scanned();
+  counters.blobs_known = totals.blobs_known();
+  counters.bytes_resolved = totals.bytes_resolved();
+  counters.bytes_scanned = totals.bytes_scanned();
+  counters.scanner_deaths = totals.scanner_deaths();
+  counters.sandbox_note = totals.sandbox_note();
+  counters.open_seconds = totals.open_seconds();
+  counters.scan_seconds = totals.scan_seconds();
+  counters.locate_seconds = totals.locate_seconds();
+  counters.record_seconds = totals.record_seconds();
+  return counters;
+}
+
+void Add(const v1::Outcome& kept, RunTotals* totals) {
+  RepositoryOutcome outcome;
+  outcome.id = kept.id();
+  outcome.name = kept.name();
+  outcome.status = static_cast<RepositoryOutcome::Status>(kept.status());
+  outcome.reason = kept.reason();
+  outcome.coverage = kept.coverage();
+  totals->Add(std::move(outcome), FromProto(kept.totals()));
+}
+
+}  // namespace
+
+v1::Outcome ToProto(const RepositoryOutcome& outcome, const PassCounters& counters) {
+  v1::Outcome kept;
+  kept.set_id(outcome.id);
+  kept.set_name(outcome.name);
+  kept.set_status(static_cast<uint32_t>(outcome.status));
+  kept.set_reason(outcome.reason);
+  *kept.mutable_coverage() = outcome.coverage;
+  v1::PassTotals& totals = *kept.mutable_totals();
+  totals.set_unchanged(counters.unchanged);
+  totals.set_internal_error(counters.internal_error);
+  totals.set_blobs_scanned(counters.blobs_scanned);
+  totals.set_blobs_known(counters.blobs_known);
+  totals.set_bytes_resolved(counters.bytes_resolved);
+  totals.set_bytes_scanned(counters.bytes_scanned);
+  totals.set_scanner_deaths(counters.scanner_deaths);
+  totals.set_sandbox_note(counters.sandbox_note);
+  totals.set_open_seconds(counters.open_seconds);
+  totals.set_scan_seconds(counters.scan_seconds);
+  totals.set_locate_seconds(counters.locate_seconds);
+  totals.set_record_seconds(counters.record_seconds);
+  return kept;
+}
+
+absl::StatusOr<std::vector<TargetGroup>> GroupsOf(const v1::RunPlan& plan, const ScanOptions& configuration) {
+  if (plan.targets().empty()) return configuration.groups;
+  std::map<const TargetGroup*, TargetGroup> groups;
+  for (const std::string& target : plan.targets()) {
+    if (!IsFetchable(target)) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s: a coordinator's workers fetch from forges (github:ORG) and clone URLs (https, ssh; without credentials "
+          "in them); scan what is on this machine without --coordinator", EscapeForTerminal(target)));
+    }
+    const std::optional<ForgeScope> scope = ParseForgeScope(target);
+    const TargetGroup* const known = scope ? GroupFor(scope->forge, configuration) : nullptr;
+    const auto [group, is_new] = groups.try_emplace(known);
+    if (is_new && known != nullptr) {
+      group->second.forge = known->forge;
+      group->second.policy = known->policy;
+    }
+    if (is_new && plan.has_selection()) {
+      group->second.forge = WithSelection(std::move(group->second.forge), plan.selection());
+    }
+    group->second.targets.push_back(target);
+  }
+  std::vector<TargetGroup> result;
+  // In the order of the configuration.
+  for (const TargetGroup& known : configuration.groups) {
+    if (const auto found = groups.find(&known); found != groups.end()) result.push_back(std::move(found->second));
+  }
+  if (const auto found = groups.find(nullptr); found != groups.end()) result.push_back(std::move(found->second));
+  return result;
+}
+
+absl::StatusOr<std::unique_ptr<ActiveRun>> ActiveRun::Make(const v1::ClusterRun& run,
+                                                           const CoordinatorSettings& settings, EndFunction end,
+                                                           std::function<void(const std::string&)> say,
+                                                           std::function<void(const std::string&)> say_step) {
+  std::unique_ptr<ActiveRun> active(new ActiveRun(run, settings));
+  const ScanOptions& options = *settings.options;
+  ASSIGN_OR_RETURN(active->groups_, GroupsOf(run.plan(), options));
+  ASSIGN_OR_RETURN(active->sorted_, SortGroups(active->groups_, active->stop_));
+  active->plan_ = {.groups = active->groups_,
+                   .network = options.network,
+                   .stop = &active->stop_,
+                   .say = std::move(say),
+                   .say_step = std::move(say_step)};
+  active->resources_ = {.ruleset = settings.ruleset,
+                        .ledger = settings.ledger,
+                        .end = std::move(end),
+                        .settings = {.full_mode = run.plan().full_mode() || options.full_mode,
+                                     .max_object_bytes = options.max_object_bytes,
+                                     .key = settings.keys->current,
+                                     .now = run.started() / 1'000'000},
+                        .max_pull_requests = options.pipeline.fetch.max_pull_requests,
+                        .audit_every = options.audit_every,
+                        .max_dropped_commits = options.max_dropped_commits};
+  std::vector<std::set<v1::SkipReason>> accepted;
+  for (const SortedGroup& group : active->sorted_) accepted.push_back(group.accepted);
+  active->sources_.emplace(active->plan_, std::move(accepted), *settings.ledger);
+  return active;
+}
+
+absl::Status ActiveRun::List() {
+  Ledger& ledger = *settings_.ledger;
+  // What a listing that was interrupted left.
+  RETURN_IF_ERROR(ledger.shards().Cancel(id()));
+  RETURN_IF_ERROR(ledger.shards().Erase(id()));
+  RunTotals totals;
+  ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(sorted_), plan_, ledger, &totals));
+  if (!work.local.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s is on this machine: scan it without a coordinator",
+                        EscapeForTerminal(work.local.front().name)));
+  }
+  RETURN_IF_ERROR(NumberAll(work, ledger));
+  sources_->Keep(std::move(work.organizations));
+  v1::SettledTargets settled;
+  settled.mutable_accepted()->Add(work.accepted.begin(), work.accepted.end());
+  for (const RepositoryOutcome& outcome : totals.TakeOutcomes()) *settled.add_outcomes() = ToProto(outcome, {});
+  std::vector<const RemoteTarget*> targets;
+  std::vector<std::string> homes;
+  const int64_t now = absl::ToUnixSeconds(absl::Now());
+  for (const RemoteTarget& target : work.remote) {
+    v1::RepositoryRecord record;
+    ASSIGN_OR_RETURN(const v1::KnownTarget known, LookUp(target, resources_, now, &record));
+    if (known.current() && known.unmoved() && target.gone.empty() && !target.disabled) {
+      settled.add_unchanged(record.id());
+      settled.add_unchanged_group(sources_->ToProto(target).group());
+      continue;
+    }
+    targets.push_back(&target);
+    homes.push_back(known.note().worker());
+  }
+  RETURN_IF_ERROR(ledger.WriteNote(SettledName(id()), settled.SerializeAsString()));
+  return AddShards(targets, homes, work.remote);
+}
+
+// Of a fork network the root goes first, or else the largest; the others borrow from it, wherever it is.
+absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& targets,
+                                  const std::vector<std::string>& homes, const std::vector<RemoteTarget>& all) {
+  absl::flat_hash_map<std::string, const RemoteTarget*> leaders;
+  absl::flat_hash_map<std::string, int> members;
+  for (const RemoteTarget& target : all) {
+    if (target.network.empty()) continue;
+    ++members[target.network];
+    const RemoteTarget*& leader = leaders[target.network];
+    const bool is_root = target.key == target.network;
+    if (leader == nullptr || is_root || (leader->key != target.network && target.size_kb > leader->size_kb)) {
+      leader = &target;
+    }
+  }
+  absl::flat_hash_map<std::string, std::string> home_of_network;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (!targets[i]->network.empty() && !homes[i].empty()) home_of_network[targets[i]->network] = homes[i];
+  }
+  std::vector<v1::Shard> shards(targets.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const RemoteTarget& target = *targets[i];
+    v1::Shard& shard = shards[i];
+    v1::ShardPayload payload;
+    *payload.mutable_target() = sources_->ToProto(target);
+    shard.set_run(id());
+    shard.set_repository(target.key);
+    shard.set_host(target.name.substr(0, target.name.find('/')));
+    shard.set_size(target.size_kb * 1024);
+    shard.set_home(homes[i]);
+    if (!target.network.empty() && members[target.network] > 1) {
+      const RemoteTarget* const leader = leaders[target.network];
+      shard.set_group(absl::StrFormat("%s %s", shard.host(), target.network));
+      shard.set_home(home_of_network[target.network]);
+      shard.set_leads(leader == &target);
+      if (leader != &target) payload.mutable_target()->set_lender(leader->folder());
+    }
+    shard.set_payload(payload.SerializeAsString());
+  }
+  return shards.empty() ? absl::OkStatus() : settings_.ledger->shards().Add(shards).status();
+}
+
+// One that was given up.
+RepositoryOutcome ActiveRun::ParkedOutcome(const v1::Shard& shard, const v1::RepositoryRecord& record) const {
+  using Status = RepositoryOutcome::Status;
+  RepositoryOutcome outcome = OutcomeOf(record, {});
+  outcome.status = shard.error() == v1::ERROR_CLASS_DENIED ? Status::kRefused : Status::kFailed;
+  outcome.reason = shard.reason();
+  return outcome;
+}
+
+absl::StatusOr<ReportInput> ActiveRun::Collect(bool* internal_error) const {
+  Ledger& ledger = *settings_.ledger;
+  RunTotals totals;
+  v1::SettledTargets settled;
+  ASSIGN_OR_RETURN(const auto note, ledger.ReadNote(SettledName(id())));
+  if (note && !settled.ParseFromString(*note)) return absl::DataLossError("the store holds an unreadable run");
+  for (const v1::Outcome& outcome : settled.outcomes()) Add(outcome, &totals);
+  for (int i = 0; i < settled.unchanged_size(); ++i) {
+    ASSIGN_OR_RETURN(const auto record, ledger.ReadRepository(settled.unchanged(i)));
+    if (!record) continue;
+    PassCounters counters;
+    counters.unchanged = true;
+    totals.Add(OutcomeOf(*record, sources_->accepted(settled.unchanged_group(i))), counters);
+  }
+  std::vector<uint64_t> repositories;
+  RETURN_IF_ERROR(ledger.shards().Visit(id(), [&](const v1::Shard& shard) {
+    if (shard.kind() == v1::SHARD_KIND_REPOSITORY) repositories.push_back(shard.id());
+  }));
+  for (const uint64_t id : repositories) {
+    ASSIGN_OR_RETURN(const v1::Shard shard, ledger.shards().Read(id));
+    v1::Outcome outcome;
+    if (shard.state() == v1::SHARD_STATE_DONE) {
+      if (!outcome.ParseFromString(shard.result())) return absl::DataLossError("the store holds an unreadable result");
+      if (!shard.result().empty()) Add(outcome, &totals);
+    } else {
+      ASSIGN_OR_RETURN(const v1::RepositoryRecord record, ledger.OpenRepository(shard.repository(), ""));
+      totals.Add(ParkedOutcome(shard, record), {});
+    }
+  }
+  ReportInput input;
+  input.ruleset = settings_.ruleset;
+  input.repositories = totals.TakeOutcomes();
+  for (const int reason : settled.accepted()) input.accepted.insert(static_cast<v1::SkipReason>(reason));
+  input.sandbox_note = totals.sandbox_note();
+  input.sandboxed = input.sandbox_note.empty();
+  input.min_confidence =
+      run_.plan().has_min_confidence() ? run_.plan().min_confidence() : settings_.options->min_confidence;
+  input.run = totals.Facts();
+  input.run.version = settings_.options->version;
+  input.run.command = run_.plan().command().empty() ? settings_.options->command_line : run_.plan().command();
+  *internal_error = totals.internal_error();
+  return input;
+}
+
+}  // namespace unsprawl
