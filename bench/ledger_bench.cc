@@ -265,5 +265,103 @@ BENCHMARK(ReadManyRepositories)
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime();
 
+// ---- the shard table: a run of 100,000 repositories and 1,000 workers
+
+constexpr int kShards = 100'000, kWorkers = 1'000;
+
+std::vector<v1::Shard> ShardsOfARun() {
+  std::vector<v1::Shard> shards(kShards);
+  std::mt19937_64 random(6);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    shards[i].set_run(1);
+    shards[i].set_repository("github.com/" + std::to_string(i));
+    // A tenth are forks, of networks of ten.
+    if (i % 10 == 0) shards[i].set_group("network " + std::to_string(i / 100));
+    shards[i].set_host("github.com");
+    shards[i].set_size(random() % (1 << 30));
+    shards[i].set_payload(std::string(200, 'x'));
+  }
+  return shards;
+}
+
+std::string WorkerName(int64_t i) { return "worker-" + std::to_string(i % kWorkers); }
+
+// All shards lent, renewed once, fenced, and done, by 1,000 workers in turn; items are shards. range(0): 0 in
+// memory, 1 RocksDB.
+void LendAndComplete(benchmark::State& state) {
+  const std::vector<v1::Shard> shards = ShardsOfARun();
+  const absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  for (auto _ : state) {
+    state.PauseTiming();
+    Folder folder;
+    std::unique_ptr<Ledger> ledger = state.range(0) == 0 ? NewMemoryLedger() : OpenLedger(folder);
+    ShardTable& table = ledger->shards();
+    CHECK(table.Add(shards).ok());
+    for (int i = 0; i < kWorkers; ++i) CHECK(table.Renew(WorkerName(i), {}, now).ok());
+    state.ResumeTiming();
+    for (int64_t i = 0; i < kShards; ++i) {
+      const std::string worker = WorkerName(i);
+      const auto shard = table.Acquire(worker, now);
+      CHECK(shard.ok() && *shard);
+      const ShardLease lease{worker, (*shard)->id(), (*shard)->epoch()};
+      const ShardTable::Renewal renewal{lease.shard, lease.epoch, false};
+      CHECK(table.Renew(worker, {&renewal, 1}, now)->front());
+      CHECK(table.Fenced(lease, [] { return absl::OkStatus(); }).ok());
+      CHECK(table.Complete(lease, "result", now).ok());
+    }
+    state.PauseTiming();
+    ledger.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * kShards);
+}
+BENCHMARK(LendAndComplete)->ArgName("rocksdb")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
+
+// 1,000 workers turn up, all of them gone a lease time later; items are workers.
+void WorkersComeAndGo(benchmark::State& state) {
+  const std::unique_ptr<Ledger> ledger = NewMemoryLedger();
+  ShardTable& table = ledger->shards();
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  CHECK(table.Add(ShardsOfARun()).ok());
+  for (auto _ : state) {
+    for (int i = 0; i < kWorkers; ++i) CHECK(table.Renew(WorkerName(i), {}, now).ok());
+    now += absl::Minutes(1);
+    CHECK(table.Expire(now).ok());
+  }
+  state.SetItemsProcessed(state.iterations() * kWorkers);
+}
+BENCHMARK(WorkersComeAndGo)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
+
+void AddShards(benchmark::State& state) {
+  const std::vector<v1::Shard> shards = ShardsOfARun();
+  for (auto _ : state) {
+    state.PauseTiming();
+    Folder folder;
+    std::unique_ptr<RocksdbLedger> ledger = OpenLedger(folder);
+    state.ResumeTiming();
+    CHECK(ledger->shards().Add(shards).ok());
+    state.PauseTiming();
+    ledger.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * kShards);
+}
+BENCHMARK(AddShards)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
+
+// Opening a store with them, up to the first lease.
+void LoadShards(benchmark::State& state) {
+  Folder folder;
+  CHECK(OpenLedger(folder)->shards().Add(ShardsOfARun()).ok());
+  for (auto _ : state) {
+    std::unique_ptr<RocksdbLedger> ledger = OpenLedger(folder);
+    CHECK(ledger->shards().Acquire("worker", absl::FromUnixSeconds(1'700'000'000)).ok());
+    state.PauseTiming();
+    ledger.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * kShards);
+}
+BENCHMARK(LoadShards)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime();
+
 }  // namespace
 }  // namespace unsprawl

@@ -25,6 +25,7 @@ uint64_t HashOf(std::string_view name) {
 // ---- rows
 
 bool ShardIndex::Waits(const Entry& entry) const {
+  if (entry.row.not_before() == 0) return false;
   return !now_ || absl::FromUnixMicros(entry.row.not_before()) > *now_;
 }
 

@@ -159,6 +159,19 @@ TEST_F(RocksdbLedgerTest, AStoreOfSchema1IsTakenOverWithItsStates) {
   EXPECT_EQ(Problems(*ledger), 0u);
 }
 
+TEST_F(RocksdbLedgerTest, AStoreOfSchema2IsTakenOverAndHasNoShards) {
+  RocksdbLedger::Options older;
+  older.database.schema = 2;
+  Fill(*Open(older));
+  const auto ledger = Open();
+  EXPECT_EQ(CheckStore(ledger->database())->schema, kSchemaVersion);
+  EXPECT_EQ(Problems(*ledger), 0u);
+  std::vector<v1::Shard> shards(1);
+  shards[0].set_repository("a");
+  EXPECT_EQ(*ledger->shards().Add(shards), 1u);
+  EXPECT_EQ(Problems(*ledger), 0u);
+}
+
 TEST_F(RocksdbLedgerTest, AnOlderStoreIsMigratedStepByStepAndOnce) {
   Fill(*Open());
   const Migration failing[] = {{kSchemaVersion, RenameRepositories},

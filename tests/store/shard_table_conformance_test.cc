@@ -1,8 +1,9 @@
 // Every form of the shard table keeps the same promises; the last is opened anew before each call, as after
 // a crash that lost nothing but what is not written.
+#include <algorithm>
 #include <atomic>
-#include <functional>
 #include <map>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -35,7 +36,7 @@ class ShardTableTest : public testing::TestWithParam<Form> {
   }
   // The table, closed and opened again when this form is.
   ShardTable& table() {
-    if (GetParam() == Form::kReopened) ledger_.reset();
+    if (GetParam() == Form::kReopened && !stays_open_) ledger_.reset();
     return ledger().shards();
   }
   std::unique_ptr<Ledger> Make() {
@@ -101,6 +102,7 @@ class ShardTableTest : public testing::TestWithParam<Form> {
   TempDir dir_;
   ShardTableOptions options_;
   std::unique_ptr<Ledger> ledger_;
+  bool stays_open_ = false;  // for what is not written: who is live, who fetches
   absl::Time now_ = kStart;
   ShardLease lease_;                          // the last
   std::map<std::string, ShardLease> leases_;  // the last of each repository
@@ -160,6 +162,487 @@ TEST_P(ShardTableTest, ALeaseThatIsNotRenewedRunsOut) {
   EXPECT_FALSE(Renew(old));
   EXPECT_TRUE(Renew(lease_));
   EXPECT_THAT(table().Complete(old, "", now_), FailsWith(kAborted, _));
+}
+
+TEST_P(ShardTableTest, ARenewedLeaseGoesOn) {
+  stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  for (int i = 0; i < 5; ++i) {
+    now_ += absl::Seconds(50);
+    EXPECT_TRUE(Renew(lease_));
+    EXPECT_EQ(Acquire("other"), "");
+  }
+  EXPECT_FALSE(Renew({"other", lease_.shard, lease_.epoch}));
+  EXPECT_FALSE(Renew({"w", lease_.shard, lease_.epoch + 1}));
+  EXPECT_FALSE(Renew({"w", 99, 1}));
+}
+
+TEST_P(ShardTableTest, AfterARestartALeaseLivesOneLeaseTime) {
+  if (GetParam() == Form::kMemory) stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  if (GetParam() == Form::kMemory) return;
+  ledger_.reset();
+  stays_open_ = true;
+  now_ += absl::Hours(5);
+  EXPECT_EQ(Acquire("other"), "");
+  now_ += absl::Seconds(59);
+  EXPECT_EQ(Acquire("other"), "");
+  now_ += absl::Seconds(1);
+  EXPECT_EQ(Acquire("other"), "a");
+}
+
+TEST_P(ShardTableTest, ALeaseThatRanOutIsGoodUntilSomebodyTakesIt) {
+  Add({Repository("a"), Repository("b")});
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_EQ(Acquire("w"), "b");
+  RunOut();
+  EXPECT_THAT(table().Complete(leases_["a"], "late", now_), IsOk());
+  EXPECT_EQ(Read(1).state(), v1::SHARD_STATE_DONE);
+  EXPECT_EQ(Read(1).attempts(), 0u);
+  EXPECT_THAT(table().Release(leases_["b"], now_), IsOk());
+  EXPECT_EQ(Read(2).attempts(), 0u);  // it was there after all
+  EXPECT_THAT(table().Complete(leases_["b"], "", now_), FailsWith(kAborted, _));
+}
+
+TEST_P(ShardTableTest, AShardThatLosesItsWorkersIsParked) {
+  Add({Repository("a")});
+  for (uint32_t attempt = 1; attempt <= 4; ++attempt) {
+    ASSERT_EQ(Acquire("w"), "a") << attempt;
+    RunOut();
+    EXPECT_EQ(Read(1).attempts(), attempt);
+  }
+  EXPECT_EQ(Read(1).state(), v1::SHARD_STATE_PARKED);
+  EXPECT_EQ(Acquire("w"), "");
+  EXPECT_EQ(Count().parked, 1u);
+  EXPECT_TRUE(Count().over());
+  EXPECT_EQ(*table().Retry(1, 0), 1u);
+  EXPECT_EQ(Acquire("w"), "a");
+  EXPECT_EQ(Read(1).attempts(), 0u);
+}
+
+TEST_P(ShardTableTest, ADrainedShardIsPendingAtOnceAndNotCounted) {
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  const ShardLease old = lease_;
+  EXPECT_THAT(table().Release(old, now_), IsOk());
+  EXPECT_EQ(Read(1).attempts(), 0u);
+  EXPECT_THAT(table().Release(old, now_), FailsWith(kAborted, _));
+  EXPECT_EQ(Acquire("other"), "a");
+}
+
+TEST_P(ShardTableTest, WhatFailedWaitsLongerEachTimeAndIsParked) {
+  Add({Repository("a")});
+  absl::Duration least = absl::Seconds(15);
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    ASSERT_EQ(Acquire("w"), "a");
+    ASSERT_THAT(Fail(lease_, v1::ERROR_CLASS_RETRY), IsOk());
+    EXPECT_EQ(Read(1).reason(), "why");
+    now_ += least - absl::Seconds(1);
+    EXPECT_EQ(Acquire("w"), "");
+    now_ += least / 2 + absl::Seconds(1);  // at most half as long on top
+    least *= 4;
+  }
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_THAT(Fail(lease_, v1::ERROR_CLASS_RETRY), IsOk());
+  EXPECT_EQ(Read(1).state(), v1::SHARD_STATE_PARKED);
+  EXPECT_EQ(Read(1).attempts(), 4u);
+}
+
+TEST_P(ShardTableTest, AServersWaitIsKeptUpToTheLongest) {
+  Add({Repository("a"), Repository("b")});
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_EQ(Acquire("w"), "b");
+  ASSERT_THAT(Fail(leases_["a"], v1::ERROR_CLASS_RETRY, absl::Minutes(20)), IsOk());
+  ASSERT_THAT(Fail(leases_["b"], v1::ERROR_CLASS_RETRY, absl::Hours(100)), IsOk());
+  now_ += absl::Minutes(19);
+  EXPECT_EQ(Acquire("w"), "");
+  now_ += absl::Minutes(12);
+  EXPECT_EQ(Acquire("w"), "a");
+  EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());
+  now_ += absl::Minutes(29);
+  EXPECT_EQ(Acquire("w"), "b");
+}
+
+TEST_P(ShardTableTest, TheClassSaysWhatBecomesOfAShard) {
+  const struct {
+    v1::ErrorClass error;
+    v1::ShardState state;
+  } cases[] = {{v1::ERROR_CLASS_UNSPECIFIED, v1::SHARD_STATE_PARKED},
+               {v1::ERROR_CLASS_RETRY, v1::SHARD_STATE_PENDING},
+               {v1::ERROR_CLASS_DENIED, v1::SHARD_STATE_PARKED},
+               {v1::ERROR_CLASS_POISON, v1::SHARD_STATE_PARKED},
+               {v1::ERROR_CLASS_GONE, v1::SHARD_STATE_DONE},
+               {v1::ERROR_CLASS_LEGAL, v1::SHARD_STATE_DONE}};
+  for (const auto& [error, state] : cases) {
+    const uint64_t shard = Add({Repository("a")});
+    ASSERT_EQ(Acquire("w"), "a");
+    ASSERT_THAT(Fail(lease_, error), IsOk());
+    EXPECT_EQ(Read(shard).state(), state) << error;
+    EXPECT_EQ(Read(shard).error(), error);
+    EXPECT_EQ(Read(shard).result(), "");
+    EXPECT_THAT(Fail(lease_, error), FailsWith(kAborted, _));
+  }
+}
+
+TEST_P(ShardTableTest, TheLargestGoesFirst) {
+  Add({Repository("small", 1), Repository("large", 9), Repository("middle", 5)});
+  EXPECT_EQ(Acquire("w"), "large");
+  EXPECT_EQ(Acquire("w"), "middle");
+  EXPECT_EQ(Acquire("w"), "small");
+}
+
+TEST_P(ShardTableTest, AWorkerGetsWhatItHasTheMirrorOf) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("large", 9), Repository("mine", 1), Repository("fork", 2, "network"),
+                                   Repository("first", 3, "network")};
+  shards[0].set_home("other");
+  shards[1].set_home("w");
+  shards[2].set_home("w");
+  Add(shards);
+  EXPECT_EQ(Acquire("other"), "large");
+  EXPECT_EQ(Acquire("w"), "first");  // its group's mirror is here
+  EXPECT_EQ(Acquire("w"), "fork");
+  EXPECT_EQ(Acquire("w"), "mine");
+}
+
+TEST_P(ShardTableTest, WhoHasNothingOfItsOwnTakesOthersWholeGroupsFirst) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("a1", 9, "a"), Repository("a2", 8, "a"), Repository("b", 1)};
+  for (v1::Shard& shard : shards) shard.set_home("w");
+  Add(shards);
+  EXPECT_EQ(Acquire("w"), "a1");
+  EXPECT_EQ(Acquire("thief"), "b");   // nobody works on it
+  EXPECT_EQ(Acquire("thief"), "a2");  // better than nothing
+}
+
+TEST_P(ShardTableTest, TheRestOfAGroupWaitsForItsFirst) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("fork", 9, "network"), Repository("first", 1, "network")};
+  shards[1].set_leads(true);
+  Add(shards);
+  EXPECT_EQ(Acquire("w"), "first");
+  EXPECT_EQ(Acquire("other"), "");
+  EXPECT_TRUE(Renew(lease_, /*fetching=*/false));
+  EXPECT_EQ(Acquire("other"), "fork");
+  EXPECT_THAT(table().Release(leases_["first"], now_), IsOk());
+  EXPECT_THAT(table().Release(leases_["fork"], now_), IsOk());
+  EXPECT_EQ(Acquire("w"), "first");  // it may have been fetched, but not for long enough
+  EXPECT_THAT(Fail(lease_, v1::ERROR_CLASS_GONE), IsOk());
+  EXPECT_EQ(Acquire("w"), "fork");
+}
+
+TEST_P(ShardTableTest, AHostHasOnlySoManyFetchesAtATime) {
+  stays_open_ = true;
+  options_.max_fetches_per_host = 2;
+  std::vector<v1::Shard> shards = {Repository("a", 9), Repository("b", 8), Repository("c", 7),
+                                   Repository("elsewhere", 1)};
+  shards[3].set_host("other host");
+  Add(shards);
+  EXPECT_EQ(Acquire("w"), "a");
+  EXPECT_EQ(Acquire("w"), "b");
+  EXPECT_EQ(Acquire("w"), "elsewhere");
+  EXPECT_EQ(Acquire("w"), "");
+  EXPECT_TRUE(Renew(leases_["a"], /*fetching=*/false));
+  EXPECT_EQ(Acquire("w"), "c");
+  EXPECT_TRUE(Renew(leases_["a"], /*fetching=*/true));  // what was said before came late
+  EXPECT_THAT(table().Complete(leases_["b"], "", now_), IsOk());
+  Add({Repository("d")});
+  EXPECT_EQ(Acquire("w"), "d");
+}
+
+TEST_P(ShardTableTest, AShardThatIsCutWaitsForItsParts) {
+  Add({Repository("a", 100)});
+  ASSERT_EQ(Acquire("w"), "a");
+  const ShardLease whole = lease_;
+  EXPECT_THAT(table().Cut(whole, {}, now_), FailsWith(absl::StatusCode::kInvalidArgument, _));
+  const std::vector<ShardTable::Piece> pieces = {{30, "one"}, {70, "two"}};
+  ASSERT_THAT(table().Cut(whole, pieces, now_), IsOk());
+  EXPECT_THAT(table().Cut(whole, pieces, now_), FailsWith(kAborted, _));  // sent twice
+  EXPECT_EQ(Count().pending, 3u);
+  const std::optional<v1::Shard> two = AcquireShard("w"), one = AcquireShard("other");
+  ASSERT_TRUE(one && two);
+  EXPECT_EQ(two->payload(), "two");
+  EXPECT_EQ(one->payload(), "one");
+  EXPECT_EQ(one->kind(), v1::SHARD_KIND_PART);
+  EXPECT_EQ(one->whole(), 1u);
+  EXPECT_EQ(one->repository(), "a");
+  EXPECT_EQ(Acquire("w"), "");
+  const ShardLease lease_of_two{"w", two->id(), two->epoch()};
+  EXPECT_THAT(table().Cut(lease_of_two, pieces, now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
+  EXPECT_THAT(table().Complete(lease_of_two, "", now_), IsOk());
+  EXPECT_EQ(Acquire("w"), "");
+  EXPECT_THAT(Fail({"other", one->id(), one->epoch()}, v1::ERROR_CLASS_POISON), IsOk());
+  ASSERT_EQ(Acquire("w"), "a");
+  EXPECT_TRUE(Read(1).cut());
+  EXPECT_THAT(table().Cut(lease_, pieces, now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
+  EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());
+  // A person retries the part: its whole is to be located once more.
+  EXPECT_EQ(*table().Retry(1, 1), 1u);
+  EXPECT_THAT(table().Complete(lease_, "", now_), FailsWith(kAborted, _));
+  const std::optional<v1::Shard> again = AcquireShard("w");
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->payload(), "one");
+  EXPECT_THAT(table().Complete({"w", again->id(), again->epoch()}, "", now_), IsOk());
+  EXPECT_EQ(Acquire("w"), "a");
+}
+
+TEST_P(ShardTableTest, ACancelledRunLendsNothingAndTakesNothing) {
+  Add({Repository("a"), Repository("b"), Repository("c")});
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_EQ(Acquire("w"), "b");
+  EXPECT_THAT(table().Complete(leases_["a"], "", now_), IsOk());
+  EXPECT_THAT(table().Erase(1), FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("1 shards pending")));
+  EXPECT_THAT(table().Cancel(1), IsOk());
+  EXPECT_EQ(Count(), (ShardTable::Counts{.done = 1, .cancelled = 2}));
+  EXPECT_EQ(Acquire("w"), "");
+  EXPECT_FALSE(Renew(leases_["b"]));
+  EXPECT_THAT(table().Complete(leases_["b"], "", now_), FailsWith(kAborted, _));
+}
+
+TEST_P(ShardTableTest, RunsAreApartAndAnErasedOnesIdsDoNotComeBack) {
+  std::vector<v1::Shard> shards = {Repository("a"), Repository("b")};
+  Add(shards);
+  shards[0].set_run(2);
+  EXPECT_EQ(Add({shards[0]}), 3u);
+  EXPECT_THAT(table().Cancel(1), IsOk());
+  EXPECT_EQ(*table().Count(2), (ShardTable::Counts{.pending = 1}));
+  std::vector<uint64_t> ids;
+  EXPECT_THAT(table().Visit(1, [&](const v1::Shard& shard) { ids.push_back(shard.id()); }), IsOk());
+  EXPECT_THAT(ids, ElementsAre(1, 2));
+  EXPECT_THAT(table().Cancel(2), IsOk());
+  EXPECT_THAT(table().Erase(2), IsOk());
+  EXPECT_THAT(table().Erase(1), IsOk());
+  EXPECT_THAT(table().Read(1), FailsWith(absl::StatusCode::kNotFound, _));
+  EXPECT_EQ(Add({Repository("c")}), 4u);
+}
+
+TEST_P(ShardTableTest, AClockThatJumpsParksNothingAndKeepsNothing) {
+  stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  now_ -= absl::Hours(24 * 365);
+  EXPECT_TRUE(Renew(lease_));
+  EXPECT_EQ(Acquire("other"), "");
+  now_ += absl::Seconds(60);
+  EXPECT_EQ(Acquire("other"), "a");  // time went on meanwhile
+  now_ += absl::Hours(24 * 365);
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_THAT(Fail(lease_, v1::ERROR_CLASS_RETRY), IsOk());
+  // By the clock that came back its wait is over in a year.
+  now_ -= absl::Hours(24 * 365);
+  if (GetParam() != Form::kMemory) ledger_.reset();
+  EXPECT_EQ(Acquire("w"), "");
+  now_ += absl::Hours(1);
+  EXPECT_EQ(Acquire("w"), "a");
+}
+
+TEST_P(ShardTableTest, WorkersAreThoseSeenOfLate) {
+  stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w1"), "a");
+  now_ += absl::Seconds(30);
+  EXPECT_TRUE(Renew(lease_, /*fetching=*/false));
+  EXPECT_EQ(Acquire("w2"), "");
+  now_ += absl::Seconds(31);
+  EXPECT_EQ(Acquire("w2"), "");
+  const auto workers = *table().Workers(now_);
+  ASSERT_THAT(workers, SizeIs(2));
+  EXPECT_EQ(workers[0].name, "w1");
+  EXPECT_EQ(workers[0].seen, kStart + absl::Seconds(30));
+  ASSERT_THAT(workers[0].held, SizeIs(1));
+  EXPECT_EQ(workers[0].held[0].shard, 1u);
+  EXPECT_FALSE(workers[0].held[0].fetching);
+  EXPECT_EQ(workers[0].held[0].until, kStart + absl::Seconds(90));
+  EXPECT_THAT(workers[1].held, IsEmpty());
+  now_ += absl::Seconds(40);
+  EXPECT_THAT(*table().Workers(now_), SizeIs(1));
+}
+
+// ---- fences
+
+TEST_P(ShardTableTest, TheLedgerTakesNothingUnderAStaleLease) {
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  const ShardLease stale = lease_;
+  RunOut();
+  ASSERT_EQ(Acquire("other"), "a");
+  (void)table();
+  const RuleListId rules = *ledger().InternRules(std::vector<uint64_t>{1});
+  EXPECT_THAT(ledger().RecordBlobs(Batch({1}, {}), rules, &stale), FailsWith(kAborted, HasSubstr("epoch 1")));
+  EXPECT_FALSE(ledger().HasBlobs());
+  EXPECT_THAT(ledger().RecordBlobs(Batch({1}, {}), rules, &lease_), IsOk());
+  EXPECT_TRUE(ledger().HasBlobs());
+
+  const v1::RepositoryRecord record = *ledger().OpenRepository("a", "a");
+  for (const ShardLease* const lease : std::initializer_list<const ShardLease*>{&stale, &lease_}) {
+    auto recording = *ledger().StartRecording(record.id());
+    ASSERT_THAT(recording->Add(Place(7, "a.txt", 1)), IsOk());
+    v1::RepositoryRecord moved = record;
+    moved.set_tips_digest("tips");
+    const bool good = lease == &lease_;
+    EXPECT_EQ(absl::IsAborted(recording->Commit(moved, lease)), !good);
+    EXPECT_THAT(Places(ledger(), {record.id()}), SizeIs(good ? 1 : 0));
+    EXPECT_EQ((*ledger().ReadRepository(record.id()))->tips_digest(), good ? "tips" : "");
+  }
+}
+
+TEST_P(ShardTableTest, BlobsOfADoneShardSurviveACrash) {
+  if (GetParam() == Form::kMemory) return;  // it has no crash that it survives
+  stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("w"), "a");
+  const RuleListId rules = *ledger().InternRules(std::vector<uint64_t>{1});
+  ASSERT_THAT(ledger().RecordBlobs(Batch({1}, {}), rules, &lease_), IsOk());
+  ASSERT_THAT(table().Complete(lease_, "", now_), IsOk());
+  // What a reader beside it sees is what a crash now would leave.
+  auto reader = RocksdbLedger::OpenReader(dir_.path() / "store", {});
+  ASSERT_THAT(reader, IsOk());
+  EXPECT_TRUE((*reader)->HasBlobs());
+  EXPECT_EQ((*reader)->shards().Count(1)->done, 1u);
+  EXPECT_THAT((*reader)->shards().Acquire("w", now_), IsOk());
+  ASSERT_THAT(table().Retry(1, 0), IsOk());
+  const uint64_t next = Add({Repository("b")});
+  ASSERT_THAT((*reader)->CatchUp(), IsOk());
+  EXPECT_THAT((*reader)->shards().Read(next), IsOk());
+  EXPECT_THAT((*reader)->shards().Acquire("w", now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
+}
+
+TEST_P(ShardTableTest, ACommitHoldsUpOnlyItsOwnShard) {
+  stays_open_ = true;
+  Add({Repository("a", 9), Repository("b", 1)});
+  ASSERT_EQ(Acquire("w"), "a");
+  ShardTable& shards = table();
+  std::atomic<bool> committing = false, finish = false, cancelled = false;
+  std::jthread commit([&] {
+    EXPECT_THAT(shards.Fenced(leases_.at("a"), [&] {
+      committing = true;
+      while (!finish) std::this_thread::yield();
+      EXPECT_FALSE(cancelled);
+      return absl::OkStatus();
+    }), IsOk());
+  });
+  while (!committing) std::this_thread::yield();
+  const ShardLease first = lease_;
+  EXPECT_TRUE(Renew(first));
+  now_ += absl::Seconds(100);
+  EXPECT_EQ(Acquire("other"), "b");  // and not a, whose lease ran out
+  EXPECT_EQ(Read(1).state(), v1::SHARD_STATE_LEASED);
+  std::jthread cancel([&] {
+    EXPECT_THAT(shards.Cancel(1), IsOk());
+    cancelled = true;
+  });
+  // What else could be cancelled is, and then no new commit of `a` gets in before the cancellation.
+  while (shards.Count(1)->cancelled == 0) std::this_thread::yield();
+  EXPECT_FALSE(cancelled);
+  finish = true;
+  commit.join();
+  cancel.join();
+  EXPECT_THAT(shards.Fenced(first, [] { return absl::OkStatus(); }), FailsWith(kAborted, _));
+  EXPECT_EQ(Count().cancelled, 2u);
+}
+
+TEST_P(ShardTableTest, ManyWorkersAtATimeDoEachShardOnce) {
+  stays_open_ = true;
+  options_.max_fetches_per_host = 3;
+  std::vector<v1::Shard> added;
+  for (int i = 0; i < 300; ++i) added.push_back(Repository(absl::StrFormat("r%d", i), 1, absl::StrFormat("g%d", i / 3)));
+  Add(added);
+  ShardTable& shards = table();
+  std::atomic<int> commits[301] = {};
+  {
+    std::vector<std::jthread> workers;
+    for (int w = 0; w < 4; ++w) {
+      workers.emplace_back([&, w] {
+        std::mt19937 random(static_cast<uint32_t>(w));
+        const std::string name = absl::StrFormat("w%d", w);
+        while (!shards.Count(1)->over()) {
+          const auto shard = *shards.Acquire(name, kStart);
+          if (!shard) continue;
+          const ShardLease lease{name, shard->id(), shard->epoch()};
+          const ShardTable::Renewal renewal{lease.shard, lease.epoch, false};
+          EXPECT_TRUE(shards.Renew(name, {&renewal, 1}, kStart)->front());
+          if (random() % 4 == 0) {
+            EXPECT_THAT(shards.Release(lease, kStart), IsOk());
+            continue;
+          }
+          EXPECT_THAT(shards.Fenced(lease, [&] {
+            ++commits[shard->id()];
+            return absl::OkStatus();
+          }), IsOk());
+          EXPECT_THAT(shards.Complete(lease, name, kStart), IsOk());
+        }
+      });
+    }
+  }
+  for (size_t i = 1; i <= 300; ++i) EXPECT_EQ(commits[i], 1) << i;
+  EXPECT_EQ(Count(), (ShardTable::Counts{.done = 300}));
+}
+
+TEST_P(ShardTableTest, TheStoreIsSound) {
+  if (GetParam() == Form::kMemory) return;  // there is no store
+  Add({Repository("a"), Repository("b")});
+  ASSERT_EQ(Acquire("w"), "a");
+  ASSERT_THAT(table().Cut(lease_, std::vector<ShardTable::Piece>{{1, "x"}}, now_), IsOk());
+  ASSERT_EQ(Acquire("w"), "b");
+  ASSERT_THAT(table().Complete(lease_, "result", now_), IsOk());
+  Database& database = static_cast<RocksdbLedger&>(ledger()).database();
+  EXPECT_THAT(CheckStore(database)->examples, IsEmpty());
+  rocksdb::WriteBatch damage;
+  damage.Delete(database.family(Family::kMeta), ShardPayloadKey(2));
+  damage.Delete(database.family(Family::kMeta), ShardKey(1));
+  damage.Put(database.family(Family::kMeta), ShardKey(2), "\xff");
+  ASSERT_THAT(database.Write(&damage), IsOk());
+  EXPECT_THAT(CheckStore(database)->examples,
+              testing::UnorderedElementsAre("a payload or result of no shard", "a shard is unreadable",
+                                            "shard 3 is a part of none"));
+  damage.Clear();
+  damage.Delete(database.family(Family::kMeta), ShardPayloadKey(3));
+  ASSERT_THAT(database.Write(&damage), IsOk());
+  EXPECT_THAT(CheckStore(database)->examples, testing::Contains("shard 3 has no payload"));
+  ledger_.reset();
+  EXPECT_THAT(table().Count(1), FailsWith(absl::StatusCode::kDataLoss, HasSubstr("shards")));
+}
+
+// ---- placement: a preference, which a form over a shared database may approximate
+
+// Which of 200 shards a worker gets before it turns to others'.
+std::set<uint64_t> OwnOf(const std::string& worker, const std::vector<std::string>& live,
+                         const std::vector<std::string>& dead = {}) {
+  const std::unique_ptr<Ledger> ledger = NewMemoryLedger({.max_fetches_per_host = 1000});
+  ShardTable& shards = ledger->shards();
+  for (const std::string& name : dead) EXPECT_THAT(shards.Renew(name, {}, kStart), IsOk());
+  std::vector<v1::Shard> added(200);
+  for (size_t i = 0; i < added.size(); ++i) added[i].set_repository(absl::StrFormat("repository %d", i));
+  EXPECT_THAT(shards.Add(added), IsOk());
+  const absl::Time now = kStart + absl::Seconds(60);
+  for (const std::string& name : live) EXPECT_THAT(shards.Renew(name, {}, now), IsOk());
+  std::set<uint64_t> own;
+  // Of equal sizes they come by id; what is others' begins from below again.
+  while (const std::optional<v1::Shard> shard = *shards.Acquire(worker, now)) {
+    if (!own.empty() && shard->id() < *own.rbegin()) break;
+    own.insert(shard->id());
+  }
+  return own;
+}
+
+TEST(ShardPlacement, EachShardIsOneWorkersAndAWorkerThatComesMovesOnlyItsShare) {
+  const std::vector<std::string> three = {"w1", "w2", "w3"}, four = {"w4", "w2", "w1", "w3"};
+  std::set<uint64_t> all;
+  size_t sum = 0;
+  for (const std::string& worker : three) {
+    const std::set<uint64_t> own = OwnOf(worker, three), later = OwnOf(worker, four);
+    EXPECT_GT(own.size(), 40u);
+    sum += own.size();
+    all.insert(own.begin(), own.end());
+    EXPECT_LT(later.size(), own.size());
+    EXPECT_TRUE(std::includes(own.begin(), own.end(), later.begin(), later.end()));
+    EXPECT_EQ(OwnOf(worker, {"w3", "w1", "w2"}), own);
+    EXPECT_EQ(OwnOf(worker, three, {"w4", "w5"}), own);  // who went has nothing
+  }
+  EXPECT_EQ(sum, 200u);
+  EXPECT_THAT(all, SizeIs(200));
 }
 
 }  // namespace

@@ -106,6 +106,7 @@ class Cluster {
   std::string Run() {
     table_ = NewShardTable(disk_, options_);
     AddShards();
+    CheckStatus(table_->Expire(Now()));
     for (size_t i = 0; i < workers_.size(); ++i) After(Seconds(0, 5), [this, i] { Idle(i); });
     After(absl::Seconds(1), [this] { Fault(); });
     bool retried = false;
@@ -151,6 +152,7 @@ class Cluster {
     ShardLease lease;
     absl::Duration renewed;  // by the coordinator's clock, see clock_
     bool fetching = true;
+    bool counted = true;     // as fetching, by a table that may not have heard yet
   };
 
   // ---- chance, time and words
@@ -182,7 +184,10 @@ class Cluster {
   // The coordinator's clock, and in clock_ how long it has been going by it: what went back did not pass.
   absl::Time Now() {
     const absl::Time now = kStart + time_ + skew_;
-    if (now > last_now_) clock_ += now - last_now_;
+    if (now > last_now_) {
+      clock_ += now - last_now_;
+      table_now_ += now - last_now_;
+    }
     last_now_ = now;
     return now;
   }
@@ -286,7 +291,7 @@ class Cluster {
     CheckStatus(acquired.status());
     if (!acquired.ok() || !*acquired) {
       Say("Acquire by %s: none", worker);
-      CheckTable();
+      CheckNothingToLend();
       return std::nullopt;
     }
     const v1::Shard& shard = **acquired;
@@ -309,9 +314,34 @@ class Cluster {
           part.state() == v1::SHARD_STATE_PENDING || part.state() == v1::SHARD_STATE_LEASED;
       Check(part.whole() != shard.id() || !open, "a whole before its parts");
     }));
-    lent_[shard.id()] = {{worker, shard.id(), shard.epoch()}, clock_, true};
+    lent_[shard.id()] = {{worker, shard.id(), shard.epoch()}, clock_, true, true};
     CheckTable();
     return shard;
+  }
+  // A worker is idle: then every shard is in somebody's hands, or waits for something.
+  void CheckNothingToLend() {
+    std::map<uint64_t, v1::Shard> rows;
+    std::map<std::string, int> fetching;
+    std::set<uint64_t> has_parts;
+    CheckStatus(table_->Visit(kRun, [&](const v1::Shard& shard) {
+      rows[shard.id()] = shard;
+      const bool leased = shard.state() == v1::SHARD_STATE_LEASED;
+      if (leased && lent_[shard.id()].counted) ++fetching[shard.host()];
+      if (leased || shard.state() == v1::SHARD_STATE_PENDING) has_parts.insert(shard.whole());
+    }));
+    for (const auto& [id, shard] : rows) {
+      if (shard.state() != v1::SHARD_STATE_PENDING || has_parts.contains(id)) continue;
+      if (absl::FromUnixMicros(shard.not_before()) > table_now_) continue;
+      if (fetching[shard.host()] >= options_.max_fetches_per_host) continue;
+      const auto leader = leaders_.find(shard.group());
+      if (leader != leaders_.end() && shard.kind() == v1::SHARD_KIND_REPOSITORY && !shard.leads() &&
+          !shard.cut()) {
+        const v1::Shard& first = rows[static_cast<uint64_t>(leader->second) + 1];
+        const bool fetches = first.state() == v1::SHARD_STATE_LEASED && lent_[first.id()].counted;
+        if (!first.cut() && (fetches || first.state() == v1::SHARD_STATE_PENDING)) continue;
+      }
+      Check(false, absl::StrFormat("shard %d is nobody's, and a worker is idle", id));
+    }
   }
   bool Renew(const ShardLease& lease, bool fetching) {
     const ShardTable::Renewal renewal{lease.shard, lease.epoch, fetching};
@@ -324,6 +354,7 @@ class Cluster {
       Lent& lent = lent_[lease.shard];
       lent.renewed = clock_;
       lent.fetching = lent.fetching && fetching;
+      lent.counted = lent.counted && fetching;
     }
     CheckTable();
     return held->front();
@@ -620,10 +651,20 @@ class Cluster {
     After(Seconds(0, 100), [this] {
       Say("the coordinator is back");
       table_ = NewShardTable(disk_, options_);
-      last_now_ = kStart + time_ + skew_;
+      last_now_ = table_now_ = kStart + time_ + skew_;
       CheckStatus(table_->Expire(Now()));
-      for (auto& [shard, lent] : lent_) lent.renewed = clock_;
+      for (auto& [shard, lent] : lent_) {
+        lent.renewed = clock_;
+        lent.counted = true;
+      }
       CheckTable();
+      // What was done stays done: blobs that its part has lost would be scanned by nobody but the whole.
+      CheckStatus(table_->Visit(kRun, [&](const v1::Shard& shard) {
+        if (shard.whole() == 0 || shard.state() != v1::SHARD_STATE_DONE || shard.error() != 0) return;
+        for (const int blob : BlobsOf(table_->Read(shard.id())->payload())) {
+          Check(disk_.Known(blob), "a part that is done has lost its blobs");
+        }
+      }));
     });
   }
 
@@ -691,6 +732,7 @@ class Cluster {
   absl::Duration skew_;             // of the coordinator's clock
   absl::Time last_now_ = kStart;
   absl::Duration clock_;
+  absl::Time table_now_ = kStart;   // the table's own time
 
   Disk disk_;
   std::unique_ptr<ShardTable> table_;  // null: the coordinator is down
