@@ -324,6 +324,34 @@ TEST_F(TransportTest, AClientShowsARenewedCertificateWhenItConnectsAgain) {
   EXPECT_EQ(answer, "unsprawl:worker/1" + Until(10));
 }
 
+TEST_F(TransportTest, AuthoritiesComeAndGoWithoutARestart) {
+  const auto server = Serve(Files("coordinator"));
+  const fs::path theirs = MakeFolder("theirs");
+  CertificateFiles files = Files("worker-1", theirs);
+  files.ca = home_.path() / "both.pem";
+  const std::string old = ReadFile(dir_ / "ca.pem"), both = old + ReadFile(theirs / "ca.pem");
+  WriteFile(files.ca, both);
+  const auto ask = [&] { return Ask(Open(server->At("localhost"), files)); };
+  EXPECT_THAT(ask(), StartsWith("UNAVAILABLE: "));
+
+  const auto replace = [&](const std::string& pem) {
+    WriteFile(dir_ / "ca.new", pem);
+    fs::rename(dir_ / "ca.new", dir_ / "ca.pem");
+  };
+  replace(both);
+  std::string answer;
+  do answer = ask();
+  while (answer.starts_with("UNAVAILABLE: "));
+  EXPECT_EQ(answer, "unsprawl:worker/1" + Until(365));
+
+  const auto before = Open(server->At("localhost"), files);
+  EXPECT_EQ(Ask(before), "unsprawl:worker/1" + Until(365));
+  replace(old);
+  do answer = ask();
+  while (!answer.starts_with("UNAVAILABLE: "));
+  EXPECT_EQ(Ask(before), "unsprawl:worker/1" + Until(365)) << "a connection made before goes on";
+}
+
 TEST_F(TransportTest, AKeyThatIsReplacedBeforeItsCertificateIsTakenUpWithIt) {
   const auto server = Serve(Files("coordinator"));
   const std::string address = server->At("localhost");
