@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/cluster/sources.h"
+#include "coordinator/cluster/steady_clock.h"
 #include "coordinator/run_plan.h"
 #include "coordinator/run_resources.h"
 #include "coordinator/scan_command.h"
@@ -24,6 +25,7 @@ struct CoordinatorSettings {
   const Ruleset* ruleset;
   const KeyRing* keys;
   Ledger* ledger;
+  const SteadyClock* clock;
   uint64_t cut_bytes;           // ScanShard::cut_bytes, where there are workers to share it
 };
 
@@ -49,6 +51,7 @@ class ActiveRun {
   void Stop() { stop_ = true; }
 
   uint64_t id() const { return run_.id(); }
+  const SteadyClock& clock() const { return *settings_.clock; }
   const RunResources& resources() const { return resources_; }
   Sources& sources() { return *sources_; }
   std::atomic<uint64_t>* dropped_asked() { return &dropped_asked_; }

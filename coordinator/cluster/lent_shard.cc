@@ -1,0 +1,155 @@
+#include "coordinator/cluster/lent_shard.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/status.h"
+
+namespace unsprawl {
+namespace {
+
+v1::Failure ToFailure(const absl::Status& status) {
+  v1::Failure failure;
+  failure.set_code(static_cast<int>(status.code()));
+  failure.set_message(std::string(status.message()));
+  return failure;
+}
+
+}  // namespace
+
+LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::string lender,
+                     LocalLease::Shard shard)
+    : run_(std::move(run)),
+      target_(std::move(target)),
+      lease_id_(shard.fence),
+      part_(shard.part),
+      lender_(std::move(lender)),
+      lease_(target_, run_->resources(), run_->dropped_asked(), std::move(shard)) {}
+
+absl::StatusOr<v1::LentShard> LentShard::ToProto() {
+  MutexLock lock(mutex_);
+  v1::LentShard lent;
+  lent.mutable_lease()->set_worker(lease_id_.worker);
+  lent.mutable_lease()->set_shard(lease_id_.shard);
+  lent.mutable_lease()->set_epoch(lease_id_.epoch);
+  *lent.mutable_target() = lease_.target();
+  ASSIGN_OR_RETURN(*lent.mutable_known(), lease_.LookUp());
+  const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
+  if (authorizations.ok()) {
+    lent.mutable_authorizations()->Add(authorizations->begin(), authorizations->end());
+    for (const std::string& authorization : *authorizations) {
+      if (!authorization.empty()) gave_credentials_ = true;
+    }
+  } else {
+    *lent.mutable_refused() = ToFailure(authorizations.status());
+  }
+  lent.set_lender(lender_);
+  return lent;
+}
+
+v1::ForgeReply LentShard::AskForge() {
+  MutexLock lock(mutex_);
+  v1::ForgeReply reply;
+  const absl::StatusOr<std::string> url = lease_.AskForge();
+  if (url.ok()) {
+    reply.set_url(*url);
+  } else {
+    *reply.mutable_failure() = ToFailure(url.status());
+  }
+  return reply;
+}
+
+v1::TokensReply LentShard::RenewTokens() {
+  MutexLock lock(mutex_);
+  v1::TokensReply reply;
+  if (!lease_.RenewTokens()) return reply;
+  const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
+  if (!authorizations.ok()) return reply;
+  reply.set_renewed(true);
+  reply.mutable_authorizations()->Add(authorizations->begin(), authorizations->end());
+  return reply;
+}
+
+absl::StatusOr<v1::DroppedCommits> LentShard::ListDropped(const v1::FetchNote& before) {
+  MutexLock lock(mutex_);
+  return lease_.ListDropped(before);
+}
+
+absl::StatusOr<v1::BeginReply> LentShard::Begin(const v1::BeginRequest& request) {
+  MutexLock lock(mutex_);
+  if (request.nonce() == nonce_ && sequence_ == 0) return begun_;  // Sent again.
+  nonce_ = 0;
+  pieces_.clear();
+  ASSIGN_OR_RETURN(*begun_.mutable_begun(), lease_.Begin(request.beginning()));
+  nonce_ = request.nonce();
+  sequence_ = 0;
+  return begun_;
+}
+
+absl::StatusOr<v1::TellReply> LentShard::Tell(v1::TellRequest* request) {
+  MutexLock lock(mutex_);
+  v1::TellReply reply;
+  if (request->nonce() == nonce_ && request->sequence() == sequence_ && sequence_ > 0) return last_;  // Sent again.
+  if (nonce_ == 0 || request->nonce() != nonce_ || request->sequence() != sequence_ + 1) {
+    reply.set_begin_again(true);
+    return reply;
+  }
+  // What fails half way was taken half way: only another pass mends that.
+  const uint64_t nonce = std::exchange(nonce_, 0);
+  ASSIGN_OR_RETURN(*reply.mutable_command(), Answer(request->mutable_event()));
+  nonce_ = nonce;
+  sequence_ = request->sequence();
+  last_ = reply;
+  return reply;
+}
+
+absl::StatusOr<v1::ShardCommand> LentShard::Answer(v1::ShardEvent* event) {
+  v1::ShardCommand command;
+  std::optional<v1::LocateShard> locate;
+  switch (event->event_case()) {
+    case v1::ShardEvent::kLookup: {
+      ASSIGN_OR_RETURN(*command.mutable_lookup(), lease_.Lookup(event->lookup()));
+      break;
+    }
+    case v1::ShardEvent::kBlobs: RETURN_IF_ERROR(lease_.TakeBlobs(event->mutable_blobs())); break;
+    case v1::ShardEvent::kCommits: RETURN_IF_ERROR(lease_.TakeCommits(event->commits())); break;
+    case v1::ShardEvent::kPlaces: RETURN_IF_ERROR(lease_.TakePlaces(event->places())); break;
+    case v1::ShardEvent::kPiece: {
+      ShardTable::Piece& piece = pieces_[event->piece().number()];
+      piece.size = event->piece().bytes();
+      piece.payload += event->piece().blobs();
+      break;
+    }
+    case v1::ShardEvent::kScanCut: RETURN_IF_ERROR(CutUp()); break;
+    case v1::ShardEvent::kScanCompleted: {
+      ASSIGN_OR_RETURN(locate, lease_.CompleteScan(event->scan_completed()));
+      break;
+    }
+    case v1::ShardEvent::kLocateCompleted: {
+      ASSIGN_OR_RETURN(locate, lease_.CompleteLocate(event->locate_completed()));
+      break;
+    }
+    default: return absl::InvalidArgumentError("an event that is none of a pass");
+  }
+  if (locate) *command.mutable_locate() = *std::move(locate);
+  return command;
+}
+
+absl::Status LentShard::CutUp() {
+  std::vector<ShardTable::Piece> pieces;
+  for (auto& [number, piece] : pieces_) {
+    v1::ShardPayload payload;
+    payload.set_blobs(std::move(piece.payload));
+    pieces.push_back({.size = piece.size, .payload = payload.SerializeAsString()});
+  }
+  pieces_.clear();
+  return run_->resources().ledger->shards().Cut(lease_id_, pieces, run_->clock().Now());
+}
+
+absl::Status LentShard::End(const v1::TargetEnd& end) {
+  MutexLock lock(mutex_);
+  return lease_.End(end);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "coordinator/cluster/active_run.h"
+#include "coordinator/local_lease.h"
+#include "engine/base/mutex.h"
+#include "unsprawl/v1/cluster.pb.h"
+
+namespace unsprawl {
+
+// A shard as a worker holds it: the pass over it that is under way is here, in memory, and nowhere else. Thread-safe;
+// what a worker says in order is taken in order.
+class LentShard {
+ public:
+  // `target`: of its repository. `lender`: Lease::Lender.
+  LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::string lender, LocalLease::Shard shard);
+
+  const ShardLease& lease() const { return lease_id_; }
+  const std::string& name() const { return target_.name; }
+  bool part() const { return part_; }
+  uint64_t run() const { return run_->id(); }
+  // A token of its forge was given away with it.
+  bool gave_credentials() const { return gave_credentials_; }
+  // What a worker needs for it.
+  absl::StatusOr<v1::LentShard> ToProto();
+
+  v1::ForgeReply AskForge();
+  v1::TokensReply RenewTokens();
+  absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before);
+  absl::StatusOr<v1::BeginReply> Begin(const v1::BeginRequest& request);
+  absl::StatusOr<v1::TellReply> Tell(v1::TellRequest* request);
+  absl::Status End(const v1::TargetEnd& end);
+
+ private:
+  absl::StatusOr<v1::ShardCommand> Answer(v1::ShardEvent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CutUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::shared_ptr<ActiveRun> run_;
+  const RemoteTarget target_;
+  const ShardLease lease_id_;
+  const bool part_;
+  const std::string lender_;
+  std::atomic<bool> gave_credentials_ = false;
+  Mutex mutex_;
+  LocalLease lease_ ABSL_GUARDED_BY(mutex_);
+  uint64_t nonce_ ABSL_GUARDED_BY(mutex_) = 0;     // of the pass under way; 0: none
+  uint32_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last event
+  v1::BeginReply begun_ ABSL_GUARDED_BY(mutex_);
+  v1::TellReply last_ ABSL_GUARDED_BY(mutex_);     // the answer to it
+  std::map<uint32_t, ShardTable::Piece> pieces_ ABSL_GUARDED_BY(mutex_);  // their payload is of blobs so far
+};
+
+}  // namespace unsprawl

@@ -1,0 +1,530 @@
+#include "coordinator/cluster/run_keeper.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/run_report.h"
+#include "coordinator/webhook.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+#include "spdlog/spdlog.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr char kIdsName[] = "cluster runs";
+constexpr size_t kMaxRuns = 100;     // that are kept in mind
+constexpr size_t kMaxReports = 10;   // that are kept on disk
+constexpr size_t kMaxParked = 100;   // that are listed in a status
+constexpr std::chrono::milliseconds kTick{100};
+constexpr absl::Duration kRateWindow = absl::Minutes(1);
+
+std::string RunName(uint64_t run) { return absl::StrFormat("cluster run %d", run); }
+
+bool IsOver(v1::RunState state) {
+  return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
+}
+
+// Microseconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
+int64_t NowMicros() {
+  const char* injected = std::getenv("SOURCE_DATE_EPOCH");
+  return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
+}
+
+std::string Printable(const absl::Status& status) { return EscapeForTerminal(std::string(status.message())); }
+
+// What trying again may mend.
+bool MayPass(int code) {
+  switch (static_cast<absl::StatusCode>(code)) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RunKeeper>> RunKeeper::Start(const CoordinatorSettings& settings) {
+  std::unique_ptr<RunKeeper> keeper(new RunKeeper(settings));
+  RETURN_IF_ERROR(keeper->Load());
+  keeper->thread_ = std::thread([self = keeper.get()] { self->Work(); });
+  return keeper;
+}
+
+RunKeeper::~RunKeeper() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+    if (active_ != nullptr) active_->Stop();
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status RunKeeper::Load() {
+  ASSIGN_OR_RETURN(const auto stored, settings_.ledger->ReadNote(kIdsName));
+  v1::ClusterRuns ids;
+  if (stored && !ids.ParseFromString(*stored)) return absl::DataLossError("the store holds an unreadable list of runs");
+  MutexLock lock(mutex_);
+  for (const uint64_t id : ids.ids()) {
+    ASSIGN_OR_RETURN(const auto row, settings_.ledger->ReadNote(RunName(id)));
+    v1::ClusterRun run;
+    if (!row || !run.ParseFromString(*row)) return absl::DataLossError(absl::StrFormat("the store holds no run %d", id));
+    runs_[id] = std::move(run);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunKeeper::WriteIds() {
+  while (runs_.size() > kMaxRuns && IsOver(runs_.begin()->second.state())) runs_.erase(runs_.begin());
+  v1::ClusterRuns ids;
+  for (const auto& [id, run] : runs_) ids.add_ids(id);
+  return settings_.ledger->WriteNote(kIdsName, ids.SerializeAsString());
+}
+
+absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
+  RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
+  MutexLock lock(mutex_);
+  runs_[run.id()] = run;
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+absl::Status RunKeeper::SetState(v1::ClusterRun& run, v1::RunState state) {
+  run.set_state(state);
+  if (IsOver(state)) run.set_ended(absl::ToUnixMicros(settings_.clock->Now()));
+  spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(state), run.error().empty() ? "" : " why: " + run.error());
+  return Write(run);
+}
+
+// ---- administrators
+
+absl::StatusOr<uint64_t> RunKeeper::Submit(const v1::RunPlan& plan, const std::string& token) {
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, run] : runs_) {
+      if (!token.empty() && run.token() == token) return id;
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<TargetGroup> groups, GroupsOf(plan, *settings_.options));
+  RETURN_IF_ERROR(SortGroups(groups, stop_).status());
+  v1::RunRecord record;
+  record.set_started(NowMicros());
+  record.set_ruleset(settings_.ruleset->id());
+  ASSIGN_OR_RETURN(record, settings_.ledger->StartRun(record));
+  v1::ClusterRun run;
+  run.set_id(record.id());
+  *run.mutable_plan() = plan;
+  run.set_token(token);
+  run.set_submitted(absl::ToUnixMicros(settings_.clock->Now()));
+  RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_QUEUED));
+  MutexLock lock(mutex_);
+  RETURN_IF_ERROR(WriteIds());
+  return run.id();
+}
+
+absl::Status RunKeeper::Cancel(uint64_t id) {
+  v1::ClusterRun run;
+  std::shared_ptr<ActiveRun> under_way;
+  {
+    MutexLock lock(mutex_);
+    const auto found = runs_.find(id);
+    if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
+    if (IsOver(found->second.state()) || found->second.state() == v1::RUN_STATE_REPORTING) {
+      return absl::FailedPreconditionError(absl::StrFormat("run %d is over", id));
+    }
+    run = found->second;
+    if (active_ != nullptr && active_->id() == id) under_way = active_;
+  }
+  RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_CANCELLED));
+  if (under_way != nullptr) under_way->Stop();
+  return settings_.ledger->shards().Cancel(id);
+}
+
+absl::StatusOr<uint64_t> RunKeeper::Retry(uint64_t run, const std::string& repository) {
+  {
+    MutexLock lock(mutex_);
+    const auto found = runs_.find(run);
+    if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", run));
+    if (found->second.state() != v1::RUN_STATE_SCANNING) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("run %d is not scanning: the next run tries again what is missing", run));
+    }
+  }
+  ShardTable& shards = settings_.ledger->shards();
+  if (repository.empty()) return shards.Retry(run, 0);
+  std::vector<uint64_t> ids;
+  RETURN_IF_ERROR(shards.Visit(run, [&](const v1::Shard& shard) {
+    if (shard.kind() == v1::SHARD_KIND_REPOSITORY) ids.push_back(shard.id());
+  }));
+  for (const uint64_t id : ids) {
+    ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(id));
+    v1::ShardPayload payload;
+    if (payload.ParseFromString(shard.payload()) && payload.target().name() == repository) return shards.Retry(run, id);
+  }
+  return absl::NotFoundError(absl::StrFormat("no repository of run %d is called %s", run, repository));
+}
+
+absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
+  ShardTable& shards = settings_.ledger->shards();
+  v1::ClusterStatus status;
+  const absl::Time now = settings_.clock->Now();
+  status.set_now(absl::ToUnixMicros(now));
+  ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(now));
+  uint64_t bytes = 0, done = 0;
+  {
+    MutexLock lock(mutex_);
+    if (id == 0 && active_ != nullptr) id = active_->id();
+    if (id == 0 && !runs_.empty()) id = runs_.rbegin()->first;
+    const auto found = runs_.find(id);
+    if (id != 0 && found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
+    if (id != 0) *status.mutable_run() = found->second;
+    status.set_step(step_);
+    for (const auto& [other, run] : runs_) {
+      if (run.state() == v1::RUN_STATE_QUEUED && other != id) *status.add_queued() = run;
+    }
+    while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
+    for (const auto& [time, size] : done_) {
+      ++done;
+      bytes += size;
+    }
+    for (const ShardTable::Worker& live : workers) {
+      const WorkerFacts& facts = workers_[live.name];
+      v1::ClusterStatus::Worker& worker = *status.add_workers();
+      worker.set_name(live.name);
+      worker.set_threads(facts.joined.threads());
+      worker.set_program(facts.joined.program());
+      worker.set_seen(absl::ToUnixMicros(live.seen));
+      worker.set_shards_done(facts.shards_done);
+      for (const ShardTable::Held& held : live.held) {
+        v1::ClusterStatus::Lease& lease = *worker.add_leases();
+        lease.set_shard(held.shard);
+        lease.set_until(absl::ToUnixMicros(held.until));
+        if (const auto lent = lent_.find(held.shard); lent != lent_.end()) {
+          lease.set_repository(lent->second->name());
+          lease.set_credentials(lent->second->gave_credentials());
+        }
+        if (const auto said = facts.held.find(held.shard); said != facts.held.end()) {
+          lease.set_phase(said->second.phase());
+          *lease.mutable_progress() = said->second.progress();
+        }
+      }
+    }
+  }
+  if (id == 0) return status;
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(id));
+  status.set_pending(counts.pending);
+  status.set_leased(counts.leased);
+  status.set_done(counts.done);
+  status.set_parked_count(counts.parked);
+  status.set_cancelled(counts.cancelled);
+  status.set_shards_per_second(static_cast<double>(done) / absl::ToDoubleSeconds(kRateWindow));
+  status.set_bytes_per_second(static_cast<double>(bytes) / absl::ToDoubleSeconds(kRateWindow));
+  status.set_seconds_left(done == 0 ? -1
+                                    : static_cast<double>(counts.pending + counts.leased) /
+                                          status.shards_per_second());
+  std::vector<uint64_t> parked;
+  if (counts.parked > 0) {
+    RETURN_IF_ERROR(shards.Visit(id, [&](const v1::Shard& shard) {
+      if (shard.state() == v1::SHARD_STATE_PARKED && parked.size() < kMaxParked) parked.push_back(shard.id());
+    }));
+  }
+  for (const uint64_t shard_id : parked) {
+    ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(shard_id));
+    v1::ShardPayload payload;
+    (void)payload.ParseFromString(shard.payload());
+    v1::ClusterStatus::Parked& row = *status.add_parked();
+    row.set_shard(shard.id());
+    row.set_repository(payload.target().name());
+    row.set_reason(EscapeForTerminal(shard.reason()));
+    row.set_attempts(shard.attempts());
+  }
+  return status;
+}
+
+std::filesystem::path RunKeeper::DirOf(uint64_t run) const {
+  return std::filesystem::path(settings_.options->output_dir) / absl::StrFormat("run-%d", run);
+}
+
+absl::StatusOr<std::filesystem::path> RunKeeper::ReportDir(uint64_t id) {
+  MutexLock lock(mutex_);
+  const auto found = runs_.find(id);
+  if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
+  if (found->second.state() != v1::RUN_STATE_DONE) {
+    return absl::FailedPreconditionError(absl::StrFormat("run %d has no report (yet)", id));
+  }
+  return DirOf(id);
+}
+
+// ---- the runs
+
+std::shared_ptr<ActiveRun> RunKeeper::active() {
+  MutexLock lock(mutex_);
+  return active_;
+}
+
+std::optional<v1::ClusterRun> RunKeeper::NextRun() {
+  MutexLock lock(mutex_);
+  while (!stop_) {
+    for (const auto& [id, run] : runs_) {
+      if (!IsOver(run.state())) return run;
+    }
+    changed_.wait_for(mutex_, kTick);
+  }
+  return std::nullopt;
+}
+
+void RunKeeper::Work() {
+  while (std::optional<v1::ClusterRun> run = NextRun()) Execute(*std::move(run));
+}
+
+void RunKeeper::Execute(v1::ClusterRun run) {
+  absl::Status carried = Carry(run);
+  std::map<uint64_t, std::shared_ptr<LentShard>> lent;  // destroyed without the lock
+  {
+    MutexLock lock(mutex_);
+    active_ = nullptr;
+    step_.clear();
+    lent.swap(lent_);
+    if (stop_) return;
+    const auto now = runs_.find(run.id());
+    if (now != runs_.end() && now->second.state() == v1::RUN_STATE_CANCELLED) run = now->second;
+  }
+  if (run.state() != v1::RUN_STATE_CANCELLED && !carried.ok()) {
+    run.set_error(Printable(carried));
+    carried = SetState(run, v1::RUN_STATE_FAILED);
+  }
+  carried.Update(settings_.ledger->shards().Cancel(run.id()));
+  carried.Update(settings_.ledger->shards().Erase(run.id()));
+  if (!carried.ok()) spdlog::error("run={} {}", run.id(), Printable(carried));
+}
+
+absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
+  if (run.started() == 0) run.set_started(NowMicros());
+  const auto say = [](const std::string& line) { spdlog::info("{}", line); };
+  const auto say_step = [this](const std::string& step) {
+    MutexLock lock(mutex_);
+    step_ = step;
+  };
+  const auto end = [this](std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                          const ShardLease* lease) { return ShardEnded(std::move(outcome), counters, lease); };
+  ASSIGN_OR_RETURN(std::shared_ptr<ActiveRun> active, ActiveRun::Make(run, settings_, end, say, say_step));
+  {
+    MutexLock lock(mutex_);
+    if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
+    active_ = active;
+  }
+  if (run.state() == v1::RUN_STATE_QUEUED) RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
+  if (run.state() == v1::RUN_STATE_LISTING) {
+    RETURN_IF_ERROR(active->List());
+    RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
+  }
+  ShardTable& shards = settings_.ledger->shards();
+  while (run.state() == v1::RUN_STATE_SCANNING) {
+    RETURN_IF_ERROR(shards.Expire(settings_.clock->Now()));
+    ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run.id()));
+    MutexLock lock(mutex_);
+    if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
+    if (counts.over()) break;
+    changed_.wait_for(mutex_, kTick);
+  }
+  if (run.state() == v1::RUN_STATE_SCANNING) RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_REPORTING));
+  return Report(run, *active);
+}
+
+absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
+  bool internal_error = false;
+  ASSIGN_OR_RETURN(ReportInput input, active.Collect(&internal_error));
+  input.run.finished_us = std::max(run.started(), absl::ToUnixMicros(settings_.clock->Now()));
+  v1::RunRecord record;
+  record.set_id(run.id());
+  record.set_started(run.started());
+  record.set_ruleset(settings_.ruleset->id());
+  std::error_code error;
+  std::filesystem::create_directories(settings_.options->output_dir, error);
+  const ScanOptions& options = *settings_.options;
+  ASSIGN_OR_RETURN(const ReportTotals totals,
+                   ReportRun(std::move(input), record, DirOf(run.id()), options.webhook, *settings_.ledger));
+  const absl::Status called = SettleWebhook(options.webhook, options.network, *settings_.ledger, &stop_);
+  if (!called.ok()) spdlog::warn("run={} the webhook was not called, the next run does it: {}", run.id(), Printable(called));
+  run.set_complete(totals.complete);
+  run.set_incidents(totals.incidents);
+  run.mutable_by_severity()->Assign(std::begin(totals.by_severity), std::end(totals.by_severity));
+  run.set_has_news(totals.changes.HasNews());
+  run.set_internal_error(internal_error);
+  RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_DONE));
+  std::vector<uint64_t> reported;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, row] : runs_) {
+      if (row.state() == v1::RUN_STATE_DONE) reported.push_back(id);
+    }
+  }
+  for (size_t i = 0; i + kMaxReports < reported.size(); ++i) std::filesystem::remove_all(DirOf(reported[i]), error);
+  return absl::OkStatus();
+}
+
+// ---- workers
+
+absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
+  spdlog::info("worker={} joins threads={} program={}", EscapeForTerminal(request.worker()), request.threads(),
+               EscapeForTerminal(request.program()));
+  MutexLock lock(mutex_);
+  workers_[request.worker()].joined = request;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shard) {
+  const std::shared_ptr<ActiveRun> run = active();
+  if (run == nullptr || run->id() != shard.run()) return absl::AbortedError("the lease is of a run that is over");
+  ShardTable& shards = settings_.ledger->shards();
+  v1::ShardPayload payload, whole;
+  if (!payload.ParseFromString(shard.payload())) return absl::DataLossError("the store holds an unreadable shard");
+  LocalLease::Shard lease;
+  lease.fence = {.worker = shard.worker(), .shard = shard.id(), .epoch = shard.epoch()};
+  lease.part = shard.kind() == v1::SHARD_KIND_PART;
+  if (lease.part) {
+    lease.only = std::move(*payload.mutable_blobs());
+    ASSIGN_OR_RETURN(const v1::Shard of, shards.Read(shard.whole()));
+    if (!payload.ParseFromString(of.payload())) return absl::DataLossError("the store holds an unreadable shard");
+  } else if (!shard.cut()) {
+    ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(settings_.clock->Now()));
+    lease.cut_bytes = workers.size() > 1 ? settings_.cut_bytes : 0;
+  }
+  ASSIGN_OR_RETURN(RemoteTarget target, run->sources().FromProto(payload.target()));
+  auto lent = std::make_shared<LentShard>(run, std::move(target), payload.target().lender(), std::move(lease));
+  std::shared_ptr<LentShard> before;  // destroyed without the lock
+  MutexLock lock(mutex_);
+  before = std::exchange(lent_[shard.id()], lent);
+  return lent;
+}
+
+absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const std::string& worker) {
+  v1::AcquireReply reply;
+  reply.set_ruleset_id(settings_.ruleset->id());
+  ShardTable& shards = settings_.ledger->shards();
+  for (;;) {
+    std::optional<v1::Shard> shard;
+    const absl::Time now = settings_.clock->Now();
+    ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
+    if (!shard) {
+      MutexLock lock(mutex_);
+      // A crowd of idle workers asks as often as a few.
+      reply.set_retry_ms(static_cast<uint32_t>((active_ == nullptr ? 1000 : 100) + 2 * workers_.size()));
+      return reply;
+    }
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
+    absl::StatusOr<v1::LentShard> message = lent.ok() ? (*lent)->ToProto() : lent.status();
+    if (message.ok()) {
+      spdlog::debug("run={} shard={} worker={} lent epoch={}", shard->run(), shard->id(), worker, shard->epoch());
+      *reply.mutable_shard() = *std::move(message);
+      return reply;
+    }
+    // What it needs is not to be had now.
+    RETURN_IF_ERROR(shards.Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()},
+                                {.error = v1::ERROR_CLASS_RETRY,
+                                 .reason = std::string(message.status().message()),
+                                 .retry_after = absl::ZeroDuration()},
+                                now));
+  }
+}
+
+absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request) {
+  std::vector<ShardTable::Renewal> renewals;
+  for (const v1::RenewRequest::Held& held : request.held()) {
+    renewals.push_back({.shard = held.shard(), .epoch = held.epoch(), .fetching = held.fetching()});
+  }
+  ASSIGN_OR_RETURN(const std::vector<bool> held,
+                   settings_.ledger->shards().Renew(request.worker(), renewals, settings_.clock->Now()));
+  v1::RenewReply reply;
+  for (const bool one : held) reply.add_held(one);
+  MutexLock lock(mutex_);
+  WorkerFacts& facts = workers_[request.worker()];
+  facts.held.clear();
+  for (const v1::RenewRequest::Held& one : request.held()) facts.held[one.shard()] = one;
+  return reply;
+}
+
+absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& ref) {
+  const ShardLease lease = {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
+  {
+    MutexLock lock(mutex_);
+    const auto found = lent_.find(lease.shard);
+    if (found != lent_.end() && found->second->lease() == lease) return found->second;
+  }
+  ShardTable& shards = settings_.ledger->shards();
+  RETURN_IF_ERROR(shards.Fenced(lease, [] { return absl::OkStatus(); }));
+  ASSIGN_OR_RETURN(v1::Shard shard, shards.Read(lease.shard));
+  shard.set_worker(lease.worker);
+  shard.set_epoch(lease.epoch);
+  return Open(shard);
+}
+
+absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
+  Forget(ref.shard());
+  return settings_.ledger->shards().Release({.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()},
+                                            settings_.clock->Now());
+}
+
+void RunKeeper::Forget(uint64_t shard) {
+  std::shared_ptr<LentShard> lent;  // destroyed without the lock
+  MutexLock lock(mutex_);
+  const auto found = lent_.find(shard);
+  if (found == lent_.end()) return;
+  lent = std::move(found->second);
+  lent_.erase(found);
+}
+
+absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& end) {
+  const ShardLease lease = {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
+  ShardTable& shards = settings_.ledger->shards();
+  const absl::Time now = settings_.clock->Now();
+  const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(ref);
+  if (!lent.ok()) {
+    // Perhaps it was said before, and the answer was lost.
+    return absl::IsAborted(lent.status()) ? shards.Complete(lease, "", now) : lent.status();
+  }
+  absl::Status ended;
+  const bool failed = end.how() == v1::TargetEnd::FAILED;
+  const bool denied = end.how() == v1::TargetEnd::REFUSED &&
+                      static_cast<absl::StatusCode>(end.code()) == absl::StatusCode::kPermissionDenied;
+  if ((failed && (MayPass(end.code()) || (*lent)->part())) || denied) {
+    spdlog::warn("run={} shard={} worker={} {}: {}", (*lent)->run(), lease.shard, EscapeForTerminal(lease.worker),
+                 denied ? "denied" : "failed", EscapeForTerminal(end.reason()));
+    ended = shards.Fail(lease,
+                        {.error = denied ? v1::ERROR_CLASS_DENIED : v1::ERROR_CLASS_RETRY,
+                         .reason = end.reason(),
+                         .retry_after = absl::ZeroDuration()},
+                        now);
+  } else if ((*lent)->part()) {
+    ended = shards.Complete(lease, "", now);
+    if (ended.ok()) CountDone(lease, 0);
+  } else {
+    ended = (*lent)->End(end);
+  }
+  Forget(lease.shard);
+  return ended;
+}
+
+absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                                   const ShardLease* lease) {
+  const std::string result = outcome ? ToProto(*outcome, counters).SerializeAsString() : "";
+  RETURN_IF_ERROR(settings_.ledger->shards().Complete(*lease, result, settings_.clock->Now()));
+  CountDone(*lease, counters.bytes_resolved);
+  return absl::OkStatus();
+}
+
+void RunKeeper::CountDone(const ShardLease& lease, uint64_t bytes) {
+  MutexLock lock(mutex_);
+  ++workers_[lease.worker].shards_done;
+  done_.emplace_back(settings_.clock->Now(), bytes);
+  changed_.notify_all();
+}
+
+}  // namespace unsprawl

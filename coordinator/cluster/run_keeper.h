@@ -1,0 +1,97 @@
+// A coordinator's runs, and what it lends of them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/cluster/active_run.h"
+#include "coordinator/cluster/lent_shard.h"
+#include "coordinator/cluster/steady_clock.h"
+#include "engine/base/mutex.h"
+#include "unsprawl/v1/cluster.pb.h"
+
+namespace unsprawl {
+
+// Carries out runs, one after another in the order in which they came, on a thread of its own; workers take their
+// shards. All state is in the ledger: destroyed at any moment, another one goes on. Thread-safe.
+class RunKeeper {
+ public:
+  // Loads what the ledger holds, and begins.
+  static absl::StatusOr<std::unique_ptr<RunKeeper>> Start(const CoordinatorSettings& settings);
+  ~RunKeeper();  // ends without finishing the run
+
+  // ---- administrators
+  // Returns the run's id; the same for the same `token`. InvalidArgument: see GroupsOf.
+  absl::StatusOr<uint64_t> Submit(const v1::RunPlan& plan, const std::string& token);
+  // NotFound: no such run. FailedPrecondition: it is over.
+  absl::Status Cancel(uint64_t run);
+  // Parked shards of the run under way, or of one of its repositories (by name), get all their attempts again; how
+  // many. Errors as Cancel; NotFound: no such repository in it.
+  absl::StatusOr<uint64_t> Retry(uint64_t run, const std::string& repository);
+  // `run` 0: the one under way, or the last.
+  absl::StatusOr<v1::ClusterStatus> Status(uint64_t run);
+  // The folder with the report of a run that is done.
+  absl::StatusOr<std::filesystem::path> ReportDir(uint64_t run);
+
+  // ---- workers; `worker` is the caller's name. Aborted: the lease is not (or no longer) the worker's.
+  absl::Status Join(const v1::JoinRequest& request);
+  absl::StatusOr<v1::AcquireReply> Acquire(const std::string& worker);
+  absl::StatusOr<v1::RenewReply> Renew(const v1::RenewRequest& request);
+  absl::Status Release(const v1::LeaseRef& lease);
+  // The shard as it was lent; taken up again after a restart.
+  absl::StatusOr<std::shared_ptr<LentShard>> Find(const v1::LeaseRef& lease);
+  // Ends a lease: the shard is done, or failed.
+  absl::Status End(const v1::LeaseRef& lease, const v1::TargetEnd& end);
+
+  const Ruleset& ruleset() const { return *settings_.ruleset; }
+
+ private:
+  explicit RunKeeper(const CoordinatorSettings& settings) : settings_(settings) {}
+
+  struct WorkerFacts {
+    v1::JoinRequest joined;
+    uint64_t shards_done = 0;
+    std::map<uint64_t, v1::RenewRequest::Held> held;  // as it last said, by shard
+  };
+
+  absl::Status Load();
+  void Work();
+  std::optional<v1::ClusterRun> NextRun() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Execute(v1::ClusterRun run);
+  absl::Status Carry(v1::ClusterRun& run);
+  absl::Status Report(v1::ClusterRun& run, const ActiveRun& active);
+  absl::Status SetState(v1::ClusterRun& run, v1::RunState state);
+  absl::Status Write(const v1::ClusterRun& run) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status WriteIds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                          const ShardLease* lease);
+  absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
+  std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Forget(uint64_t shard) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CountDone(const ShardLease& lease, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::filesystem::path DirOf(uint64_t run) const;
+
+  const CoordinatorSettings settings_;
+  std::atomic<bool> stop_ = false;
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::map<uint64_t, v1::ClusterRun> runs_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<ActiveRun> active_ ABSL_GUARDED_BY(mutex_);
+  std::string step_ ABSL_GUARDED_BY(mutex_);  // of a listing
+  std::map<uint64_t, std::shared_ptr<LentShard>> lent_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, WorkerFacts> workers_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::pair<absl::Time, uint64_t>> done_ ABSL_GUARDED_BY(mutex_);  // shards of the last minute, with bytes
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace unsprawl
