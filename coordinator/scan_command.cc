@@ -1,6 +1,5 @@
 #include "coordinator/scan_command.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +28,7 @@
 #include "coordinator/run_plan.h"
 #include "coordinator/run_report.h"
 #include "coordinator/run_totals.h"
+#include "coordinator/signals.h"
 #include "coordinator/targets.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
@@ -40,22 +40,6 @@
 
 namespace unsprawl {
 namespace {
-
-std::atomic<bool> g_stop{false};
-
-void OnSignal(int) { g_stop = true; }
-
-void CatchSignals() {
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESETHAND;  // asked a second time, the process ends at once: nothing is lost by it
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    struct sigaction before = {};
-    sigaction(number, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup stays nohup
-  }
-  signal(SIGPIPE, SIG_IGN);
-}
 
 // Microseconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
 int64_t NowMicros() {
@@ -75,21 +59,6 @@ absl::StatusOr<Ruleset> LoadRules(const ScanOptions& options) {
 void SayCompiling(const Ruleset& ruleset) {
   std::fprintf(stderr, "compiling %zu rules, once; later runs take them from the cache\n",
                ruleset.rules().size());
-}
-
-absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys) {
-  std::unique_ptr<Ledger> ledger;
-  if (options.store_dir == ":memory:") {
-    ledger = NewMemoryLedger();
-  } else {
-    const std::filesystem::path dir =
-        options.store_dir.empty() ? StateDir() / "store" : std::filesystem::path(options.store_dir);
-    RocksdbLedger::Options ledger_options;
-    ledger_options.database.command = options.command_line;
-    ASSIGN_OR_RETURN(ledger, RocksdbLedger::Open(dir, ledger_options));
-  }
-  RETURN_IF_ERROR(ledger->UseKey(KeyCheck(keys.current), PreviousChecks(keys)));
-  return ledger;
 }
 
 // Brings the ledger up to date with all of *work.
@@ -133,15 +102,32 @@ void PrintSummary(const std::filesystem::path& dir) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys,
+                                                   const ShardTableOptions& shards) {
+  std::unique_ptr<Ledger> ledger;
+  if (options.store_dir == ":memory:") {
+    ledger = NewMemoryLedger(shards);
+  } else {
+    const std::filesystem::path dir =
+        options.store_dir.empty() ? StateDir() / "store" : std::filesystem::path(options.store_dir);
+    RocksdbLedger::Options ledger_options;
+    ledger_options.database.command = options.command_line;
+    ledger_options.shards = shards;
+    ASSIGN_OR_RETURN(ledger, RocksdbLedger::Open(dir, ledger_options));
+  }
+  RETURN_IF_ERROR(ledger->UseKey(KeyCheck(keys.current), PreviousChecks(keys)));
+  return ledger;
+}
+
 std::filesystem::path MirrorsDir(const ScanOptions& options) {
   return options.pipeline.mirrors_dir.empty() ? CacheDir() / "mirrors" : options.pipeline.mirrors_dir;
 }
 
 absl::StatusOr<int> RunScan(const ScanOptions& options) {
   const absl::Time started = absl::Now();
-  CatchSignals();
+  const std::atomic<bool>& stop = CatchSignals();
   ASSIGN_OR_RETURN(const Ruleset ruleset, LoadRules(options));
-  ASSIGN_OR_RETURN(std::vector<SortedGroup> groups, SortGroups(options.groups, g_stop));
+  ASSIGN_OR_RETURN(std::vector<SortedGroup> groups, SortGroups(options.groups, stop));
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(options.key_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Detector> detector,
                    Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules",
@@ -157,7 +143,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   RunTotals totals;
   const PlanOptions plan = {.groups = options.groups,
                             .network = options.network,
-                            .stop = &g_stop,
+                            .stop = &stop,
                             .say = [&](const std::string& line) { progress.Say(line); },
                             .say_step = [&](const std::string& step) { progress.StartStep(step); }};
   ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(groups), plan, *ledger, &totals));
@@ -178,7 +164,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                                   .max_dropped_commits = options.max_dropped_commits};
   PipelineOptions pipeline = options.pipeline;
   pipeline.fetch.network = options.network;
-  pipeline.fetch.stop = &g_stop;
+  pipeline.fetch.stop = &stop;
   // Mirrors are known by where they are below it.
   pipeline.mirrors_dir = std::filesystem::absolute(MirrorsDir(options)).lexically_normal();
   if (options.list_only) {
@@ -194,8 +180,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   run.set_ruleset(ruleset.id());
   ASSIGN_OR_RETURN(run, ledger->StartRun(run));
   ScanAll(&work, options, pipeline, resources,
-          {.scanners = scanners.get(), .progress = &progress, .stop = &g_stop, .threads = ThreadsFor(options)});
-  if (g_stop) {
+          {.scanners = scanners.get(), .progress = &progress, .stop = &stop, .threads = ThreadsFor(options)});
+  if (stop) {
     progress.Stop();
     RETURN_IF_ERROR(ledger->Flush());
     std::fputs("unsprawl: stopped. What was scanned is kept: the same command goes on from here.\n",
@@ -217,7 +203,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   progress.StartStep("writing the report");
   ASSIGN_OR_RETURN(const ReportTotals report,
                    ReportRun(std::move(input), run, options.output_dir, options.webhook, *ledger));
-  const absl::Status called = SettleWebhook(options.webhook, options.network, *ledger, &g_stop);
+  const absl::Status called = SettleWebhook(options.webhook, options.network, *ledger, &stop);
   progress.Stop();
   PrintSummary(options.output_dir);
   if (!called.ok()) {

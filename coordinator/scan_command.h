@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "coordinator/run_resources.h"
 #include "coordinator/webhook.h"
 #include "engine/match/ruleset.h"
+#include "store/key_file.h"
 #include "worker/pipeline.h"
 
 namespace unsprawl {
@@ -49,6 +51,10 @@ struct ScanOptions {
   std::string version;
   std::string command_line;          // for run.json; without credentials
 };
+
+// Opens the ledger where it was said or by default, with the key in use.
+absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys,
+                                                   const ShardTableOptions& shards = {});
 
 // Where mirrors are, as it was said or by default.
 std::filesystem::path MirrorsDir(const ScanOptions& options);

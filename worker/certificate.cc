@@ -114,7 +114,11 @@ absl::StatusOr<Peer> PeerFromPem(std::string_view pem) {
   const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   const Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr));
   if (certificate == nullptr) return absl::InvalidArgumentError("not a certificate: " + OpensslError());
-  const std::vector<std::string> uris = OurUris(*certificate);
+  return PeerOf(*certificate);
+}
+
+absl::StatusOr<Peer> PeerOf(const X509& certificate) {
+  const std::vector<std::string> uris = OurUris(certificate);
   if (uris.size() != 1) {
     return absl::PermissionDeniedError(
         absl::StrFormat("the certificate names %d roles, not one (%s… in subjectAltName)", uris.size(), kScheme));
@@ -125,7 +129,7 @@ absl::StatusOr<Peer> PeerFromPem(std::string_view pem) {
         absl::StrFormat("the certificate's role is neither %s nor %s: %s", PeerUri(Peer::Role::kWorker, "NAME"),
                         PeerUri(Peer::Role::kAdmin, "NAME"), uris[0]));
   }
-  peer->not_after = NotAfter(*certificate);
+  peer->not_after = NotAfter(certificate);
   return *std::move(peer);
 }
 

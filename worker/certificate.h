@@ -53,6 +53,7 @@ bool IsPeerName(std::string_view name);
 // PermissionDenied: the certificate names no role, several, or one that we do not know.
 // InvalidArgument: not a certificate.
 absl::StatusOr<Peer> PeerFromPem(std::string_view pem);
+absl::StatusOr<Peer> PeerOf(const X509& certificate);
 
 // The first certificate is never missing. NotFound: no such file. InvalidArgument: no certificate in it.
 absl::StatusOr<std::vector<Certificate>> ReadCertificates(const std::string& file);

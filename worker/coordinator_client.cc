@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/base/escape.h"
 #include "worker/pause.h"
 
 namespace unsprawl {
@@ -11,13 +12,26 @@ namespace {
 // Longer than the store ever takes for a batch, shorter than two leases.
 constexpr std::chrono::seconds kDeadline{100};
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100), kMaxPause = absl::Seconds(3);
+constexpr absl::Duration kSayAfter = absl::Milliseconds(500);
 
 bool MayPass(grpc::StatusCode code) {
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED ||
-         code == grpc::StatusCode::RESOURCE_EXHAUSTED;
+         code == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+         code == grpc::StatusCode::UNAUTHENTICATED;  // until the certificate is renewed
 }
 
 }  // namespace
+
+grpc::ChannelArguments ChannelArguments() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  // A coordinator whose machine is gone says nothing: only silence tells.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3'000);
+  return arguments;
+}
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
@@ -33,7 +47,13 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
     const grpc::Status status = call(&context);
-    if (status.ok() || !MayPass(status.error_code()) || give_up()) return FromGrpc(status);
+    if (status.ok() || !MayPass(status.error_code()) || give_up()) {
+      if (said_.exchange(false) && status.ok()) say_("the coordinator answers again");
+      return FromGrpc(status);
+    }
+    if (pause > kSayAfter && !said_.exchange(true)) {
+      say_("the coordinator does not answer, trying on: " + EscapeForTerminal(status.error_message()));
+    }
     (void)Pause(WithJitter(pause), stop_);  // Cancelled or not: `give_up` decides.
     if (give_up()) return FromGrpc(status);
   }

@@ -2,6 +2,7 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <atomic>
 #include <functional>
@@ -19,6 +20,9 @@ inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 0;
 // Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
 inline constexpr int kMaxMessageBytes = 64 << 20;
 
+// Of a channel to a coordinator.
+grpc::ChannelArguments ChannelArguments();
+
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
 
@@ -26,8 +30,10 @@ grpc::Status ToGrpc(const absl::Status& status);
 // ResourceExhausted) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
 class CoordinatorClient {
  public:
-  CoordinatorClient(std::shared_ptr<grpc::Channel> channel, const std::atomic<bool>* stop)
-      : channel_(std::move(channel)), stop_(stop) {}
+  // `say` is told, once, when nobody answers, and when somebody does again; it may be called from any thread.
+  CoordinatorClient(std::shared_ptr<grpc::Channel> channel, const std::atomic<bool>* stop,
+                    std::function<void(const std::string&)> say)
+      : channel_(std::move(channel)), stop_(stop), say_(std::move(say)) {}
 
   template <typename Stub, typename Request, typename Reply>
   absl::Status Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
@@ -48,6 +54,8 @@ class CoordinatorClient {
 
   const std::shared_ptr<grpc::Channel> channel_;
   const std::atomic<bool>* const stop_;  // ends pauses early
+  const std::function<void(const std::string&)> say_;
+  mutable std::atomic<bool> said_ = false;
 };
 
 }  // namespace unsprawl

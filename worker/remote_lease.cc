@@ -18,9 +18,15 @@ using Stub = v1::WorkerService::Stub;
 
 // What has been fetched is said so soon, together with what else was.
 constexpr std::chrono::milliseconds kRenewSoon{200};
+constexpr std::chrono::seconds kGiveBackDeadline{3};
 
 absl::Status FromFailure(const v1::Failure& failure) {
   return absl::Status(static_cast<absl::StatusCode>(failure.code()), failure.message());
+}
+
+uint64_t NewNonce() {
+  std::random_device random;
+  return (uint64_t{random()} << 32 | random()) | 1;  // Never 0.
 }
 
 }  // namespace
@@ -29,7 +35,11 @@ class RemoteLease : public Lease {
  public:
   RemoteLease(v1::LentShard lent, RemoteLeases& source, std::shared_ptr<std::atomic<bool>> lost)
       : Lease(std::move(*lent.mutable_target())), lent_(std::move(lent)), source_(source), lost_(std::move(lost)) {}
-  ~RemoteLease() override { source_.Drop(lent_.lease().shard(), lent_.lease().epoch()); }
+  ~RemoteLease() override {
+    // At once: without it others would wait for its time to run out.
+    if (!ended_ && !is_lost()) GiveBack();
+    source_.Drop(lent_.lease().shard(), lent_.lease().epoch());
+  }
 
   bool is_lost() const override { return *lost_; }
   bool TakeRestart() override { return std::exchange(restart_, false) && !is_lost(); }
@@ -70,7 +80,7 @@ class RemoteLease : public Lease {
 
   absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override {
     source_.SetStage(lent_.lease().shard(), RemoteLeases::Stage::kScanning);
-    nonce_ = std::random_device()() | uint64_t{std::random_device()()} << 32;
+    nonce_ = NewNonce();
     sequence_ = 0;
     v1::BeginRequest request;
     *request.mutable_lease() = lent_.lease();
@@ -138,10 +148,19 @@ class RemoteLease : public Lease {
     *request.mutable_lease() = lent_.lease();
     *request.mutable_end() = end;
     v1::EndReply reply;
-    return Call(&Stub::End, request, &reply);
+    const absl::Status ended = Call(&Stub::End, request, &reply);
+    ended_ = ended.ok();
+    return ended;
   }
 
  private:
+  void GiveBack() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kGiveBackDeadline);
+    v1::ReleaseReply reply;
+    (void)source_.stub_->Release(&context, Request(), &reply);
+  }
+
   v1::LeaseRequest Request() const {
     v1::LeaseRequest request;
     *request.mutable_lease() = lent_.lease();
@@ -154,7 +173,7 @@ class RemoteLease : public Lease {
     const absl::Status called = source_.worker_.client->Call(
         *source_.stub_, method, request, reply, [this] { return *source_.worker_.stop || is_lost(); });
     if (absl::IsAborted(called)) *lost_ = true;
-    if (absl::IsUnauthenticated(called) || absl::IsFailedPrecondition(called)) source_.Refuse(called);
+    if (absl::IsPermissionDenied(called)) source_.Refuse(called);
     return called;
   }
 
@@ -184,7 +203,7 @@ class RemoteLease : public Lease {
   const std::shared_ptr<std::atomic<bool>> lost_;
   uint64_t nonce_ = 0;
   uint32_t sequence_ = 0;
-  bool restart_ = false;
+  bool restart_ = false, ended_ = false;
 };
 
 RemoteLeases::RemoteLeases(const WorkerResources& worker)
@@ -226,6 +245,7 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
   v1::AcquireRequest request;
   request.set_worker(worker_.name);
   for (;;) {
+    request.set_nonce(NewNonce());
     {
       MutexLock lock(mutex_);
       while (!MayTakeMore() && !*worker_.stop && status_.ok()) {

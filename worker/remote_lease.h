@@ -35,7 +35,7 @@ struct WorkerResources {
 };
 
 // Takes leases for one worker, no more of them than it will soon begin to scan, and keeps renewing those that are
-// held. Destroyed, it gives back what is still held. Thread-safe.
+// held. A lease that is destroyed before its end is given back. Thread-safe.
 class RemoteLeases : public LeaseSource {
  public:
   explicit RemoteLeases(const WorkerResources& worker);

@@ -14,6 +14,8 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "engine/match/ruleset.h"
+#include "unsprawl/v1/cluster.pb.h"
 #include "worker/sandbox.h"
 #include "worker/scan_session.h"
 
@@ -129,6 +131,57 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
   _exit(0);
 }
 
+// A nursery for rules that come in a file. Says on `control` whether it is ready.
+[[noreturn]] void RunLaunched(int control, int rules_fd, const ScannerSource::Options& options,
+                              const std::filesystem::path& cache_dir) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  v1::RulesetText text;
+  const bool parsed = text.ParseFromFileDescriptor(rules_fd);
+  close(rules_fd);
+  std::vector<RuleFile> files;
+  for (v1::RulesetText::File& file : *text.mutable_files()) {
+    files.push_back({std::move(*file.mutable_origin()), std::move(*file.mutable_text())});
+  }
+  const absl::StatusOr<Ruleset> rules = !parsed ? absl::InvalidArgumentError("unreadable rules")
+                                        : files.empty() ? Ruleset::Builtin() : Ruleset::FromFiles(files);
+  absl::StatusOr<std::unique_ptr<Detector>> detector = absl::InvalidArgumentError("");
+  std::string problem;
+  if (rules.ok()) {
+    detector = Detector::Create(*rules, {}, {.cache_dir = cache_dir});
+    if (!detector.ok()) problem = std::string(detector.status().message());
+    if (rules->id() != text.id()) {
+      problem = absl::StrFormat("this program makes ruleset %s of what the coordinator calls %s: they are of different "
+                                "versions; install the same unsprawl on both", rules->id(), text.id());
+    }
+  } else {
+    problem = std::string(rules.status().message());
+  }
+  problem.insert(problem.begin(), problem.empty() ? 'r' : 'e');
+  if (send(control, problem.data(), problem.size(), MSG_NOSIGNAL) < 0 || problem[0] != 'r') _exit(1);
+  RunNursery(control, **detector, options);
+}
+
+[[noreturn]] void RunLauncher(int control, const ScannerSource::Options& options,
+                              const std::filesystem::path& cache_dir) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  std::string unused;
+  int fds[kRequestFds];
+  while (ReceiveRequest(control, &unused, fds)) {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    if (fork() == 0) {
+      close(control);
+      RunLaunched(fds[0], fds[1], options, cache_dir);
+    }
+    for (const int fd : fds) close(fd);
+  }
+  while (waitpid(-1, nullptr, 0) > 0) {
+  }
+  _exit(0);
+}
+
 }  // namespace
 
 Scanner::~Scanner() {
@@ -162,7 +215,7 @@ absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerSource::Start(const Detect
 
 ScannerSource::~ScannerSource() {
   close(control_);
-  waitpid(nursery_, nullptr, 0);
+  if (nursery_ > 0) waitpid(nursery_, nullptr, 0);
 }
 
 absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(
@@ -200,6 +253,54 @@ absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(
   if (!hello.has_ready()) return absl::InternalError("a scanner did not say that it is ready");
   scanner->SetReady(hello.ready());
   return scanner;
+}
+
+absl::StatusOr<std::unique_ptr<ScannerLauncher>> ScannerLauncher::Start(const ScannerSource::Options& options,
+                                                                        const std::filesystem::path& cache_dir) {
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return absl::ResourceExhaustedError(ErrnoText("making a socket pair"));
+  }
+  const pid_t launcher = fork();
+  if (launcher < 0) return absl::ResourceExhaustedError(ErrnoText("starting a process"));
+  if (launcher == 0) {
+    close(sockets[0]);
+    RunLauncher(sockets[1], options, cache_dir);
+  }
+  close(sockets[1]);
+  return std::unique_ptr<ScannerLauncher>(new ScannerLauncher(sockets[0], launcher));
+}
+
+ScannerLauncher::~ScannerLauncher() {
+  close(control_);
+  waitpid(launcher_, nullptr, 0);
+}
+
+absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerLauncher::Launch(const std::string& rules) {
+  const int rules_fd = memfd_create("unsprawl-rules", MFD_CLOEXEC);
+  int sockets[2] = {-1, -1};
+  const bool written = rules_fd >= 0 && write(rules_fd, rules.data(), rules.size()) == static_cast<ssize_t>(rules.size()) &&
+                       lseek(rules_fd, 0, SEEK_SET) == 0;
+  if (!written || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    const std::string error = ErrnoText("passing rules on");
+    if (rules_fd >= 0) close(rules_fd);
+    return absl::ResourceExhaustedError(error);
+  }
+  absl::Status asked;
+  {
+    MutexLock lock(mutex_);
+    asked = SendRequest(control_, "rules", {sockets[1], rules_fd});
+  }
+  close(sockets[1]);
+  close(rules_fd);
+  auto source = std::unique_ptr<ScannerSource>(new ScannerSource(sockets[0], -1));
+  RETURN_IF_ERROR(asked);
+  std::string answer(kMaxRequestBytes, '\0');
+  const ssize_t n = recv(sockets[0], answer.data(), answer.size(), 0);
+  if (n <= 0) return absl::UnavailableError("the process that compiles rules has ended");
+  answer.resize(static_cast<size_t>(n));
+  if (answer[0] != 'r') return absl::InvalidArgumentError(answer.substr(1));
+  return source;
 }
 
 }  // namespace unsprawl

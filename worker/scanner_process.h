@@ -66,11 +66,34 @@ class ScannerSource {
   absl::StatusOr<std::unique_ptr<Scanner>> Spawn(std::span<const std::filesystem::path> readable);
 
  private:
+  friend class ScannerLauncher;
+  // `nursery`: -1: another process waits for it.
   ScannerSource(int control, pid_t nursery) : control_(control), nursery_(nursery) {}
 
   Mutex mutex_;
   const int control_;
   const pid_t nursery_;
+};
+
+// Starts ScannerSources in a process that has threads by now, for rules that it learnt meanwhile: through a process
+// that was forked before. Thread-safe.
+class ScannerLauncher {
+ public:
+  // Call while this process has one thread and before it opens anything that a scanner must not inherit.
+  static absl::StatusOr<std::unique_ptr<ScannerLauncher>> Start(const ScannerSource::Options& options,
+                                                                const std::filesystem::path& cache_dir);
+  ~ScannerLauncher();
+
+  // Compiles `rules` (a serialised RulesetText; its program's own if it has no files) in the new process.
+  // InvalidArgument: they cannot be read.
+  absl::StatusOr<std::unique_ptr<ScannerSource>> Launch(const std::string& rules);
+
+ private:
+  ScannerLauncher(int control, pid_t launcher) : control_(control), launcher_(launcher) {}
+
+  Mutex mutex_;
+  const int control_;
+  const pid_t launcher_;
 };
 
 }  // namespace unsprawl

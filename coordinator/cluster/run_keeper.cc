@@ -20,6 +20,7 @@ namespace {
 constexpr char kIdsName[] = "cluster runs";
 constexpr size_t kMaxRuns = 100;     // that are kept in mind
 constexpr size_t kMaxReports = 10;   // that are kept on disk
+constexpr size_t kMaxRemembered = 32;  // of a worker's last leases, in case it asks again
 constexpr size_t kMaxParked = 100;   // that are listed in a status
 constexpr std::chrono::milliseconds kTick{100};
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
@@ -405,7 +406,23 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
   return lent;
 }
 
-absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const std::string& worker) {
+absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const v1::AcquireRequest& request) {
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [nonce, reply] : workers_[request.worker()].lent) {
+      if (nonce == request.nonce()) return reply;  // Sent again.
+    }
+  }
+  ASSIGN_OR_RETURN(v1::AcquireReply reply, Lend(request.worker()));
+  if (!reply.has_shard()) return reply;
+  MutexLock lock(mutex_);
+  std::deque<std::pair<uint64_t, v1::AcquireReply>>& lent = workers_[request.worker()].lent;
+  lent.emplace_back(request.nonce(), reply);
+  if (lent.size() > kMaxRemembered) lent.pop_front();
+  return reply;
+}
+
+absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
   v1::AcquireReply reply;
   reply.set_ruleset_id(settings_.ruleset->id());
   ShardTable& shards = settings_.ledger->shards();

@@ -45,7 +45,7 @@ class RunKeeper {
 
   // ---- workers; `worker` is the caller's name. Aborted: the lease is not (or no longer) the worker's.
   absl::Status Join(const v1::JoinRequest& request);
-  absl::StatusOr<v1::AcquireReply> Acquire(const std::string& worker);
+  absl::StatusOr<v1::AcquireReply> Acquire(const v1::AcquireRequest& request);
   absl::StatusOr<v1::RenewReply> Renew(const v1::RenewRequest& request);
   absl::Status Release(const v1::LeaseRef& lease);
   // The shard as it was lent; taken up again after a restart.
@@ -61,9 +61,11 @@ class RunKeeper {
   struct WorkerFacts {
     v1::JoinRequest joined;
     uint64_t shards_done = 0;
+    std::deque<std::pair<uint64_t, v1::AcquireReply>> lent;  // the last, by AcquireRequest::nonce
     std::map<uint64_t, v1::RenewRequest::Held> held;  // as it last said, by shard
   };
 
+  absl::StatusOr<v1::AcquireReply> Lend(const std::string& worker);
   absl::Status Load();
   void Work();
   std::optional<v1::ClusterRun> NextRun() ABSL_LOCKS_EXCLUDED(mutex_);

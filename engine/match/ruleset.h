@@ -78,9 +78,19 @@ struct Rule {
 
 struct RulesetFilters;  // engine/match/ruleset_filters.h
 
+// A rule file's name, for messages, and its text. What it extends is the next one of a list.
+struct RuleFile {
+  std::string origin, text;
+};
+
 // An immutable set of rules. Thread-safe; copies share the compiled filters.
 class Ruleset {
  public:
+  // As Load reads it: the file, and what it extends.
+  static absl::StatusOr<std::vector<RuleFile>> ReadFiles(const std::string& file);
+  // Of files that ReadFiles read, perhaps elsewhere.
+  static absl::StatusOr<Ruleset> FromFiles(std::span<const RuleFile> files);
+
   // Parses one TOML document (`origin` names it in errors). InvalidArgument: with file, rule and key
   // named. [extend] useDefault means Builtin(); a path is refused, since there is no file to start at.
   static absl::StatusOr<Ruleset> Parse(std::string_view toml, std::string_view origin);

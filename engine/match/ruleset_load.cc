@@ -3,6 +3,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
@@ -49,20 +52,30 @@ absl::StatusOr<std::string> ReadRuleFile(const std::filesystem::path& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// Adds `path` and first all that it extends.
-absl::Status AddFile(const std::filesystem::path& path, int depth, RulesetBuilder* builder) {
-  ASSIGN_OR_RETURN(const std::string text, ReadRuleFile(path));
-  ASSIGN_OR_RETURN(RuleDocument document, ParseRuleDocument(text, path.string()));
-  if ((document.extend_default || !document.extend_path.empty()) && depth >= kMaxExtendDepth) {
+// Reads `path` and all that it extends, each before what it extends.
+absl::Status ReadFile(const std::filesystem::path& path, std::vector<RuleFile>* files) {
+  ASSIGN_OR_RETURN(std::string text, ReadRuleFile(path));
+  files->push_back({path.string(), std::move(text)});
+  ASSIGN_OR_RETURN(const RuleDocument document, ParseRuleDocument(files->back().text, path.string()));
+  if ((document.extend_default || !document.extend_path.empty()) && files->size() > kMaxExtendDepth) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s: extend: goes more than %d files deep; put the rules together", path.string(), kMaxExtendDepth));
   }
+  if (document.extend_path.empty()) return absl::OkStatus();
+  // gitleaks resolves it against the working folder; ours against the file, which is where it is
+  // found in practice and does not depend on where one stands.
+  return ReadFile(path.parent_path() / document.extend_path, files);
+}
+
+// Adds the first of `files`, and before it all that it extends.
+absl::Status AddFiles(std::span<const RuleFile> files, RulesetBuilder* builder) {
+  ASSIGN_OR_RETURN(RuleDocument document, ParseRuleDocument(files[0].text, files[0].origin));
   if (document.extend_default) RETURN_IF_ERROR(AddBuiltin(builder));
   if (!document.extend_path.empty()) {
-    // gitleaks resolves it against the working folder; ours against the file, which is where it is
-    // found in practice and does not depend on where one stands.
-    const std::filesystem::path base = path.parent_path() / document.extend_path;
-    RETURN_IF_ERROR(AddFile(base, depth + 1, builder));
+    if (files.size() == 1) {
+      return absl::InvalidArgumentError(absl::StrFormat("%s: what it extends is not here", files[0].origin));
+    }
+    RETURN_IF_ERROR(AddFiles(files.subspan(1), builder));
   }
   return builder->Add(std::move(document));
 }
@@ -87,10 +100,22 @@ absl::StatusOr<Ruleset> Ruleset::Builtin() {
   return std::move(builder).Finish(/*compile_regexes=*/false);
 }
 
-absl::StatusOr<Ruleset> Ruleset::Load(const std::string& file) {
+absl::StatusOr<std::vector<RuleFile>> Ruleset::ReadFiles(const std::string& file) {
+  std::vector<RuleFile> files;
+  RETURN_IF_ERROR(ReadFile(file, &files));
+  return files;
+}
+
+absl::StatusOr<Ruleset> Ruleset::FromFiles(std::span<const RuleFile> files) {
+  if (files.empty()) return absl::InvalidArgumentError("no rule files");
   RulesetBuilder builder;
-  RETURN_IF_ERROR(AddFile(file, 0, &builder));
+  RETURN_IF_ERROR(AddFiles(files, &builder));
   return std::move(builder).Finish(/*compile_regexes=*/true);
+}
+
+absl::StatusOr<Ruleset> Ruleset::Load(const std::string& file) {
+  ASSIGN_OR_RETURN(const std::vector<RuleFile> files, ReadFiles(file));
+  return FromFiles(files);
 }
 
 }  // namespace unsprawl

@@ -1,0 +1,214 @@
+#include "coordinator/cluster/services.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+#include "unsprawl/v1/cluster.grpc.pb.h"
+#include "worker/coordinator_client.h"
+#include "worker/transport.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr size_t kChunkBytes = 1 << 20;
+
+// OK: a program of `version` and this one understand each other.
+absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose) {
+  const bool near = version.minor() + 1 >= kProtocolMinor && version.minor() <= kProtocolMinor + 1;
+  if (version.major() == kProtocolMajor && near) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "the %s speaks version %d.%d of the protocol, the coordinator %d.%d: they may be one minor version apart; "
+      "install the same unsprawl on both",
+      whose, version.major(), version.minor(), kProtocolMajor, kProtocolMinor));
+}
+
+// OK: the caller may do what a `role` may. By its certificate, in every call: a connection outlives it.
+absl::StatusOr<Peer> Caller(const grpc::ServerContext& context, Peer::Role role) {
+  ASSIGN_OR_RETURN(const Peer peer, CallingPeer(context, absl::Now()));
+  if (peer.May(role)) return peer;
+  return absl::PermissionDeniedError(absl::StrFormat("%s is no %s", PeerUri(peer.role, peer.name),
+                                                     role == Peer::Role::kAdmin ? "admin" : "worker"));
+}
+
+// OK: the caller is the worker that it says it is.
+absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
+  ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
+  if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
+  if (peer.name.empty() || peer.name == worker) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker));
+}
+
+template <typename Reply>
+grpc::Status Answer(absl::StatusOr<Reply> answer, Reply* reply) {
+  if (!answer.ok()) return ToGrpc(answer.status());
+  *reply = *std::move(answer);
+  return grpc::Status::OK;
+}
+
+class WorkerServiceImpl final : public v1::WorkerService::Service {
+ public:
+  explicit WorkerServiceImpl(const ServiceSettings& settings) : settings_(settings), keeper_(*settings.keeper) {}
+
+  grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* request, v1::JoinReply* reply) override {
+    absl::Status may = CheckWorker(*context, request->worker());
+    if (may.ok()) may = CheckVersion(request->version(), "worker");
+    if (may.ok()) may = keeper_.Join(*request);
+    reply->mutable_version()->set_major(kProtocolMajor);
+    reply->mutable_version()->set_minor(kProtocolMinor);
+    reply->set_lease_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(settings_.lease_time)));
+    *reply->mutable_rules() = settings_.rules;
+    return ToGrpc(may);
+  }
+
+  grpc::Status Acquire(grpc::ServerContext* context, const v1::AcquireRequest* request,
+                       v1::AcquireReply* reply) override {
+    const absl::Status may = CheckWorker(*context, request->worker());
+    return may.ok() ? Answer(keeper_.Acquire(*request), reply) : ToGrpc(may);
+  }
+
+  grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request, v1::RenewReply* reply) override {
+    const absl::Status may = CheckWorker(*context, request->worker());
+    return may.ok() ? Answer(keeper_.Renew(*request), reply) : ToGrpc(may);
+  }
+
+  grpc::Status AskForge(grpc::ServerContext* context, const v1::LeaseRequest* request, v1::ForgeReply* reply) override {
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
+    return lent.ok() ? Answer<v1::ForgeReply>((*lent)->AskForge(), reply) : ToGrpc(lent.status());
+  }
+
+  grpc::Status RenewTokens(grpc::ServerContext* context, const v1::LeaseRequest* request,
+                           v1::TokensReply* reply) override {
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
+    return lent.ok() ? Answer<v1::TokensReply>((*lent)->RenewTokens(), reply) : ToGrpc(lent.status());
+  }
+
+  grpc::Status ListDropped(grpc::ServerContext* context, const v1::ListDroppedRequest* request,
+                           v1::DroppedCommits* reply) override {
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
+    return lent.ok() ? Answer((*lent)->ListDropped(request->before()), reply) : ToGrpc(lent.status());
+  }
+
+  grpc::Status Begin(grpc::ServerContext* context, const v1::BeginRequest* request, v1::BeginReply* reply) override {
+    if (request->nonce() == 0) return ToGrpc(absl::InvalidArgumentError("a pass without a nonce"));
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
+    return lent.ok() ? Answer((*lent)->Begin(*request), reply) : ToGrpc(lent.status());
+  }
+
+  grpc::Status Tell(grpc::ServerContext* context, const v1::TellRequest* request, v1::TellReply* reply) override {
+    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
+    // The request is ours alone, and may be large.
+    return lent.ok() ? Answer((*lent)->Tell(const_cast<v1::TellRequest*>(request)), reply) : ToGrpc(lent.status());
+  }
+
+  grpc::Status End(grpc::ServerContext* context, const v1::EndRequest* request, v1::EndReply*) override {
+    absl::Status done = CheckWorker(*context, request->lease().worker());
+    if (done.ok()) done = keeper_.End(request->lease(), request->end());
+    return ToGrpc(done);
+  }
+
+  grpc::Status Release(grpc::ServerContext* context, const v1::LeaseRequest* request, v1::ReleaseReply*) override {
+    absl::Status done = CheckWorker(*context, request->lease().worker());
+    if (done.ok()) done = keeper_.Release(request->lease());
+    return ToGrpc(done);
+  }
+
+ private:
+  absl::StatusOr<std::shared_ptr<LentShard>> Find(const grpc::ServerContext& context, const v1::LeaseRef& lease) {
+    RETURN_IF_ERROR(CheckWorker(context, lease.worker()));
+    return keeper_.Find(lease);
+  }
+
+  const ServiceSettings& settings_;
+  RunKeeper& keeper_;
+};
+
+class AdminServiceImpl final : public v1::AdminService::Service {
+ public:
+  explicit AdminServiceImpl(const ServiceSettings& settings) : keeper_(*settings.keeper) {}
+
+  grpc::Status Submit(grpc::ServerContext* context, const v1::SubmitRequest* request,
+                      v1::SubmitReply* reply) override {
+    absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
+    if (may.ok()) may = CheckVersion(request->version(), "client");
+    if (!may.ok()) return ToGrpc(may);
+    const absl::StatusOr<uint64_t> run = keeper_.Submit(request->plan(), request->token());
+    if (run.ok()) reply->set_run(*run);
+    return ToGrpc(run.status());
+  }
+
+  grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
+                      v1::ClusterStatus* reply) override {
+    absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
+    if (may.ok()) may = CheckVersion(request->version(), "client");
+    return may.ok() ? Answer(keeper_.Status(request->run()), reply) : ToGrpc(may);
+  }
+
+  grpc::Status Cancel(grpc::ServerContext* context, const v1::RunRequest* request, v1::RunReply*) override {
+    absl::Status done = Caller(*context, Peer::Role::kAdmin).status();
+    if (done.ok()) done = keeper_.Cancel(request->run());
+    return ToGrpc(done);
+  }
+
+  grpc::Status Retry(grpc::ServerContext* context, const v1::RetryRequest* request, v1::RunReply* reply) override {
+    const absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
+    if (!may.ok()) return ToGrpc(may);
+    const absl::StatusOr<uint64_t> shards = keeper_.Retry(request->run(), request->repository());
+    if (shards.ok()) reply->set_shards(*shards);
+    return ToGrpc(shards.status());
+  }
+
+  grpc::Status FetchReport(grpc::ServerContext* context, const v1::RunRequest* request,
+                           grpc::ServerWriter<v1::ReportChunk>* writer) override {
+    const absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
+    if (!may.ok()) return ToGrpc(may);
+    const absl::StatusOr<std::filesystem::path> dir = keeper_.ReportDir(request->run());
+    return dir.ok() ? ToGrpc(Send(*dir, *writer)) : ToGrpc(dir.status());
+  }
+
+ private:
+  static absl::Status Send(const std::filesystem::path& dir, grpc::ServerWriter<v1::ReportChunk>& writer) {
+    std::error_code error;
+    for (std::filesystem::directory_iterator entries(dir, error);
+         !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+      RETURN_IF_ERROR(SendFile(entries->path(), writer));
+    }
+    return error ? absl::UnavailableError(absl::StrFormat("%s: %s", dir.string(), error.message())) : absl::OkStatus();
+  }
+
+  static absl::Status SendFile(const std::filesystem::path& path, grpc::ServerWriter<v1::ReportChunk>& writer) {
+    std::ifstream file(path, std::ios::binary);
+    std::string buffer(kChunkBytes, '\0');
+    v1::ReportChunk chunk;
+    chunk.set_file(path.filename().native());
+    do {
+      file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+      chunk.set_content(buffer.data(), static_cast<size_t>(file.gcount()));
+      if (!writer.Write(chunk)) return absl::CancelledError("the client has gone");
+      chunk.Clear();
+    } while (file);
+    return file.bad() ? absl::UnavailableError(absl::StrFormat("%s: cannot be read", path.string()))
+                      : absl::OkStatus();
+  }
+
+  RunKeeper& keeper_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewWorkerService(const ServiceSettings& settings) {
+  return std::make_unique<WorkerServiceImpl>(settings);
+}
+
+std::unique_ptr<grpc::Service> NewAdminService(const ServiceSettings& settings) {
+  return std::make_unique<AdminServiceImpl>(settings);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,105 @@
+#include "worker/worker_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+#include "unsprawl/v1/cluster.grpc.pb.h"
+#include "worker/coordinator_client.h"
+#include "worker/pause.h"
+#include "worker/remote_lease.h"
+#include "worker/scanner_process.h"
+#include "worker/transport.h"
+
+namespace unsprawl {
+namespace {
+
+// What the certificate calls it, or else the host, as far as its name is one.
+absl::StatusOr<std::string> NameOf(const WorkerOptions& options) {
+  if (!options.tls.certificate.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<Certificate> chain, ReadCertificates(options.tls.certificate));
+    ASSIGN_OR_RETURN(const Peer peer, PeerOf(*chain.front()));
+    if (peer.role != Peer::Role::kWorker) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("%s is no worker's certificate; `unsprawl certs` makes one", options.tls.certificate));
+    }
+    if (!options.name.empty() && options.name != peer.name) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s is the certificate of %s, not of %s", options.tls.certificate, peer.name, options.name));
+    }
+    return peer.name;
+  }
+  if (!options.name.empty()) {
+    if (IsPeerName(options.name)) return options.name;
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: a worker's name is of letters, digits, '.', '_' and '-'", EscapeForTerminal(options.name)));
+  }
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  return IsPeerName(host) ? std::string(host) : "worker";
+}
+
+// One stay with a coordinator, from joining it until it has other rules, or `stop`.
+absl::Status Stay(const WorkerOptions& options, const std::string& name, const CoordinatorClient& client,
+                  ScannerLauncher& launcher, const std::atomic<bool>& stop) {
+  const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int threads = std::min(options.threads > 0 ? options.threads : processors, kMaxScanThreads);
+  const std::unique_ptr<v1::WorkerService::Stub> stub = v1::WorkerService::NewStub(client.channel());
+  v1::JoinRequest join;
+  join.mutable_version()->set_major(kProtocolMajor);
+  join.mutable_version()->set_minor(kProtocolMinor);
+  join.set_worker(name);
+  join.set_program(options.version);
+  join.set_threads(static_cast<uint32_t>(threads));
+  v1::JoinReply joined;
+  RETURN_IF_ERROR(client.Call(*stub, &v1::WorkerService::Stub::Join, join, &joined, [&] { return stop.load(); }));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ScannerSource> scanners,
+                   launcher.Launch(joined.rules().SerializeAsString()));
+  Progress progress(options.quiet ? Progress::Style::kQuiet
+                    : isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines);
+  progress.Say(absl::StrFormat("%s works for %s on %d threads", name, options.coordinator, threads));
+  const WorkerResources worker = {.client = &client,
+                                  .progress = &progress,
+                                  .stop = &stop,
+                                  .name = name,
+                                  .ruleset_id = joined.rules().id(),
+                                  .mirrors_dir = options.pipeline.mirrors_dir,
+                                  .lease_time = absl::Seconds(std::max(1U, joined.lease_seconds())),
+                                  .threads = static_cast<size_t>(threads),
+                                  .fetch_jobs = static_cast<size_t>(options.fetch_jobs)};
+  RemoteLeases leases(worker);
+  RunPipeline({}, leases, options.pipeline,
+              {.scanners = scanners.get(), .progress = &progress, .stop = &stop, .threads = threads});
+  return leases.status();
+}
+
+}  // namespace
+
+absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop) {
+  WorkerOptions options = asked;
+  options.pipeline.fetch.network = options.network;
+  options.pipeline.fetch.stop = &stop;
+  ASSIGN_OR_RETURN(const std::string name, NameOf(options));
+  // Before threads and files: scanners inherit neither.
+  ASSIGN_OR_RETURN(const std::unique_ptr<ScannerLauncher> launcher,
+                   ScannerLauncher::Start({.sandbox = options.sandbox, .memory_bytes = options.memory_bytes},
+                                          options.rules_cache_dir));
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                   OpenChannel(options.coordinator, options.tls, absl::Now(), ChannelArguments()));
+  const CoordinatorClient client(channel, &stop, [&](const std::string& line) {
+    std::fprintf(stderr, "unsprawl: %s: %s\n", options.coordinator.c_str(), line.c_str());
+  });
+  while (!stop) RETURN_IF_ERROR(Stay(options, name, client, *launcher, stop));
+  return absl::OkStatus();
+}
+
+}  // namespace unsprawl
