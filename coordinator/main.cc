@@ -17,6 +17,8 @@
 #include "absl/time/time.h"
 #include "coordinator/certs_command.h"
 #include "coordinator/cli_docs.h"
+#include "coordinator/cluster/client_command.h"
+#include "coordinator/cluster/coordinator_command.h"
 #include "coordinator/doctor.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
@@ -25,6 +27,8 @@
 #include "coordinator/run_config.h"
 #include "coordinator/runs_command.h"
 #include "coordinator/scan_command.h"
+#include "coordinator/signals.h"
+#include "worker/worker_command.h"
 #include "coordinator/store_command.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
@@ -96,6 +100,28 @@ CLI::App* AddCommand(CLI::App& parent, const char* name, const char* description
   return added;
 }
 
+// How something is fetched from elsewhere, and where it is kept.
+void AddFetching(CLI::App& app, NetworkOptions* network, PipelineOptions* pipeline) {
+  app.add_option("--ca-file", network->ca_file, "certificate authorities to trust (PEM), and no others")
+      ->check(CLI::ExistingFile);
+  app.add_option("--client-cert", network->client_cert, "client certificate (PEM)")
+      ->check(CLI::ExistingFile);
+  app.add_option("--client-key", network->client_key, "its private key (PEM)")
+      ->check(CLI::ExistingFile);
+  app.add_option_function<int>(
+          "--stall-timeout",
+          [network](const int& seconds) { network->stall_timeout = absl::Seconds(seconds); },
+          "a transfer that stands still for so many seconds has failed (default 60)")
+      ->check(CLI::Range(1, 86400));
+  app.add_option("--mirrors", pipeline->mirrors_dir, "folder for what is fetched (default: XDG cache)");
+  app.add_option("--mirrors-budget", pipeline->mirrors_budget_bytes,
+                  "bytes that mirrors may take (500GB); the longest unused go first")
+      ->transform(CLI::AsSizeValue(true));
+  app.add_option("--max-mirror-size", pipeline->fetch.max_mirror_bytes,
+                  "give up a fetch that makes a mirror larger (default 100GB; 0: no bound)")
+      ->transform(CLI::AsSizeValue(true));
+}
+
 // How forges and remote repositories are reached.
 void AddNetwork(CLI::App& scan, ScanOptions* options) {
   ForgeOptions& forge = options->groups[0].forge;
@@ -104,28 +130,11 @@ void AddNetwork(CLI::App& scan, ScanOptions* options) {
                            "file with a token (default: GITHUB_TOKEN, GITLAB_TOKEN, …); several are used by turns"));
   scan.add_option("--app-id", forge.app_id, "scan as a GitHub App");
   scan.add_option("--app-key-file", forge.app_key_file, "the App's private key (PEM)")->needs("--app-id");
-  scan.add_option("--ca-file", options->network.ca_file, "certificate authorities to trust (PEM), and no others")
-      ->check(CLI::ExistingFile);
-  scan.add_option("--client-cert", options->network.client_cert, "client certificate (PEM)")
-      ->check(CLI::ExistingFile);
-  scan.add_option("--client-key", options->network.client_key, "its private key (PEM)")
-      ->check(CLI::ExistingFile);
-  scan.add_option_function<int>(
-          "--stall-timeout",
-          [options](const int& seconds) { options->network.stall_timeout = absl::Seconds(seconds); },
-          "a transfer that stands still for so many seconds has failed (default 60)")
-      ->check(CLI::Range(1, 86400));
-  PipelineOptions& pipeline = options->pipeline;
-  scan.add_option("--mirrors", pipeline.mirrors_dir, "folder for what is fetched (default: XDG cache)");
+  AddFetching(scan, &options->network, &options->pipeline);
   scan.add_option("--fetch-jobs", options->fetch_jobs, "fetches at a time from one host")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  scan.add_option("--mirrors-budget", pipeline.mirrors_budget_bytes,
-                  "bytes that mirrors may take (500GB); the longest unused go first")
-      ->transform(CLI::AsSizeValue(true));
-  scan.add_option("--max-mirror-size", pipeline.fetch.max_mirror_bytes,
-                  "give up a fetch that makes a mirror larger (default 100GB; 0: no bound)")
-      ->transform(CLI::AsSizeValue(true));
+  PipelineOptions& pipeline = options->pipeline;
   scan.add_option("--max-pull-requests", pipeline.fetch.max_pull_requests,
                   "leave out pull requests where there are more refs of them (0: always)");
   scan.add_option("--dropped-commits", options->max_dropped_commits,
@@ -179,9 +188,8 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
                   "and Bitbucket Cloud as well, at most this many; an API call for each member or project");
 }
 
-void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
-  CLI::App* scan = AddCommand(app, "scan", "Scan repositories and write the sprawl report", options,
-                              RunScan, exit_code);
+// All that says what a run does.
+void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
   scan->add_option("TARGET", options->groups[0].targets,
                    "repositories, folders of repositories, clone URLs, or organizations: github:ORG, gitlab:GROUP, "
                    "bitbucket:WORKSPACE, gitea:ORG, azure:ORG/PROJECT");
@@ -190,7 +198,7 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
   scan->add_option("--store", options->store_dir,
                    "folder of the ledger (default: XDG state folder; \":memory:\" keeps nothing)");
   scan->add_option("--key-file", options->key_file, "the HMAC key for secret ids (default: XDG config)");
-  scan->add_option("-c,--config", options->config, "rules to use instead of the built-in ones")
+  scan->add_option(rules, options->config, "rules to use instead of the built-in ones")
       ->envname("GITLEAKS_CONFIG");
   scan->add_option("--policy", options->groups[0].policy, "TOML file of accepted skips");
   static const std::map<std::string, bool> kModes = {{"delta", false}, {"full", true}};
@@ -229,13 +237,130 @@ void AddScan(CLI::App& app, ScanOptions* options, int* exit_code) {
       ->option_text("auto|git|libgit2");
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
+  scan->add_flag("-q,--quiet", options->quiet, "no progress");
   scan->add_option("--webhook", options->webhook.url, "called when something is new or reopened, or coverage drops");
   scan->add_option("--webhook-secret-file", options->webhook.secret_file,
                    "what its calls are signed with (default: UNSPRAWL_WEBHOOK_SECRET)");
-  scan->add_flag("--list-only", options->list_only, "say what would be scanned, and what it would cost");
   scan->add_flag("!--no-sandbox", options->sandbox,
                  "do not confine the process that parses repositories");
-  scan->add_flag("-q,--quiet", options->quiet, "no progress");
+}
+
+// By which certificates the parts of a cluster know each other.
+void AddTls(CLI::App& app, CertificateFiles* tls) {
+  CLI::Option* ca = app.add_option("--tls-ca", tls->ca, "authority of the cluster's certificates (PEM; docs/certificates.md)")
+                        ->envname("UNSPRAWL_TLS_CA");
+  CLI::Option* cert =
+      app.add_option("--tls-cert", tls->certificate, "certificate to show (PEM)")->envname("UNSPRAWL_TLS_CERT");
+  CLI::Option* key = app.add_option("--tls-key", tls->key, "its private key (PEM)")->envname("UNSPRAWL_TLS_KEY");
+  ca->needs(cert);
+  cert->needs(key);
+  key->needs(ca);
+}
+
+struct ScanCommandOptions {
+  ScanOptions scan;
+  ClusterOptions cluster;
+  CLI::App* app = nullptr;
+};
+
+absl::StatusOr<int> ScanHereOrThere(const ScanCommandOptions& options) {
+  if (options.cluster.coordinator.empty()) return RunScan(options.scan);
+  // What the coordinator's configuration decides would be passed over here.
+  static constexpr const char* kDecidedThere[] = {
+      "--store", "--key-file", "--config", "--policy", "--jobs", "--max-object-size", "--memory-limit", "--fetch-backend",
+      "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
+      "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
+      "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--list-only", "--no-sandbox"};
+  for (const char* name : kDecidedThere) {
+    if (options.app->get_option(name)->count() > 0) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s is decided where `unsprawl coordinator` or `unsprawl worker` is started", name));
+    }
+  }
+  static constexpr const char* kSelects[] = {"--include-repos", "--exclude-repos", "--exclude-forks",
+                                             "--exclude-archived", "--visibility", "--topics", "--max-repo-size",
+                                             "--pushed-since", "--wikis", "--gists"};
+  bool selects = false;
+  for (const char* name : kSelects) selects |= options.app->get_option(name)->count() > 0;
+  return RunScanInCluster(options.scan, options.cluster, selects);
+}
+
+void AddScan(CLI::App& app, ScanCommandOptions* options, int* exit_code) {
+  options->app = AddCommand(app, "scan", "Scan repositories and write the sprawl report", options, ScanHereOrThere,
+                            exit_code);
+  AddScanOptions(options->app, "-c,--config", &options->scan);
+  options->app->add_flag("--list-only", options->scan.list_only,
+                         "say what would be scanned, and what it would cost");
+  options->app->add_option("--coordinator", options->cluster.coordinator,
+                           "let the workers of a coordinator (HOST:PORT) do it, follow, and fetch the report; without "
+                           "a TARGET what it is configured for");
+  AddTls(*options->app, &options->cluster.tls);
+}
+
+void AddCoordinator(CLI::App& app, CoordinatorOptions* options, int* exit_code) {
+  CLI::App* coordinator = AddCommand(app, "coordinator", "Plan runs, lend their shards to workers, and report", options,
+                                     RunCoordinator, exit_code);
+  AddScanOptions(coordinator, "-c,--rules", &options->scan);
+  coordinator->add_option("--config", options->config, "what `unsprawl run` takes, instead of these options");
+  coordinator->add_option("--listen", options->listen, "HOST:PORT; beyond this machine with certificates only")
+      ->capture_default_str();
+  AddTls(*coordinator, &options->tls);
+  coordinator->add_option_function<int>(
+          "--lease-seconds", [options](const int& s) { options->lease_time = absl::Seconds(s); },
+          "a worker that is not heard of for so long has lost its shards (default 60)")
+      ->check(CLI::Range(1, 3600));
+  coordinator->add_option_function<int>(
+          "--retry-seconds", [options](const int& s) { options->retry_pause = absl::Seconds(s); },
+          "before a repository that failed is tried again; four times as long each time, four attempts (default 15)")
+      ->check(CLI::Range(0, 3600));
+  coordinator->add_option("--cut-size", options->cut_bytes,
+                          "a repository with more than this to scan is divided among the workers (bytes of packs)")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+}
+
+absl::StatusOr<int> Work(const WorkerOptions& asked) {
+  WorkerOptions options = asked;
+  options.rules_cache_dir = CacheDir() / "rules";
+  std::filesystem::path& mirrors = options.pipeline.mirrors_dir;
+  if (mirrors.empty()) mirrors = CacheDir() / "mirrors";
+  mirrors = std::filesystem::absolute(mirrors).lexically_normal();  // Mirrors are known by where they are below it.
+  RETURN_IF_ERROR(RunWorker(options, CatchSignals()));
+  return kExitClean;
+}
+
+void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
+  CLI::App* worker =
+      AddCommand(app, "worker", "Fetch and scan what a coordinator lends, until SIGTERM", options, Work, exit_code);
+  worker->add_option("--coordinator", options->coordinator, "HOST:PORT")->required();
+  worker->add_option("--name", options->name, "stays the same, since mirrors are known by it (default: the host's)");
+  AddTls(*worker, &options->tls);
+  worker->add_option("-j,--jobs", options->threads, "threads (default: one per processor)")->check(CLI::Range(1, 256));
+  worker->add_option("--fetch-jobs", options->fetch_jobs, "fetches at a time")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  worker->add_option("--memory-limit", options->memory_bytes, "private memory of one scanning process")
+      ->transform(CLI::AsSizeValue(true));
+  AddFetching(*worker, &options->network, &options->pipeline);
+  worker->add_flag("!--no-sandbox", options->sandbox, "do not confine the process that parses repositories");
+  worker->add_flag("-q,--quiet", options->quiet, "no progress");
+}
+
+void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
+  const auto add = [&](const char* name, const char* description,
+                       absl::StatusOr<int> (*command)(const ClusterOptions&)) {
+    CLI::App* added = AddCommand(app, name, description, options, command, exit_code);
+    added->add_option("--coordinator", options->coordinator, "HOST:PORT")->required();
+    added->add_option("--run", options->run, "its number (default: the run under way, or the last)");
+    AddTls(*added, &options->tls);
+    return added;
+  };
+  CLI::App* status = add("status", "Show a coordinator's runs, shards and workers", ClusterStatusCommand);
+  status->add_flag("--json", options->json, "as JSON");
+  status->add_flag("--watch", options->watch, "keep it up to date until the run is over");
+  add("cancel", "End a coordinator's run", ClusterCancelCommand);
+  add("retry", "Try again what a coordinator's run has parked", ClusterRetryCommand)
+      ->add_option("REPOSITORY", options->repository, "its name (default: all)");
 }
 
 struct RunOptions {
@@ -458,10 +583,20 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "unsprawl " UNSPRAWL_VERSION);
   app.require_subcommand(1);
   int exit_code = unsprawl::kExitClean;
-  unsprawl::ScanOptions scan;
+  unsprawl::ScanCommandOptions scan_command;
+  unsprawl::ScanOptions& scan = scan_command.scan;
   scan.version = UNSPRAWL_VERSION;
   scan.command_line = unsprawl::CommandLine(argc, argv);
-  unsprawl::AddScan(app, &scan, &exit_code);
+  unsprawl::AddScan(app, &scan_command, &exit_code);
+  unsprawl::CoordinatorOptions coordinator;
+  coordinator.scan.version = scan.version;
+  coordinator.scan.command_line = scan.command_line;
+  unsprawl::AddCoordinator(app, &coordinator, &exit_code);
+  unsprawl::WorkerOptions worker;
+  worker.version = scan.version;
+  unsprawl::AddWorker(app, &worker, &exit_code);
+  unsprawl::ClusterOptions cluster;
+  unsprawl::AddCluster(app, &cluster, &exit_code);
   unsprawl::RunOptions doctor;
   unsprawl::AddDoctor(app, &doctor, &exit_code);
   unsprawl::RunOptions run;

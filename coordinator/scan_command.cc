@@ -95,12 +95,12 @@ int ExitCodeFor(const ReportTotals& totals, bool internal_error, const ScanOptio
   return kExitClean;
 }
 
+}  // namespace
+
 void PrintSummary(const std::filesystem::path& dir) {
   std::ifstream summary(dir / "summary.txt", std::ios::binary);
   std::cout << summary.rdbuf() << std::flush;
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys,
                                                    const ShardTableOptions& shards) {

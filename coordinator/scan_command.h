@@ -56,6 +56,9 @@ struct ScanOptions {
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys,
                                                    const ShardTableOptions& shards = {});
 
+// The summary of the report in `dir`, on stdout.
+void PrintSummary(const std::filesystem::path& dir);
+
 // Where mirrors are, as it was said or by default.
 std::filesystem::path MirrorsDir(const ScanOptions& options);
 

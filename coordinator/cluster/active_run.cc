@@ -38,9 +38,10 @@ ForgeOptions WithSelection(ForgeOptions forge, const v1::Selection& selection) {
   return forge;
 }
 
-// The group of the configuration that speaks for `forge`; null: none does.
+// The group of the configuration that speaks for `forge` (one without targets for any); null: none does.
 const TargetGroup* GroupFor(const std::string& forge, const ScanOptions& configuration) {
   for (const TargetGroup& group : configuration.groups) {
+    if (group.targets.empty() && group.targets_from.empty()) return &group;
     const absl::StatusOr<std::vector<std::string>> targets = TargetsOf(group);
     if (!targets.ok()) continue;
     for (const std::string& target : *targets) {

@@ -74,6 +74,8 @@ std::string WithoutChanges(const std::string& name, std::string text) {
   return text;
 }
 
+int ExitCode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
 std::string Program() {
   const char* binary = std::getenv("UNSPRAWL_BINARY");  // ctest sets it
   return binary != nullptr ? binary : "build/release/unsprawl";
@@ -96,9 +98,8 @@ Cli::Cli(std::filesystem::path home) : home_(std::move(home)) {
   }
 }
 
-CliResult Cli::Start(const std::vector<std::string>& arguments,
-                     const std::function<void(pid_t)>& meanwhile) const {
-  const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
+pid_t Cli::Spawn(const std::vector<std::string>& arguments, const std::filesystem::path& out,
+                 const std::filesystem::path& err, int how_to_open) const {
   std::vector<std::string> environment;
   for (const auto& [name, value] : environment_) {
     environment.push_back(absl::StrFormat("%s=%s", name, value));
@@ -114,20 +115,66 @@ CliResult Cli::Start(const std::vector<std::string>& arguments,
   if (child == 0) {
     setpgid(0, 0);  // a group of its own, as a shell gives it
     dup2(open("/dev/null", O_RDONLY), 0);
-    dup2(open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
-    dup2(open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+    dup2(open(out.c_str(), O_WRONLY | O_CREAT | how_to_open, 0600), 1);
+    dup2(open(err.c_str(), O_WRONLY | O_CREAT | how_to_open, 0600), 2);
     execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }
   setpgid(child, child);  // whichever of the two comes first
+  return child;
+}
+
+CliResult Cli::Start(const std::vector<std::string>& arguments,
+                     const std::function<void(pid_t)>& meanwhile) const {
+  const std::filesystem::path out = home_ / "stdout", err = home_ / "stderr";
+  const pid_t child = Spawn(arguments, out, err, O_TRUNC);
   if (meanwhile) meanwhile(child);
   int status = 0;
   waitpid(child, &status, 0);
   CliResult result;
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.exit_code = ExitCode(status);
   result.out = ReadFile(out);
   result.err = ReadFile(err);
   return result;
+}
+
+BackgroundProgram::BackgroundProgram(const Cli& cli, std::string name, const std::vector<std::string>& arguments)
+    : out_(cli.home() / (name + ".out")), err_(cli.home() / (name + ".err")) {
+  pid_ = cli.Spawn(arguments, out_, err_, O_APPEND);
+}
+
+BackgroundProgram::~BackgroundProgram() {
+  if (pid_ == 0) return;
+  SignalAll(SIGKILL);
+  (void)Wait();
+}
+
+bool BackgroundProgram::running() const { return pid_ != 0 && !HasEnded(pid_); }
+void BackgroundProgram::Signal(int number) const {
+  if (pid_ != 0) kill(pid_, number);
+}
+void BackgroundProgram::SignalAll(int number) const {
+  if (pid_ != 0) kill(-pid_, number);
+}
+
+int BackgroundProgram::Wait() {
+  if (pid_ == 0) return exit_code_;
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = 0;
+  return exit_code_ = ExitCode(status);
+}
+
+std::string BackgroundProgram::err() const { return ReadFile(err_); }
+
+bool BackgroundProgram::WaitFor(const std::string& text, size_t from) const {
+  for (int i = 0; i < 600; ++i) {
+    const std::string said = err();
+    if (said.size() > from && said.find(text, from) != std::string::npos) return true;
+    if (!running()) return false;
+    usleep(50'000);
+  }
+  return false;
 }
 
 CliResult Cli::StartScan(const std::vector<std::string>& arguments,

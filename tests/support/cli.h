@@ -66,9 +66,38 @@ class Cli {
                   const std::function<void(pid_t)>& meanwhile) const;
   CliResult StartScan(const std::vector<std::string>& arguments,
                       const std::function<void(pid_t)>& meanwhile) const;
+  friend class BackgroundProgram;
+  // Starts the program in a process group of its own.
+  pid_t Spawn(const std::vector<std::string>& arguments, const std::filesystem::path& out,
+              const std::filesystem::path& err, int how_to_open) const;
 
   std::filesystem::path home_;
   std::map<std::string, std::string> environment_;
+};
+
+// The program running beside a test; what it still runs at the end is killed, with all its children.
+class BackgroundProgram {
+ public:
+  // Output goes to <home>/<name>.out and .err, appended.
+  BackgroundProgram(const Cli& cli, std::string name, const std::vector<std::string>& arguments);
+  ~BackgroundProgram();
+  BackgroundProgram(const BackgroundProgram&) = delete;
+  BackgroundProgram& operator=(const BackgroundProgram&) = delete;
+
+  pid_t pid() const { return pid_; }
+  bool running() const;
+  void Signal(int number) const;          // to the program alone
+  void SignalAll(int number) const;       // … and to all of its children
+  // The exit code (128 + signal); waits for it.
+  int Wait();
+  std::string err() const;
+  // Waits until `text` is in err() beyond `from`; false: it ended, or half a minute has passed.
+  bool WaitFor(const std::string& text, size_t from = 0) const;
+
+ private:
+  const std::filesystem::path out_, err_;
+  pid_t pid_ = 0;
+  int exit_code_ = -1;
 };
 
 // A GitHub token with a right checksum, made from `seed`; never a real one.

@@ -1,0 +1,267 @@
+#include "coordinator/cluster/client_command.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/cluster/status_text.h"
+#include "coordinator/signals.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+#include "unsprawl/v1/cluster.grpc.pb.h"
+#include "worker/coordinator_client.h"
+#include "worker/pause.h"
+#include "worker/transport.h"
+
+namespace unsprawl {
+namespace {
+
+using Stub = v1::AdminService::Stub;
+
+constexpr absl::Duration kPollEvery = absl::Milliseconds(300), kWatchEvery = absl::Seconds(1);
+constexpr std::chrono::hours kReportDeadline{1};
+
+bool IsOver(v1::RunState state) {
+  return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
+}
+
+v1::Selection ToProto(const ForgeOptions& forge) {
+  const Selection& from = forge.selection;
+  v1::Selection selection;
+  selection.mutable_include()->Add(from.include.begin(), from.include.end());
+  selection.mutable_exclude()->Add(from.exclude.begin(), from.exclude.end());
+  selection.set_forks(from.forks);
+  selection.set_archived(from.archived);
+  selection.mutable_visibilities()->Add(from.visibilities.begin(), from.visibilities.end());
+  selection.mutable_topics()->Add(from.topics.begin(), from.topics.end());
+  selection.set_max_size_kb(from.max_size_kb);
+  selection.set_pushed_since(from.pushed_since);
+  selection.set_max_wikis(forge.max_wikis);
+  selection.set_max_gists(forge.max_gists);
+  return selection;
+}
+
+// One conversation with a coordinator.
+class Admin {
+ public:
+  static absl::StatusOr<std::unique_ptr<Admin>> Connect(const ClusterOptions& options) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                     OpenChannel(options.coordinator, options.tls, absl::Now(), ChannelArguments()));
+    return std::unique_ptr<Admin>(new Admin(options.coordinator, channel));
+  }
+
+  // `patience`: how long nobody may answer.
+  template <typename Request, typename Reply>
+  absl::Status Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply, absl::Duration patience = absl::Seconds(5)) {
+    const absl::Time until = absl::Now() + patience;
+    const absl::Status called =
+        client_.Call(*stub_, method, request, reply, [&] { return stop_ || absl::Now() > until; });
+    if (!absl::IsUnavailable(called)) return called;
+    return absl::UnavailableError(absl::StrFormat("the coordinator at %s does not answer: %s", address_,
+                                                  EscapeForTerminal(std::string(called.message()))));
+  }
+
+  absl::StatusOr<v1::ClusterStatus> Status(uint64_t run, absl::Duration patience) {
+    v1::StatusRequest request;
+    request.set_run(run);
+    request.mutable_version()->set_major(kProtocolMajor);
+    request.mutable_version()->set_minor(kProtocolMinor);
+    v1::ClusterStatus status;
+    RETURN_IF_ERROR(Call(&Stub::Status, request, &status, patience));
+    return status;
+  }
+
+  // Writes the files of a report into `dir`, each beside and then in place of the old one.
+  absl::Status FetchReport(uint64_t run, const std::filesystem::path& dir) {
+    std::error_code error;
+    if (std::filesystem::create_directories(dir, error)) {
+      std::filesystem::permissions(dir, std::filesystem::perms::owner_all, error);
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kReportDeadline);
+    v1::RunRequest request;
+    request.set_run(run);
+    const std::unique_ptr<grpc::ClientReader<v1::ReportChunk>> reader = stub_->FetchReport(&context, request);
+    v1::ReportChunk chunk;
+    std::ofstream file;
+    std::filesystem::path beside, path;
+    const auto finish = [&]() -> absl::Status {
+      if (path.empty()) return absl::OkStatus();
+      file.close();
+      if (file) std::filesystem::rename(beside, path, error);
+      if (file && !error) return absl::OkStatus();
+      return absl::UnavailableError(absl::StrFormat("%s: cannot be written", path.string()));
+    };
+    while (reader->Read(&chunk)) {
+      if (!chunk.file().empty()) {
+        RETURN_IF_ERROR(finish());
+        const std::filesystem::path name = std::filesystem::path(chunk.file()).filename();
+        if (name.native() != chunk.file() || name == "." || name == "..") {
+          return absl::DataLossError("the coordinator sends a file with a name that is none");
+        }
+        path = dir / name;
+        beside = path.native() + ".new";
+        file.open(beside, std::ios::binary | std::ios::trunc);
+        std::filesystem::permissions(beside, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
+                                     error);
+      }
+      file.write(chunk.content().data(), static_cast<std::streamsize>(chunk.content().size()));
+    }
+    const absl::Status read = FromGrpc(reader->Finish());
+    return read.ok() ? finish() : read;
+  }
+
+  const std::atomic<bool>& stop() const { return stop_; }
+
+ private:
+  Admin(std::string address, const std::shared_ptr<grpc::Channel>& channel)
+      : address_(std::move(address)),
+        stop_(CatchSignals()),
+        client_(channel, &stop_,
+                [this](const std::string& line) {
+                  std::fprintf(stderr, "unsprawl: %s: %s\n", address_.c_str(), line.c_str());
+                }),
+        stub_(v1::AdminService::NewStub(channel)) {}
+
+  const std::string address_;
+  const std::atomic<bool>& stop_;
+  const CoordinatorClient client_;
+  const std::unique_ptr<Stub> stub_;
+};
+
+// What a run on one machine would have ended with.
+int ExitCodeFor(const v1::ClusterRun& run, const ScanOptions& options) {
+  if (run.internal_error()) return kExitInternal;
+  if (!run.complete()) return kExitIncomplete;
+  if (options.fail_on_news) return run.has_news() ? kExitFindings : kExitClean;
+  if (!options.fail_on.has_value()) return kExitClean;
+  for (int severity = static_cast<int>(*options.fail_on); severity < run.by_severity_size(); ++severity) {
+    if (run.by_severity(severity) > 0) return kExitFindings;
+  }
+  return kExitClean;
+}
+
+// Follows a run until it is over, or the person goes away: then it is not over.
+absl::StatusOr<v1::ClusterStatus> Follow(Admin& admin, uint64_t run, bool quiet) {
+  LiveText live(quiet);
+  for (;;) {
+    ASSIGN_OR_RETURN(v1::ClusterStatus status, admin.Status(run, absl::InfiniteDuration()));
+    if (IsOver(status.run().state()) || admin.stop()) return status;
+    live.Show(OneLine(status));
+    (void)Pause(kPollEvery, &admin.stop());
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection) {
+  const TargetGroup& group = scan.groups[0];
+  v1::SubmitRequest request;
+  request.mutable_version()->set_major(kProtocolMajor);
+  request.mutable_version()->set_minor(kProtocolMinor);
+  v1::RunPlan& plan = *request.mutable_plan();
+  if (!group.targets.empty() || !group.targets_from.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> targets, TargetsOf(group));
+    plan.mutable_targets()->Add(targets.begin(), targets.end());
+  }
+  if (has_selection) *plan.mutable_selection() = ToProto(group.forge);
+  plan.set_min_confidence(scan.min_confidence);
+  plan.set_full_mode(scan.full_mode);
+  plan.set_command(scan.command_line);
+  request.set_token(absl::StrFormat("%d %d %x", getpid(), absl::GetCurrentTimeNanos(), std::random_device()()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(cluster));
+  v1::SubmitReply submitted;
+  RETURN_IF_ERROR(admin->Call(&Stub::Submit, request, &submitted, absl::Seconds(30)));
+  if (!scan.quiet) std::fprintf(stderr, "unsprawl: this is run %llu\n", static_cast<unsigned long long>(submitted.run()));
+  const absl::StatusOr<v1::ClusterStatus> status = Follow(*admin, submitted.run(), scan.quiet);
+  if (admin->stop()) {
+    std::fprintf(stderr,
+                 "unsprawl: run %llu goes on; `unsprawl status` shows it, `unsprawl cancel --run %llu` ends it\n",
+                 static_cast<unsigned long long>(submitted.run()), static_cast<unsigned long long>(submitted.run()));
+    return kExitIncomplete;
+  }
+  if (!status.ok()) return status.status();
+  const v1::ClusterRun& run = status->run();
+  if (run.state() == v1::RUN_STATE_CANCELLED) {
+    return absl::AbortedError(absl::StrFormat("run %d was cancelled", run.id()));
+  }
+  if (run.state() == v1::RUN_STATE_FAILED) {
+    return absl::AbortedError(absl::StrFormat("run %d failed: %s", run.id(), EscapeForTerminal(run.error())));
+  }
+  RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir));
+  PrintSummary(scan.output_dir);
+  return ExitCodeFor(run, scan);
+}
+
+absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  LiveText live(false);
+  for (;;) {
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(options.run, absl::Seconds(5)));
+    std::string text;
+    if (options.json) {
+      google::protobuf::util::JsonPrintOptions json;
+      json.preserve_proto_field_names = true;
+      json.always_print_primitive_fields = true;
+      if (!google::protobuf::util::MessageToJsonString(status, &text, json).ok()) {
+        return absl::InternalError("a status that is no JSON");
+      }
+      text += '\n';
+    } else {
+      text = WholeText(status);
+    }
+    if (!options.watch) {
+      std::cout << text << std::flush;
+      return kExitClean;
+    }
+    live.Replace(text);
+    if (admin->stop() || (status.has_run() && IsOver(status.run().state()))) return kExitClean;
+    (void)Pause(kWatchEvery, &admin->stop());
+  }
+}
+
+absl::StatusOr<int> ClusterCancelCommand(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  uint64_t id = options.run;
+  if (id == 0) {
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(0, absl::Seconds(5)));
+    id = status.run().id();
+  }
+  v1::RunRequest request;
+  request.set_run(id);
+  v1::RunReply reply;
+  RETURN_IF_ERROR(admin->Call(&Stub::Cancel, request, &reply));
+  std::printf("run %llu is cancelled; what was scanned is kept\n", static_cast<unsigned long long>(id));
+  return kExitClean;
+}
+
+absl::StatusOr<int> ClusterRetryCommand(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  v1::RetryRequest request;
+  request.set_run(options.run);
+  request.set_repository(options.repository);
+  if (options.run == 0) {
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(0, absl::Seconds(5)));
+    request.set_run(status.run().id());
+  }
+  v1::RunReply reply;
+  RETURN_IF_ERROR(admin->Call(&Stub::Retry, request, &reply));
+  std::printf("run %llu: %llu shards are tried again\n", static_cast<unsigned long long>(request.run()),
+              static_cast<unsigned long long>(reply.shards()));
+  return kExitClean;
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,31 @@
+// What an administrator says to a coordinator.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "coordinator/scan_command.h"
+#include "worker/certificate.h"
+
+namespace unsprawl {
+
+struct ClusterOptions {
+  std::string coordinator;   // HOST:PORT
+  CertificateFiles tls;      // an administrator's
+  uint64_t run = 0;          // 0: the one under way, or the last
+  std::string repository;    // of retry; empty: all that are parked
+  bool json = false;         // of status
+  bool watch = false;        // of status: until the run is over
+};
+
+// `unsprawl scan --coordinator`: submits a run, follows it, fetches its report into scan.output_dir and prints the
+// summary; the exit code, as that of a scan on one machine. Interrupted, it leaves the run to go on.
+absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection);
+
+// `unsprawl status`, `cancel`, `retry`: the exit code. `cancel` and `retry` print what they changed.
+absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options);
+absl::StatusOr<int> ClusterCancelCommand(const ClusterOptions& options);
+absl::StatusOr<int> ClusterRetryCommand(const ClusterOptions& options);
+
+}  // namespace unsprawl

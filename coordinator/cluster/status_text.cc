@@ -1,0 +1,127 @@
+#include "coordinator/cluster/status_text.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/base/escape.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr int64_t kLineEverySeconds = 5;
+constexpr size_t kNameColumns = 48;
+
+const char* Word(v1::RunState state) {
+  switch (state) {
+    case v1::RUN_STATE_QUEUED: return "queued";
+    case v1::RUN_STATE_LISTING: return "listing";
+    case v1::RUN_STATE_SCANNING: return "scanning";
+    case v1::RUN_STATE_REPORTING: return "writing the report";
+    case v1::RUN_STATE_DONE: return "done";
+    case v1::RUN_STATE_FAILED: return "failed";
+    case v1::RUN_STATE_CANCELLED: return "cancelled";
+    default: return "unknown";
+  }
+}
+
+std::string Duration(double seconds) {
+  return absl::FormatDuration(absl::Seconds(static_cast<int64_t>(seconds)));
+}
+
+std::string Name(const std::string& name) { return ShortenMiddle(EscapeForTerminal(name), kNameColumns); }
+
+std::string TimeLeft(const v1::ClusterStatus& status) {
+  return status.seconds_left() < 0 || status.run().state() != v1::RUN_STATE_SCANNING
+             ? ""
+             : absl::StrFormat(", about %s left", Duration(status.seconds_left()));
+}
+
+void AddWorker(const v1::ClusterStatus::Worker& worker, int64_t now, std::string* text) {
+  *text += absl::StrFormat("  %s: %d threads, %d shards done, seen %s ago\n", EscapeForTerminal(worker.name()),
+                           worker.threads(), worker.shards_done(),
+                           Duration(static_cast<double>(now - worker.seen()) / 1e6));
+  for (const v1::ClusterStatus::Lease& lease : worker.leases()) {
+    *text += absl::StrFormat("    %s", Name(lease.repository()));
+    if (!lease.phase().empty()) *text += ": " + EscapeForTerminal(lease.phase());
+    if (lease.progress().objects_total() > 0) {
+      *text += absl::StrFormat(" %d %%", 100 * lease.progress().objects_done() / lease.progress().objects_total());
+    }
+    if (lease.credentials()) *text += " (has a token)";
+    *text += '\n';
+  }
+}
+
+}  // namespace
+
+std::string OneLine(const v1::ClusterStatus& status) {
+  const v1::ClusterRun& run = status.run();
+  if (run.state() == v1::RUN_STATE_LISTING && !status.step().empty()) return EscapeForTerminal(status.step());
+  std::string line = absl::StrFormat("run %d: %s", run.id(), Word(run.state()));
+  if (run.state() == v1::RUN_STATE_SCANNING) {
+    const uint64_t all = status.pending() + status.leased() + status.done() + status.parked_count();
+    line += absl::StrFormat(", %d of %d shards done, %d under way on %d workers", status.done(), all, status.leased(),
+                            status.workers_size());
+    if (status.parked_count() > 0) line += absl::StrFormat(", %d parked", status.parked_count());
+    if (status.workers().empty()) line += " (waiting for workers: unsprawl worker --coordinator …)";
+  }
+  return line + TimeLeft(status);
+}
+
+std::string WholeText(const v1::ClusterStatus& status) {
+  std::string text;
+  if (!status.has_run()) {
+    text = "no run yet\n";
+  } else {
+    const v1::ClusterRun& run = status.run();
+    text = absl::StrFormat("run %d: %s%s%s\n", run.id(), Word(run.state()),
+                           run.error().empty() ? "" : ": " + EscapeForTerminal(run.error()), TimeLeft(status));
+    if (!status.step().empty()) text += "  " + EscapeForTerminal(status.step()) + "\n";
+    text += absl::StrFormat("  shards: %d pending, %d leased, %d done, %d parked, %d cancelled\n", status.pending(),
+                            status.leased(), status.done(), status.parked_count(), status.cancelled());
+    text += absl::StrFormat("  last minute: %.1f shards and %s a second\n", status.shards_per_second(),
+                            HumanBytes(static_cast<uint64_t>(status.bytes_per_second())));
+    if (run.state() == v1::RUN_STATE_DONE) {
+      text += absl::StrFormat("  %d incidents, %s\n", run.incidents(), run.complete() ? "complete" : "NOT complete");
+    }
+  }
+  for (const v1::ClusterRun& run : status.queued()) text += absl::StrFormat("run %d: queued\n", run.id());
+  text += absl::StrFormat("%d workers\n", status.workers_size());
+  for (const v1::ClusterStatus::Worker& worker : status.workers()) AddWorker(worker, status.now(), &text);
+  if (status.parked_count() > 0) text += "parked (unsprawl retry tries them again):\n";
+  for (const v1::ClusterStatus::Parked& parked : status.parked()) {
+    text += absl::StrFormat("  %s, after %d attempts: %s\n", Name(parked.repository()), parked.attempts(),
+                            EscapeForTerminal(parked.reason()));
+  }
+  return text;
+}
+
+LiveText::LiveText(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+LiveText::~LiveText() {
+  if (shown_) std::fputs("\r\x1b[K", stderr);
+}
+
+void LiveText::Show(const std::string& line) {
+  if (quiet_) return;
+  const int64_t now = absl::ToUnixSeconds(absl::Now());
+  if (terminal_) {
+    std::fprintf(stderr, "\r\x1b[K%s", ShortenEnd(line, 100).c_str());
+    std::fflush(stderr);
+    shown_ = true;
+  } else if (now - last_ >= kLineEverySeconds) {
+    std::fprintf(stderr, "%s\n", line.c_str());
+    last_ = now;
+  }
+}
+
+void LiveText::Replace(const std::string& text) {
+  if (isatty(STDOUT_FILENO) != 0) std::fputs("\x1b[H\x1b[2J", stdout);
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace unsprawl

@@ -1,0 +1,40 @@
+// A coordinator and its workers as programs of their own, on loopback.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/cli.h"
+
+namespace unsprawl {
+
+class Cluster {
+ public:
+  // `cli`: in whose home they run. `coordinator`, `worker`: more arguments of theirs.
+  Cluster(const Cli& cli, std::vector<std::string> coordinator, std::vector<std::string> worker);
+
+  // Starts the coordinator; again on the same port, whatever became of the one before.
+  void StartCoordinator();
+  // The store is <home>/cluster/store, mirrors are below <home>/cluster/NAME.
+  void StartWorker(const std::string& name);
+  BackgroundProgram& coordinator() { return *coordinator_; }
+  BackgroundProgram& worker(const std::string& name) { return *workers_.at(name); }
+
+  std::string address() const;  // "127.0.0.1:PORT"
+  // `scan --quiet --coordinator` into cli.report().
+  CliResult Scan(const std::vector<std::string>& arguments) const;
+  // `status --json`.
+  nlohmann::json Status() const;
+
+ private:
+  const Cli& cli_;
+  const std::vector<std::string> coordinator_arguments_, worker_arguments_;
+  int port_ = 0;
+  std::unique_ptr<BackgroundProgram> coordinator_;
+  std::map<std::string, std::unique_ptr<BackgroundProgram>> workers_;
+};
+
+}  // namespace unsprawl
