@@ -19,9 +19,12 @@ std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled 
 
 bool IsFetchable(const std::string& target) {
   if (ParseForgeScope(target)) return true;
+  // Not a path: a colon comes before any slash.
+  if (target.find(':') >= target.find('/')) return false;
   const absl::StatusOr<CloneUrl> url = ParseCloneUrl(target);
-  return url.ok() && url->authorization.empty() &&
-         (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
+  // What came in it is in no URL any more.
+  const bool has_user = url.ok() && url->scheme != "ssh" && target.find('@') < target.find('/', url->scheme.size() + 3);
+  return url.ok() && !has_user && (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
 }
 
 ForgeOptions WithSelection(ForgeOptions forge, const v1::Selection& selection) {

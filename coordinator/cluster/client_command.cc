@@ -195,11 +195,10 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
   }
   if (!status.ok()) return status.status();
   const v1::ClusterRun& run = status->run();
-  if (run.state() == v1::RUN_STATE_CANCELLED) {
-    return absl::AbortedError(absl::StrFormat("run %d was cancelled", run.id()));
-  }
-  if (run.state() == v1::RUN_STATE_FAILED) {
-    return absl::AbortedError(absl::StrFormat("run %d failed: %s", run.id(), EscapeForTerminal(run.error())));
+  if (run.state() != v1::RUN_STATE_DONE) {
+    const bool cancelled = run.state() == v1::RUN_STATE_CANCELLED;
+    return absl::CancelledError(absl::StrFormat("run %d %s%s", run.id(), cancelled ? "was cancelled" : "failed: ",
+                                                EscapeForTerminal(run.error())));
   }
   RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir));
   PrintSummary(scan.output_dir);

@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "spdlog/spdlog.h"
 
 namespace unsprawl {
 namespace {
@@ -144,7 +146,10 @@ absl::Status LentShard::CutUp() {
     pieces.push_back({.size = piece.size, .payload = payload.SerializeAsString()});
   }
   pieces_.clear();
-  return run_->resources().ledger->shards().Cut(lease_id_, pieces, run_->clock().Now());
+  RETURN_IF_ERROR(run_->resources().ledger->shards().Cut(lease_id_, pieces, run_->clock().Now()));
+  spdlog::info("run={} shard={} worker={} cut into {} parts", run_->id(), lease_id_.shard,
+               EscapeForTerminal(lease_id_.worker), pieces.size());
+  return absl::OkStatus();
 }
 
 absl::Status LentShard::End(const v1::TargetEnd& end) {

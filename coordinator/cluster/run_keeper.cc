@@ -432,8 +432,8 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
     if (!shard) {
       MutexLock lock(mutex_);
-      // A crowd of idle workers asks as often as a few.
-      reply.set_retry_ms(static_cast<uint32_t>((active_ == nullptr ? 1000 : 100) + 2 * workers_.size()));
+      // A crowd of idle workers asks hardly more often than a few.
+      reply.set_retry_ms(static_cast<uint32_t>(100 + 2 * workers_.size()));
       return reply;
     }
     const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);

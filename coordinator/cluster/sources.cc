@@ -50,6 +50,10 @@ absl::StatusOr<RemoteTarget> Sources::FromProto(const v1::PlannedTarget& planned
   target.disabled = planned.disabled();
   target.gone = planned.gone();
   const Name name(planned.group(), planned.source());
+  if (name.second.empty()) {
+    ASSIGN_OR_RETURN(const CloneUrl url, ParseCloneUrl(planned.url()));
+    target.authorization = url.authorization;  // of the environment
+  }
   MutexLock lock(mutex_);
   auto found = sources_.find(name);
   if (found == sources_.end()) {

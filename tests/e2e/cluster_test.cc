@@ -38,5 +38,42 @@ TEST_F(ClusterTest, ReportsWhatOneMachineDoes) {
   }
 }
 
+// Adds a repository of many commits to the forge; its id is 200.
+void AddLarge(const ForgeServer& forge, const std::filesystem::path& folder) {
+  GitRepo repo(folder / "work" / "large");
+  for (uint32_t i = 0; i < 60; ++i) {
+    std::string noise;
+    for (uint32_t word = 0; word < 300; ++word) noise += FakeAwsKeyId(word + 1'000 * i).substr(4) + "\n";
+    repo.Write(absl::StrFormat("f%d.txt", i), noise + "t=" + (i % 7 == 0 ? FakeGithubToken(100 + i) : "") + "\n");
+    repo.Commit();
+  }
+  unsprawl::Run(folder, {"git", "clone", "-q", "--bare", repo.path(), folder / "large.git"});
+  unsprawl::Run(folder, {"git", "-C", folder / "large.git", "gc", "-q"});
+  forge.ChangeRepository({{"id", 200}, {"owner", "acme"}, {"name", "large"}, {"private", true},
+                          {"path", folder / "large.git"}, {"size_kb", 1000}});
+}
+
+TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
+  AddLarge(forge_, home_.path());
+  ASSERT_EQ(SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile()}).exit_code, 1);
+  const auto report = cli_.ReportFiles();
+  std::vector<std::string> arguments = AtForge();
+  arguments.insert(arguments.end(), {"--cut-size", "20000"});
+  Cluster cluster(cli_, arguments, Fetching());
+  for (const char* name : {"w0", "w1", "w2"}) cluster.StartWorker(name);
+  for (const char* name : {"w0", "w1", "w2"}) ASSERT_TRUE(cluster.coordinator().WaitFor(absl::StrFormat("worker=%s", name)));
+  const CliResult together = cluster.Scan({"github:acme"});
+  ASSERT_EQ(together.exit_code, 1) << together.err << cluster.coordinator().err();
+  EXPECT_EQ(cli_.ReportFiles(), report);
+  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("cut"));
+}
+
+TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
+  Cluster cluster(cli_, AtForge(), Fetching());
+  const CliResult refused = cluster.Scan({home_.path() / "app0.git"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("without --coordinator"));
+}
+
 }  // namespace
 }  // namespace unsprawl
