@@ -134,6 +134,7 @@ absl::StatusOr<v1::DroppedCommits> LocalLease::ListDropped(const v1::FetchNote& 
 absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginning) {
   RETURN_IF_ERROR(FinishRecorder());
   beginning_ = beginning;
+  whole_ = false;
   outcome_.coverage.Clear();
   hits_.clear();
   tally_ = {};
@@ -153,6 +154,7 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
     counters_.unchanged = true;
     outcome_.coverage = record_.coverage();
     outcome_.coverage.set_sandboxed(beginning.sandboxed());
+    whole_ = true;
     begun.set_unchanged(true);
     return begun;
   }
@@ -241,7 +243,10 @@ absl::Status LocalLease::Cut() { return absl::InternalError("nobody asked for a 
 absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::CompleteScan(const v1::ScanCompleted& completed) {
   if (!recorder_) return absl::InternalError("a scan that was not begun is complete");
   RETURN_IF_ERROR(FinishRecorder());
-  if (shard_ && shard_->part) return std::nullopt;
+  if (shard_ && shard_->part) {
+    whole_ = true;
+    return std::nullopt;
+  }
   outcome_.coverage.set_blobs(completed.blobs());
   for (const v1::Skip& skip : completed.skips()) tally_.Add(skip);
   counters_.blobs_scanned += completed.blobs_scanned();
@@ -319,14 +324,19 @@ absl::Status LocalLease::Record() {
   RETURN_IF_ERROR(recording_->Commit(record_, fence()));
   counters_.record_seconds += absl::ToDoubleSeconds(absl::Now() - start);
   recording_ = nullptr;
+  whole_ = true;
   return absl::OkStatus();
 }
 
 // ---- the end
 
 absl::Status LocalLease::End(const v1::TargetEnd& end) {
+  if (end.how() == v1::TargetEnd::SCANNED && !whole_) {
+    return absl::FailedPreconditionError("it was not scanned whole under this lease: scan it again");
+  }
   const absl::Status recorded = FinishRecorder();  // What was scanned is kept, whatever came then.
   counters_.scanner_deaths = end.scanner_deaths();
+  if (shard_ && shard_->part) return run_.end(std::nullopt, counters_, fence());
   switch (end.how()) {
     case v1::TargetEnd::UNCHANGED:
       if (end.has_note()) RETURN_IF_ERROR(WriteNote(end.note()));

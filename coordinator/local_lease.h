@@ -58,6 +58,7 @@ class LocalLease : public Lease {
   absl::Status TakePlaces(const v1::PlaceBatch& places) override;
   absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) override;
 
+  // FailedPrecondition: of SCANNED, that there was no whole pass under this lease; it is not ended.
   absl::Status End(const v1::TargetEnd& end) override;
 
  private:
@@ -86,6 +87,7 @@ class LocalLease : public Lease {
   RepositoryOutcome outcome_;
 
   // Of the current pass.
+  bool whole_ = false;                // everything was said and recorded
   v1::PassBeginning beginning_;
   std::string watermark_;             // once it is whole
   std::vector<RuleListId> rule_lists_;            // by BlobBatch::rules

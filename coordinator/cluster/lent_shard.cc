@@ -29,14 +29,20 @@ LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::s
       lender_(std::move(lender)),
       lease_(target_, run_->resources(), run_->dropped_asked(), std::move(shard)) {}
 
-absl::StatusOr<v1::LentShard> LentShard::ToProto() {
+absl::Status LentShard::LookUp() {
+  MutexLock lock(mutex_);
+  ASSIGN_OR_RETURN(known_, lease_.LookUp());
+  return absl::OkStatus();
+}
+
+v1::LentShard LentShard::ToProto() {
   MutexLock lock(mutex_);
   v1::LentShard lent;
   lent.mutable_lease()->set_worker(lease_id_.worker);
   lent.mutable_lease()->set_shard(lease_id_.shard);
   lent.mutable_lease()->set_epoch(lease_id_.epoch);
   *lent.mutable_target() = lease_.target();
-  ASSIGN_OR_RETURN(*lent.mutable_known(), lease_.LookUp());
+  *lent.mutable_known() = known_;
   const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
   if (authorizations.ok()) {
     lent.mutable_authorizations()->Add(authorizations->begin(), authorizations->end());

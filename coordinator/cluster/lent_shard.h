@@ -27,8 +27,10 @@ class LentShard {
   uint64_t run() const { return run_->id(); }
   // A token of its forge was given away with it.
   bool gave_credentials() const { return gave_credentials_; }
+  // Reads what the ledger has of it; to be called once, before all others.
+  absl::Status LookUp();
   // What a worker needs for it.
-  absl::StatusOr<v1::LentShard> ToProto();
+  v1::LentShard ToProto();
 
   v1::ForgeReply AskForge();
   v1::TokensReply RenewTokens();
@@ -49,6 +51,7 @@ class LentShard {
   std::atomic<bool> gave_credentials_ = false;
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);
+  v1::KnownTarget known_ ABSL_GUARDED_BY(mutex_);
   uint64_t nonce_ ABSL_GUARDED_BY(mutex_) = 0;     // of the pass under way; 0: none
   uint32_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last event
   v1::BeginReply begun_ ABSL_GUARDED_BY(mutex_);

@@ -400,6 +400,7 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
   }
   ASSIGN_OR_RETURN(RemoteTarget target, run->sources().FromProto(payload.target()));
   auto lent = std::make_shared<LentShard>(run, std::move(target), payload.target().lender(), std::move(lease));
+  RETURN_IF_ERROR(lent->LookUp());
   std::shared_ptr<LentShard> before;  // destroyed without the lock
   MutexLock lock(mutex_);
   before = std::exchange(lent_[shard.id()], lent);
@@ -437,16 +438,15 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
       return reply;
     }
     const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
-    absl::StatusOr<v1::LentShard> message = lent.ok() ? (*lent)->ToProto() : lent.status();
-    if (message.ok()) {
+    if (lent.ok()) {
       spdlog::debug("run={} shard={} worker={} lent epoch={}", shard->run(), shard->id(), worker, shard->epoch());
-      *reply.mutable_shard() = *std::move(message);
+      *reply.mutable_shard() = (*lent)->ToProto();
       return reply;
     }
     // What it needs is not to be had now.
     RETURN_IF_ERROR(shards.Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()},
                                 {.error = v1::ERROR_CLASS_RETRY,
-                                 .reason = std::string(message.status().message()),
+                                 .reason = std::string(lent.status().message()),
                                  .retry_after = absl::ZeroDuration()},
                                 now));
   }
@@ -519,13 +519,10 @@ absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& end) {
                          .reason = end.reason(),
                          .retry_after = absl::ZeroDuration()},
                         now);
-  } else if ((*lent)->part()) {
-    ended = shards.Complete(lease, "", now);
-    if (ended.ok()) CountDone(lease, 0);
   } else {
     ended = (*lent)->End(end);
   }
-  Forget(lease.shard);
+  if (!absl::IsFailedPrecondition(ended)) Forget(lease.shard);
   return ended;
 }
 
