@@ -1,6 +1,7 @@
 #include "worker/pause.h"
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include "absl/time/clock.h"
@@ -8,8 +9,10 @@
 namespace unsprawl {
 
 absl::Status Pause(absl::Duration duration, const std::atomic<bool>* stop) {
-  const absl::Time end = absl::Now() + duration;
-  for (absl::Duration left = duration; left > absl::ZeroDuration(); left = end - absl::Now()) {
+  using Clock = std::chrono::steady_clock;  // Nobody can set it.
+  const Clock::time_point began = Clock::now();
+  for (absl::Duration left = duration; left > absl::ZeroDuration();
+       left = duration - absl::FromChrono(Clock::now() - began)) {
     if (stop != nullptr && *stop) return absl::CancelledError("stopped");
     absl::SleepFor(std::min(left, absl::Milliseconds(100)));
   }

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "worker/mirror.h"
 
@@ -15,6 +14,7 @@ namespace unsprawl {
 namespace {
 
 using Stub = v1::WorkerService::Stub;
+using Clock = std::chrono::steady_clock;  // Nobody can set it.
 
 // What has been fetched is said so soon, together with what else was.
 constexpr std::chrono::milliseconds kRenewSoon{200};
@@ -38,7 +38,7 @@ class RemoteLease : public Lease {
   ~RemoteLease() override {
     // At once: without it others would wait for its time to run out.
     if (!ended_ && !is_lost()) GiveBack();
-    source_.Drop(lent_.lease().shard(), lent_.lease().epoch());
+    source_.Drop(lent_.lease());
   }
 
   bool is_lost() const override { return *lost_; }
@@ -76,16 +76,17 @@ class RemoteLease : public Lease {
   }
 
   absl::StatusOr<std::string> Lender() override { return lent_.lender(); }
-  void EndFetch() override { source_.SetStage(lent_.lease().shard(), RemoteLeases::Stage::kReady); }
+  void EndFetch() override { source_.SetStage(lent_.lease(), RemoteLeases::Stage::kReady); }
 
   absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override {
-    source_.SetStage(lent_.lease().shard(), RemoteLeases::Stage::kScanning);
+    source_.SetStage(lent_.lease(), RemoteLeases::Stage::kScanning);
     nonce_ = NewNonce();
     sequence_ = 0;
     v1::BeginRequest request;
     *request.mutable_lease() = lent_.lease();
     *request.mutable_beginning() = beginning;
     request.set_nonce(nonce_);
+    request.set_ruleset_id(source_.worker_.ruleset_id);
     v1::BeginReply reply;
     RETURN_IF_ERROR(Call(&Stub::Begin, request, &reply));
     return std::move(*reply.mutable_begun());
@@ -274,31 +275,31 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
       }
       changed_.notify_all();
     }
+    if (other_rules) return nullptr;  // The lease, if there is one, is given back.
     if (lease != nullptr) return lease;
     if (!called.ok()) {
       if (!*worker_.stop) Refuse(called);
       return nullptr;
     }
-    if (other_rules) return nullptr;
     MutexLock lock(mutex_);
-    const absl::Time until = absl::Now() + absl::Milliseconds(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
-    while (absl::Now() < until && !*worker_.stop && status_.ok()) {
+    const Clock::time_point until = Clock::now() + std::chrono::milliseconds(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
+    while (Clock::now() < until && !*worker_.stop && status_.ok()) {
       changed_.wait_for(mutex_, std::chrono::milliseconds(50));
     }
   }
 }
 
-void RemoteLeases::Drop(uint64_t shard, uint64_t epoch) {
+void RemoteLeases::Drop(const v1::LeaseRef& lease) {
   MutexLock lock(mutex_);
-  const auto found = held_.find(shard);
-  if (found != held_.end() && found->second.epoch == epoch) held_.erase(found);
+  const auto found = held_.find(lease.shard());
+  if (found != held_.end() && found->second.epoch == lease.epoch()) held_.erase(found);
   changed_.notify_all();
 }
 
-void RemoteLeases::SetStage(uint64_t shard, Stage stage) {
+void RemoteLeases::SetStage(const v1::LeaseRef& lease, Stage stage) {
   MutexLock lock(mutex_);
-  const auto found = held_.find(shard);
-  if (found == held_.end() || found->second.stage == stage) return;
+  const auto found = held_.find(lease.shard());
+  if (found == held_.end() || found->second.epoch != lease.epoch() || found->second.stage == stage) return;
   found->second.stage = stage;
   // Begin says by itself that nothing is to be fetched any more.
   if (stage == Stage::kScanning) found->second.fetching = false;
@@ -307,17 +308,17 @@ void RemoteLeases::SetStage(uint64_t shard, Stage stage) {
 }
 
 void RemoteLeases::RenewUntilStopped() {
-  absl::Time last = absl::Now();
+  Clock::time_point last = Clock::now();
   for (;;) {
     {
       MutexLock lock(mutex_);
-      const absl::Time due = last + worker_.lease_time / 3;
-      while (!ended_ && !renew_soon_ && absl::Now() < due) changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+      const Clock::time_point due = last + absl::ToChronoMilliseconds(worker_.lease_time / 3);
+      while (!ended_ && !renew_soon_ && Clock::now() < due) changed_.wait_for(mutex_, std::chrono::milliseconds(100));
       if (!ended_ && renew_soon_) changed_.wait_for(mutex_, kRenewSoon);
       renew_soon_ = false;
       if (ended_) return;
     }
-    last = absl::Now();
+    last = Clock::now();
     RenewAll();
   }
 }

@@ -62,8 +62,8 @@ class RemoteLeases : public LeaseSource {
   };
 
   bool MayTakeMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Drop(uint64_t shard, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
-  void SetStage(uint64_t shard, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Drop(const v1::LeaseRef& lease) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetStage(const v1::LeaseRef& lease, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
   void RenewUntilStopped();
   void RenewAll();
   void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -13,6 +13,7 @@
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "spdlog/spdlog.h"
+#include "worker/pause.h"
 
 namespace unsprawl {
 namespace {
@@ -23,6 +24,7 @@ constexpr size_t kMaxReports = 10;   // that are kept on disk
 constexpr size_t kMaxRemembered = 32;  // of a worker's last leases, in case it asks again
 constexpr size_t kMaxParked = 100;   // that are listed in a status
 constexpr std::chrono::milliseconds kTick{100};
+constexpr absl::Duration kStorePause = absl::Seconds(1);
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
 
 std::string RunName(uint64_t run) { return absl::StrFormat("cluster run %d", run); }
@@ -38,6 +40,10 @@ int64_t NowMicros() {
 }
 
 std::string Printable(const absl::Status& status) { return EscapeForTerminal(std::string(status.message())); }
+
+ShardLease LeaseOf(const v1::LeaseRef& ref) {
+  return {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
+}
 
 // What trying again may mend.
 bool MayPass(int code) {
@@ -77,9 +83,15 @@ absl::Status RunKeeper::Load() {
     ASSIGN_OR_RETURN(const auto row, settings_.ledger->ReadNote(RunName(id)));
     v1::ClusterRun run;
     if (!row || !run.ParseFromString(*row)) return absl::DataLossError(absl::StrFormat("the store holds no run %d", id));
+    if (IsOver(run.state())) RETURN_IF_ERROR(EraseShards(id));  // It was killed just then.
     runs_[id] = std::move(run);
   }
   return absl::OkStatus();
+}
+
+absl::Status RunKeeper::EraseShards(uint64_t run) {
+  RETURN_IF_ERROR(settings_.ledger->shards().Cancel(run));
+  return settings_.ledger->shards().Erase(run);
 }
 
 absl::Status RunKeeper::WriteIds() {
@@ -90,8 +102,12 @@ absl::Status RunKeeper::WriteIds() {
 }
 
 absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
-  RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
   MutexLock lock(mutex_);
+  const auto before = runs_.find(run.id());
+  if (before != runs_.end() && IsOver(before->second.state())) {
+    return absl::FailedPreconditionError(absl::StrFormat("run %d is over", run.id()));
+  }
+  RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
   runs_[run.id()] = run;
   changed_.notify_all();
   return absl::OkStatus();
@@ -100,13 +116,15 @@ absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
 absl::Status RunKeeper::SetState(v1::ClusterRun& run, v1::RunState state) {
   run.set_state(state);
   if (IsOver(state)) run.set_ended(absl::ToUnixMicros(settings_.clock->Now()));
+  RETURN_IF_ERROR(Write(run));
   spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(state), run.error().empty() ? "" : " why: " + run.error());
-  return Write(run);
+  return absl::OkStatus();
 }
 
 // ---- administrators
 
 absl::StatusOr<uint64_t> RunKeeper::Submit(const v1::RunPlan& plan, const std::string& token) {
+  MutexLock one_by_one(submitting_);  // One that is sent again finds the first.
   {
     MutexLock lock(mutex_);
     for (const auto& [id, run] : runs_) {
@@ -300,10 +318,14 @@ void RunKeeper::Execute(v1::ClusterRun run) {
   if (run.state() != v1::RUN_STATE_CANCELLED && !carried.ok()) {
     run.set_error(Printable(carried));
     carried = SetState(run, v1::RUN_STATE_FAILED);
+  } else {
+    carried = absl::OkStatus();
   }
-  carried.Update(settings_.ledger->shards().Cancel(run.id()));
-  carried.Update(settings_.ledger->shards().Erase(run.id()));
-  if (!carried.ok()) spdlog::error("run={} {}", run.id(), Printable(carried));
+  // What cannot be written is not so: the run goes on as soon as the store takes something again.
+  if (carried.ok()) carried = EraseShards(run.id());
+  if (carried.ok()) return;
+  spdlog::error("run={} {}", run.id(), Printable(carried));
+  (void)Pause(kStorePause, &stop_);
 }
 
 absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
@@ -321,7 +343,11 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
     active_ = active;
   }
-  if (run.state() == v1::RUN_STATE_QUEUED) RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
+  // Begun under other rules, it is begun again.
+  if (run.state() == v1::RUN_STATE_QUEUED || run.ruleset_id() != settings_.ruleset->id()) {
+    run.set_ruleset_id(settings_.ruleset->id());
+    RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
+  }
   if (run.state() == v1::RUN_STATE_LISTING) {
     RETURN_IF_ERROR(active->List());
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
@@ -383,7 +409,10 @@ absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
 
 absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shard) {
   const std::shared_ptr<ActiveRun> run = active();
-  if (run == nullptr || run->id() != shard.run()) return absl::AbortedError("the lease is of a run that is over");
+  if (run == nullptr || run->id() != shard.run()) {
+    // Or not under way yet, after a restart.
+    return absl::UnavailableError(absl::StrFormat("run %d is not under way", shard.run()));
+  }
   ShardTable& shards = settings_.ledger->shards();
   v1::ShardPayload payload, whole;
   if (!payload.ParseFromString(shard.payload())) return absl::DataLossError("the store holds an unreadable shard");
@@ -403,8 +432,10 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
   RETURN_IF_ERROR(lent->LookUp());
   std::shared_ptr<LentShard> before;  // destroyed without the lock
   MutexLock lock(mutex_);
-  before = std::exchange(lent_[shard.id()], lent);
-  return lent;
+  std::shared_ptr<LentShard>& kept = lent_[shard.id()];
+  // Two calls may have asked for it.
+  if (kept == nullptr || kept->lease() != lent->lease()) before = std::exchange(kept, lent);
+  return kept;
 }
 
 absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const v1::AcquireRequest& request) {
@@ -430,7 +461,10 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
   for (;;) {
     std::optional<v1::Shard> shard;
     const absl::Time now = settings_.clock->Now();
-    ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
+    // After a restart there are shards before their run is under way.
+    if (active() != nullptr) {
+      ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
+    }
     if (!shard) {
       MutexLock lock(mutex_);
       // A crowd of idle workers asks hardly more often than a few.
@@ -469,7 +503,7 @@ absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request)
 }
 
 absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& ref) {
-  const ShardLease lease = {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
+  const ShardLease lease = LeaseOf(ref);
   {
     MutexLock lock(mutex_);
     const auto found = lent_.find(lease.shard);
@@ -484,28 +518,28 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& r
 }
 
 absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
-  Forget(ref.shard());
-  return settings_.ledger->shards().Release({.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()},
-                                            settings_.clock->Now());
+  const ShardLease lease = LeaseOf(ref);
+  Forget(lease);
+  return settings_.ledger->shards().Release(lease, settings_.clock->Now());
 }
 
-void RunKeeper::Forget(uint64_t shard) {
+void RunKeeper::Forget(const ShardLease& lease) {
   std::shared_ptr<LentShard> lent;  // destroyed without the lock
   MutexLock lock(mutex_);
-  const auto found = lent_.find(shard);
-  if (found == lent_.end()) return;
+  const auto found = lent_.find(lease.shard);
+  if (found == lent_.end() || found->second->lease() != lease) return;
   lent = std::move(found->second);
   lent_.erase(found);
 }
 
 absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& end) {
-  const ShardLease lease = {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
+  const ShardLease lease = LeaseOf(ref);
   ShardTable& shards = settings_.ledger->shards();
   const absl::Time now = settings_.clock->Now();
   const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(ref);
   if (!lent.ok()) {
     // Perhaps it was said before, and the answer was lost.
-    return absl::IsAborted(lent.status()) ? shards.Complete(lease, "", now) : lent.status();
+    return absl::IsAborted(lent.status()) && IsDone(lease) ? absl::OkStatus() : lent.status();
   }
   absl::Status ended;
   const bool failed = end.how() == v1::TargetEnd::FAILED;
@@ -522,8 +556,23 @@ absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& end) {
   } else {
     ended = (*lent)->End(end);
   }
-  if (!absl::IsFailedPrecondition(ended)) Forget(lease.shard);
+  if (!absl::IsFailedPrecondition(ended)) Forget(lease);
   return ended;
+}
+
+bool RunKeeper::IsDone(const ShardLease& lease) const {
+  const absl::StatusOr<v1::Shard> shard = settings_.ledger->shards().Read(lease.shard);
+  return shard.ok() && shard->state() == v1::SHARD_STATE_DONE && shard->worker() == lease.worker &&
+         shard->epoch() == lease.epoch;
+}
+
+absl::StatusOr<v1::BeginReply> RunKeeper::Begin(const v1::BeginRequest& request) {
+  if (request.nonce() == 0) return absl::InvalidArgumentError("a pass without a nonce");
+  ASSIGN_OR_RETURN(const std::shared_ptr<LentShard> lent, Find(request.lease()));
+  if (request.ruleset_id() == settings_.ruleset->id()) return lent->Begin(request);
+  // This coordinator was started again, with other rules: what the worker finds would be of the old ones.
+  RETURN_IF_ERROR(Release(request.lease()));
+  return absl::AbortedError("the coordinator has other rules by now");
 }
 
 absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,

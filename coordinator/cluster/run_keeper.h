@@ -48,7 +48,9 @@ class RunKeeper {
   absl::StatusOr<v1::AcquireReply> Acquire(const v1::AcquireRequest& request);
   absl::StatusOr<v1::RenewReply> Renew(const v1::RenewRequest& request);
   absl::Status Release(const v1::LeaseRef& lease);
-  // The shard as it was lent; taken up again after a restart.
+  // Aborted as well: the worker has other rules than this coordinator.
+  absl::StatusOr<v1::BeginReply> Begin(const v1::BeginRequest& request);
+  // The shard as it was lent; taken up again after a restart. Unavailable: its run is not under way (yet).
   absl::StatusOr<std::shared_ptr<LentShard>> Find(const v1::LeaseRef& lease);
   // Ends a lease: the shard is done, or failed.
   absl::Status End(const v1::LeaseRef& lease, const v1::TargetEnd& end);
@@ -73,18 +75,21 @@ class RunKeeper {
   absl::Status Carry(v1::ClusterRun& run);
   absl::Status Report(v1::ClusterRun& run, const ActiveRun& active);
   absl::Status SetState(v1::ClusterRun& run, v1::RunState state);
-  absl::Status Write(const v1::ClusterRun& run) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Write(const v1::ClusterRun& run) ABSL_LOCKS_EXCLUDED(mutex_);  // FailedPrecondition: it is over
+  absl::Status EraseShards(uint64_t run);
+  bool IsDone(const ShardLease& lease) const;
   absl::Status WriteIds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                           const ShardLease* lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Forget(uint64_t shard) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void CountDone(const ShardLease& lease, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   std::filesystem::path DirOf(uint64_t run) const;
 
   const CoordinatorSettings settings_;
   std::atomic<bool> stop_ = false;
+  Mutex submitting_;  // before mutex_
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::map<uint64_t, v1::ClusterRun> runs_ ABSL_GUARDED_BY(mutex_);

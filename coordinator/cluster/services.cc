@@ -97,9 +97,8 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
   }
 
   grpc::Status Begin(grpc::ServerContext* context, const v1::BeginRequest* request, v1::BeginReply* reply) override {
-    if (request->nonce() == 0) return ToGrpc(absl::InvalidArgumentError("a pass without a nonce"));
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
-    return lent.ok() ? Answer((*lent)->Begin(*request), reply) : ToGrpc(lent.status());
+    const absl::Status may = CheckWorker(*context, request->lease().worker());
+    return may.ok() ? Answer(keeper_.Begin(*request), reply) : ToGrpc(may);
   }
 
   grpc::Status Tell(grpc::ServerContext* context, const v1::TellRequest* request, v1::TellReply* reply) override {
