@@ -343,11 +343,7 @@ absl::Status LocalLease::End(const v1::TargetEnd& end) {
       counters_.unchanged = true;
       outcome_ = OutcomeOf(record_, accepted_);
       break;
-    case v1::TargetEnd::SCANNED:
-      // What this was told of the pass a restart of the coordinator has taken; what was recorded is there.
-      if (outcome_.id == 0) outcome_ = OutcomeOf(record_, accepted_);
-      AddScanned(recorded.ok() ? NoteScanned(end) : recorded, end.reason());
-      break;
+    case v1::TargetEnd::SCANNED: AddScanned(recorded.ok() ? NoteScanned(end) : recorded, end.reason()); break;
     case v1::TargetEnd::GONE:
       if (target().optional() && record_.rule_keys().empty()) {  // There never was one.
         return run_.end(std::nullopt, counters_, fence());
