@@ -402,6 +402,7 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
   spdlog::info("worker={} joins threads={} program={}", EscapeForTerminal(request.worker()), request.threads(),
                EscapeForTerminal(request.program()));
+  RETURN_IF_ERROR(settings_.ledger->shards().Renew(request.worker(), {}, settings_.clock->Now()).status());  // It lives.
   MutexLock lock(mutex_);
   workers_[request.worker()].joined = request;
   return absl::OkStatus();
