@@ -122,6 +122,14 @@ void AddFetching(CLI::App& app, NetworkOptions* network, PipelineOptions* pipeli
       ->transform(CLI::AsSizeValue(true));
 }
 
+void AddBackend(CLI::App& app, PipelineOptions* pipeline) {
+  static const std::map<std::string, FetchBackend> kBackends = {
+      {"auto", FetchBackend::kGit}, {"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}};
+  app.add_option("--fetch-backend", pipeline->fetch.backend, "what fetches clone URLs")
+      ->transform(CLI::CheckedTransformer(kBackends))
+      ->option_text("auto|git|libgit2");
+}
+
 // How forges and remote repositories are reached.
 void AddNetwork(CLI::App& scan, ScanOptions* options) {
   ForgeOptions& forge = options->groups[0].forge;
@@ -230,11 +238,7 @@ void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
           "a new rule or repository brought it")
       ->transform(CLI::CheckedTransformer(kSeverities))
       ->option_text("none|low|medium|high|critical|new");
-  static const std::map<std::string, FetchBackend> kBackends = {
-      {"auto", FetchBackend::kGit}, {"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}};
-  scan->add_option("--fetch-backend", options->pipeline.fetch.backend, "what fetches clone URLs")
-      ->transform(CLI::CheckedTransformer(kBackends))
-      ->option_text("auto|git|libgit2");
+  AddBackend(*scan, &options->pipeline);
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
   scan->add_flag("-q,--quiet", options->quiet, "no progress");
@@ -341,6 +345,7 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
       ->capture_default_str();
   worker->add_option("--memory-limit", options->memory_bytes, "private memory of one scanning process")
       ->transform(CLI::AsSizeValue(true));
+  AddBackend(*worker, &options->pipeline);
   AddFetching(*worker, &options->network, &options->pipeline);
   worker->add_flag("!--no-sandbox", options->sandbox, "do not confine the process that parses repositories");
   worker->add_flag("-q,--quiet", options->quiet, "no progress");

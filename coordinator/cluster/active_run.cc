@@ -15,6 +15,8 @@
 namespace unsprawl {
 namespace {
 
+constexpr uint64_t kFirst = uint64_t{1} << 60;  // a size that goes before all others
+
 std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled %d", run); }
 
 bool IsFetchable(const std::string& target) {
@@ -228,7 +230,9 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
     shard.set_run(id());
     shard.set_repository(target.key);
     shard.set_host(target.name.substr(0, target.name.find('/')));
-    shard.set_size(target.size_kb * 1024);
+    // A worker keeps the mirror of what is gone once it knows, so it has to know before it makes room for others.
+    const bool gone = !target.gone.empty() || target.disabled;
+    shard.set_size(gone ? kFirst : target.size_kb * 1024);
     shard.set_home(homes[i]);
     if (!target.network.empty() && members[target.network] > 1) {
       const RemoteTarget* const leader = leaders[target.network];

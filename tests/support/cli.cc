@@ -14,6 +14,7 @@
 #include <random>
 
 #include "absl/strings/str_format.h"
+#include "tests/support/cluster.h"
 
 namespace unsprawl {
 namespace {
@@ -189,6 +190,12 @@ CliResult Cli::Run(const std::vector<std::string>& arguments) const {
 }
 
 CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
+  // For trying a whole test program with a cluster: UNSPRAWL_TEST_WORKERS=2 build/release/tests/scopes_test.
+  const char* workers = std::getenv("UNSPRAWL_TEST_WORKERS");
+  const bool in_cluster = std::find(arguments.begin(), arguments.end(), "--coordinator") != arguments.end();
+  if (workers != nullptr && !in_cluster) {
+    if (std::optional<CliResult> scanned = ScanInCluster(*this, arguments, std::atoi(workers))) return *scanned;
+  }
   return StartScan(arguments, nullptr);
 }
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "absl/strings/str_format.h"
 
@@ -17,10 +19,12 @@ Cluster::Cluster(const Cli& cli, std::vector<std::string> coordinator, std::vect
 std::string Cluster::address() const { return absl::StrFormat("127.0.0.1:%d", port_); }
 
 void Cluster::StartCoordinator() {
-  std::vector<std::string> arguments = {"coordinator", "--listen", address(), "--store",
-                                        cli_.home() / "cluster" / "store", "--output",
+  std::vector<std::string> arguments = {"coordinator", "--listen", address(), "--output",
                                         cli_.home() / "cluster" / "reports"};
   arguments.insert(arguments.end(), coordinator_arguments_.begin(), coordinator_arguments_.end());
+  if (std::find(arguments.begin(), arguments.end(), "--store") == arguments.end()) {
+    arguments.insert(arguments.end(), {"--store", cli_.home() / "cluster" / "store"});
+  }
   coordinator_ = nullptr;
   const size_t said = ReadFile(cli_.home() / "coordinator.err").size();
   coordinator_ = std::make_unique<BackgroundProgram>(cli_, "coordinator", arguments);
@@ -30,9 +34,11 @@ void Cluster::StartCoordinator() {
   port_ = std::atoi(err.c_str() + err.find(serving, said) + serving.size());
 }
 
-void Cluster::StartWorker(const std::string& name) {
+void Cluster::StartWorker(const std::string& name) { StartWorker(name, cli_.home() / "cluster" / name); }
+
+void Cluster::StartWorker(const std::string& name, const std::string& mirrors) {
   std::vector<std::string> arguments = {"worker", "--coordinator", address(), "--name", name, "--quiet",
-                                        "--mirrors", cli_.home() / "cluster" / name};
+                                        "--mirrors", mirrors};
   arguments.insert(arguments.end(), worker_arguments_.begin(), worker_arguments_.end());
   workers_[name] = nullptr;
   workers_[name] = std::make_unique<BackgroundProgram>(cli_, name, arguments);
@@ -47,6 +53,40 @@ CliResult Cluster::Scan(const std::vector<std::string>& arguments) const {
 nlohmann::json Cluster::Status() const {
   const CliResult status = cli_.Run({"status", "--coordinator", address(), "--json"});
   return status.exit_code == 0 ? nlohmann::json::parse(status.out) : nlohmann::json();
+}
+
+std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::string>& arguments, int workers) {
+  const std::set<std::string> coordinators = {
+      "--store", "--key-file", "-c", "--config", "--policy", "--max-object-size", "--api-url", "--token-file",
+      "--app-id", "--app-key-file", "--client-cert", "--client-key", "--ca-file", "--stall-timeout", "--fetch-jobs",
+      "--max-pull-requests", "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file"};
+  const std::set<std::string> workers_own = {
+      "--mirrors", "--mirrors-budget", "--max-mirror-size", "--memory-limit", "--fetch-backend", "--ca-file",
+      "--client-cert", "--client-key", "--stall-timeout", "-j", "--jobs"};
+  std::vector<std::string> coordinator, worker, client;
+  std::string mirrors = cli.home() / "cluster" / "mirrors";
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& name = arguments[i];
+    const bool for_coordinator = coordinators.count(name) > 0, for_worker = workers_own.count(name) > 0;
+    if (!for_coordinator && !for_worker) {
+      if (name.starts_with('/') || name == "--list-only") return std::nullopt;
+      client.push_back(name);
+      continue;
+    }
+    const std::string& value = arguments.at(++i);
+    if (name == "--mirrors") {
+      mirrors = value;
+    } else if (for_worker) {
+      worker.insert(worker.end(), {name, value});
+    }
+    if (for_coordinator) {
+      coordinator.insert(coordinator.end(), {name == "-c" || name == "--config" ? "--rules" : name, value});
+    }
+  }
+  coordinator.insert(coordinator.end(), {"--retry-seconds", "0"});
+  Cluster cluster(cli, coordinator, worker);
+  for (int i = 0; i < workers; ++i) cluster.StartWorker(absl::StrFormat("w%d", i), i == 0 ? mirrors : mirrors + std::to_string(i));
+  return cluster.Scan(client);
 }
 
 }  // namespace unsprawl

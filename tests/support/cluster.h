@@ -4,12 +4,17 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/support/cli.h"
 
 namespace unsprawl {
+
+// `scan` with `arguments` by a coordinator and `workers` workers that live as long as it: each argument goes to whom
+// it is for. nullopt: that cannot do it (local repositories, --list-only).
+std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::string>& arguments, int workers);
 
 class Cluster {
  public:
@@ -20,6 +25,7 @@ class Cluster {
   void StartCoordinator();
   // The store is <home>/cluster/store, mirrors are below <home>/cluster/NAME.
   void StartWorker(const std::string& name);
+  void StartWorker(const std::string& name, const std::string& mirrors);
   BackgroundProgram& coordinator() { return *coordinator_; }
   BackgroundProgram& worker(const std::string& name) { return *workers_.at(name); }
 
