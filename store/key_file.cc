@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/object_id.h"
+#include "engine/base/private_file.h"
 #include "engine/base/status.h"
 
 namespace unsprawl {
@@ -105,7 +106,7 @@ absl::StatusOr<KeyRing> ReadKeyFile(const fs::path& path, bool check_mode) {
   if (!S_ISREG(info.st_mode)) {
     return absl::FailedPreconditionError(absl::StrFormat("%s is not a file", path.string()));
   }
-  if (check_mode && (info.st_mode & 077) != 0) {
+  if (check_mode && !IsPrivate(info.st_mode, info.st_uid, geteuid())) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "the key file %s is open to others (mode %o): chmod 600 it, and rotate the key if "
         "somebody may have read it",
