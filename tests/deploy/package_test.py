@@ -65,6 +65,7 @@ class Package(unittest.TestCase):
 
     def test_every_part_is_in_its_place(self):
         for file in ("lib/systemd/system/unsprawl-nightly.service", "lib/systemd/system/unsprawl-nightly.timer",
+                     "lib/systemd/system/unsprawl-coordinator.service", "lib/systemd/system/unsprawl-worker.service",
                      "usr/share/man/man1/unsprawl.1.gz", "usr/share/bash-completion/completions/unsprawl",
                      "usr/share/zsh/vendor-completions/_unsprawl",
                      "usr/share/fish/vendor_completions.d/unsprawl.fish",
@@ -72,9 +73,9 @@ class Package(unittest.TestCase):
                      "usr/share/doc/unsprawl/copyright"):
             self.assertGreater((self.root / file).stat().st_size, 0, file)
         self.assertTrue((self.root / "etc/unsprawl").is_dir())
-        service = (self.root / "lib/systemd/system/unsprawl-nightly.service").read_text()
-        path = re.search(r"^ExecStart=/(\S+)", service, re.M).group(1)
-        self.assertTrue(os.access(self.root / path, os.X_OK))
+        for service in self.root.glob("lib/systemd/system/*.service"):
+            path = re.search(r"^ExecStart=/(\S+)", service.read_text(), re.M).group(1)
+            self.assertTrue(os.access(self.root / path, os.X_OK))
 
     def test_man_page_and_completions_are_the_programs_own(self):
         page = gzip.open(self.root / "usr/share/man/man1/unsprawl.1.gz", "rt").read()
@@ -88,7 +89,7 @@ class Package(unittest.TestCase):
             self.assertEqual(owner, "root/root", line)
             self.assertRegex(mode, r"^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x)$", line)
 
-    def test_the_timer_is_not_enabled_by_installing(self):
+    def test_nothing_is_enabled_by_installing(self):
         links = [path for path in self.root.rglob("*") if path.is_symlink()]
         self.assertEqual(links, [])
         for script in ("postinst", "prerm", "postrm"):

@@ -1,8 +1,9 @@
-"""The nightly audit's units: systemd finds nothing wrong with them, they are as closed as they can be, and
-the program does all of its work under them. Wants systemd (its programs, not a running one)."""
+"""The units: systemd finds nothing wrong with them, they are as closed as they can be, and the program does all of
+its work under them. Wants systemd (its programs, not a running one)."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,10 @@ BUILD = pathlib.Path(os.environ["UNSPRAWL_BUILD"])
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 UNITS = SOURCE / "deploy" / "systemd"
 SERVICE = UNITS / "unsprawl-nightly.service"
+COORDINATOR = UNITS / "unsprawl-coordinator.service"
+WORKER = UNITS / "unsprawl-worker.service"
+SERVICES = (SERVICE, COORDINATOR, WORKER)
+SANDBOX_CALLS = {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
 # systemd's own measure, 0 to 100. What is left is that a scanner reads the system's files, resolves names
 # and talks to forges.
 EXPOSURE = 12
@@ -53,13 +58,16 @@ class Systemd(unittest.TestCase):
         self.assertIn("MemoryMaximum", self.verify(lambda text: text.replace("MemoryMax", "MemoryMaximum")))
 
     def test_exposure_is_below_the_threshold(self):
-        done = self.security(SERVICE)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(sorted(UNITS.glob("*.service")), sorted(SERVICES))
+        for unit in SERVICES:
+            done = self.security(unit)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_every_hardening_setting_counts(self):
-        open_unit = self.folder / "open.service"
-        open_unit.write_text(SERVICE.read_text().replace("RestrictNamespaces=yes\n", ""))
-        self.assertNotEqual(self.security(open_unit).returncode, 0)
+        for unit in SERVICES:
+            open_unit = self.folder / "open.service"
+            open_unit.write_text(unit.read_text().replace("RestrictNamespaces=yes\n", ""))
+            self.assertNotEqual(self.security(open_unit).returncode, 0)
 
     def test_the_timer_makes_up_for_missed_nights_and_is_not_always_sharp(self):
         timer = UNITS / "unsprawl-nightly.timer"
@@ -71,10 +79,42 @@ class Systemd(unittest.TestCase):
         self.assertEqual(settings(SERVICE, "SuccessExitStatus"), ["1"])
 
     def test_what_the_programs_own_sandbox_calls_is_allowed(self):
-        wanted = {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
-        calls = allowed_calls(SERVICE)
-        self.assertEqual(wanted - calls, set())
-        self.assertEqual(calls & {"mount", "ptrace", "bpf", "setuid", "io_uring_setup", "reboot"}, set())
+        for unit in (SERVICE, WORKER):
+            self.assertEqual(SANDBOX_CALLS - allowed_calls(unit), set())
+        self.assertEqual(SANDBOX_CALLS & allowed_calls(COORDINATOR), set())  # it parses no repository
+
+    def test_what_no_part_calls_is_not(self):
+        for unit in SERVICES:
+            self.assertEqual(
+                allowed_calls(unit) & {"mount", "ptrace", "bpf", "setuid", "io_uring_setup", "reboot"}, set())
+
+    def test_a_stopped_worker_has_time_to_give_back_what_it_holds(self):
+        # To the program alone at first; git and its scanners it ends by itself.
+        self.assertEqual(settings(WORKER, "KillMode"), ["mixed"])
+        self.assertEqual(settings(WORKER, "TimeoutStopSec"), ["2min"])
+
+    def test_certificates_are_where_the_program_looks(self):
+        for unit in (COORDINATOR, WORKER):
+            loaded = {value.partition(":")[0] for value in settings(unit, "LoadCredential")}
+            given = re.findall(r"(UNSPRAWL_TLS_[A-Z]+)=%d/(\S+)", unit.read_text())
+            self.assertEqual(len(given), 3)
+            for variable, credential in given:
+                self.assertIn(credential, loaded)
+                self.assertIn(f"Env:{variable})", run(PROGRAM, settings(unit, "ExecStart")[0].split()[1],
+                                                      "--help").stdout)
+
+    def cluster_wrapper(self):
+        """The program, with coordinator and worker each under its own unit."""
+        path = self.folder / "cluster"
+        path.write_text(f'''#!/bin/sh
+case "$1" in
+  coordinator | worker) exec {sys.executable} -B {SOURCE}/tests/deploy/unit_sandbox.py \\
+    {UNITS}/unsprawl-$1.service {PROGRAM} "$@" ;;
+esac
+exec {PROGRAM} "$@"
+''')
+        path.chmod(0o755)
+        return str(path)
 
     def wrapper(self, unit=SERVICE):
         path = self.folder / "unsprawl"
@@ -113,6 +153,13 @@ class Systemd(unittest.TestCase):
                    env={**os.environ, "UNSPRAWL_BINARY": self.wrapper()})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"PASSED  \] [1-9]")
+
+    def test_a_cluster_works_under_its_units(self):
+        """The program's own test that a coordinator and workers report what one machine does."""
+        done = run(str(BUILD / "tests" / "cluster_test"), "--gtest_filter=*ReportsWhatOneMachineDoes",
+                   env={**os.environ, "UNSPRAWL_BINARY": self.cluster_wrapper()})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"PASSED  \] 1 ")
 
     def test_a_stricter_unit_would_fail_it(self):  # the two tests above could not pass by accident
         unit = self.folder / "closed.service"
