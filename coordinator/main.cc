@@ -363,6 +363,9 @@ void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
   CLI::App* status = add("status", "Show a coordinator's runs, shards and workers", ClusterStatusCommand);
   status->add_flag("--json", options->json, "as JSON");
   status->add_flag("--watch", options->watch, "keep it up to date until the run is over");
+  add("report", "Fetch the report of a coordinator's run, by default of the last that is done", ClusterReportCommand)
+      ->add_option("-o,--output", options->output_dir, "folder for the report")
+      ->capture_default_str();
   add("cancel", "End a coordinator's run", ClusterCancelCommand);
   add("retry", "Try again what a coordinator's run has parked", ClusterRetryCommand)
       ->add_option("REPOSITORY", options->repository, "its name (default: all)");

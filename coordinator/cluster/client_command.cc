@@ -189,7 +189,8 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
   const absl::StatusOr<v1::ClusterStatus> status = Follow(*admin, submitted.run(), scan.quiet);
   if (admin->stop()) {
     std::fprintf(stderr,
-                 "unsprawl: run %llu goes on; `unsprawl status` shows it, `unsprawl cancel --run %llu` ends it\n",
+                 "unsprawl: run %llu goes on; `unsprawl status` shows it, `unsprawl report` fetches what comes of it, "
+                 "`unsprawl cancel --run %llu` ends it\n",
                  static_cast<unsigned long long>(submitted.run()), static_cast<unsigned long long>(submitted.run()));
     return kExitIncomplete;
   }
@@ -203,6 +204,13 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
   RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir));
   PrintSummary(scan.output_dir);
   return ExitCodeFor(run, scan);
+}
+
+absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  RETURN_IF_ERROR(admin->FetchReport(options.run, options.output_dir));
+  PrintSummary(options.output_dir);
+  return kExitClean;
 }
 
 absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options) {

@@ -17,11 +17,15 @@ struct ClusterOptions {
   std::string repository;    // of retry; empty: all that are parked
   bool json = false;         // of status
   bool watch = false;        // of status: until the run is over
+  std::string output_dir = "unsprawl-report";  // of report
 };
 
 // `unsprawl scan --coordinator`: submits a run, follows it, fetches its report into scan.output_dir and prints the
 // summary; the exit code, as that of a scan on one machine. Interrupted, it leaves the run to go on.
 absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection);
+
+// `unsprawl report`: fetches that of a run (0: the last that is done) into output_dir and prints the summary.
+absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options);
 
 // `unsprawl status`, `cancel`, `retry`: the exit code. `cancel` and `retry` print what they changed.
 absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options);

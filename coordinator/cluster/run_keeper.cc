@@ -273,10 +273,21 @@ std::filesystem::path RunKeeper::DirOf(uint64_t run) const {
 
 absl::StatusOr<std::filesystem::path> RunKeeper::ReportDir(uint64_t id) {
   MutexLock lock(mutex_);
+  if (id == 0) {
+    for (const auto& [other, run] : runs_) {
+      if (run.state() == v1::RUN_STATE_DONE) id = other;
+    }
+    if (id == 0) return absl::NotFoundError("no run is done yet");
+  }
   const auto found = runs_.find(id);
   if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
   if (found->second.state() != v1::RUN_STATE_DONE) {
     return absl::FailedPreconditionError(absl::StrFormat("run %d has no report (yet)", id));
+  }
+  std::error_code error;
+  if (!std::filesystem::exists(DirOf(id), error)) {
+    return absl::NotFoundError(
+        absl::StrFormat("the report of run %d is kept no longer: those of the last %d are", id, kMaxReports));
   }
   return DirOf(id);
 }

@@ -73,6 +73,23 @@ TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
   const CliResult refused = cluster.Scan({home_.path() / "app0.git"});
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.err, HasSubstr("without --coordinator"));
+
+TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
+  Cluster cluster(cli_, AtForge(), Fetching());
+  const std::vector<std::string> ask = {"report", "--coordinator", cluster.address(), "-o", home_.path() / "fetched"};
+  const CliResult none = cli_.Run(ask);
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("no run is done yet"));
+  cluster.StartWorker("w0");
+  ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
+  const CliResult fetched = cli_.Run(ask);
+  ASSERT_EQ(fetched.exit_code, 0) << fetched.err;
+  EXPECT_THAT(fetched.out, HasSubstr("secret"));
+  for (const char* name : {"incidents.jsonl", "occurrences.jsonl", "manifest.json", "run.json", "report.html"}) {
+    EXPECT_TRUE(ReadFile(home_.path() / "fetched" / name) == ReadFile(cli_.report() / name)) << name;
+  }
+  std::filesystem::remove_all(home_.path() / "cluster" / "reports");
+  EXPECT_THAT(cli_.Run(ask).err, HasSubstr("is kept no longer: those of the last 10 are"));
 }
 
 }  // namespace
