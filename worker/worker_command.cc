@@ -98,7 +98,10 @@ absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop
   const CoordinatorClient client(channel, &stop, [&](const std::string& line) {
     std::fprintf(stderr, "unsprawl: %s: %s\n", options.coordinator.c_str(), line.c_str());
   });
-  while (!stop) RETURN_IF_ERROR(Stay(options, name, client, *launcher, stop));
+  while (!stop) {
+    const absl::Status stayed = Stay(options, name, client, *launcher, stop);
+    if (!stayed.ok() && !stop) return stayed;  // Stopped while nobody answered it has not failed.
+  }
   return absl::OkStatus();
 }
 

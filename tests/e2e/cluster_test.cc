@@ -1,6 +1,7 @@
 // A coordinator and workers report what one machine does, byte for byte.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cluster.h"
@@ -90,6 +91,13 @@ TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
   }
   std::filesystem::remove_all(home_.path() / "cluster" / "reports");
   EXPECT_THAT(cli_.Run(ask).err, HasSubstr("is kept no longer: those of the last 10 are"));
+}
+
+TEST_F(ClusterTest, AWorkerThatIsStoppedWhileNobodyAnswersHasNotFailed) {
+  BackgroundProgram worker(cli_, "alone", {"worker", "--coordinator", "127.0.0.1:9"});
+  ASSERT_TRUE(worker.WaitFor("does not answer, trying on")) << worker.err();
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(), 0) << worker.err();
 }
 
 }  // namespace
