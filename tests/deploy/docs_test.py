@@ -1,9 +1,11 @@
 """What README.md and docs/ tell people to type is what the program takes, and what they refer to is there."""
+import contextlib
 import os
 import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 import unittest
 
 PROGRAM = os.environ["UNSPRAWL_BINARY"]
@@ -43,6 +45,41 @@ class Docs(unittest.TestCase):
                 self.assertEqual(options - known, set(), words)
                 seen.add(command[0])
         self.assertGreaterEqual(seen, {"scan", "coordinator", "worker", "certs", "status", "report"})
+
+    def test_a_cluster_set_up_as_the_readme_says_works(self):
+        """Its commands, on this machine's address and in one folder; of a repository that nobody serves."""
+        shown = [words for words in commands(SOURCE / "README.md")
+                 if words[0] == "export" and "TLS" in words[1] or "audit.example" in " ".join(words)
+                 or words[:2] == ["unsprawl", "coordinator"]]
+        self.assertEqual([words[1].partition("=")[0] for words in shown],
+                         ["certs", "coordinator", "worker", "UNSPRAWL_TLS_CA", "scan", "status"])
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+            environment = {**os.environ, "HOME": folder}
+            config = pathlib.Path(folder, "nightly.toml")
+            config.write_text('output = "reports"\n[[scope]]\ntargets = ["https://127.0.0.1:9/a.git"]\n')
+            address = "127.0.0.1"
+            for words in shown:
+                if words[0] == "export":
+                    environment |= dict(word.split("=") for word in words[1:])
+                    continue
+                line = " ".join(words[1:]).replace("/etc/unsprawl/nightly.toml", str(config))
+                line = line.replace("[::]:7077", "127.0.0.1:0").replace("audit.example:7077", address)
+                line = [PROGRAM, *line.replace("audit.example", address).replace(" --watch", "").split()]
+                place = {"env": environment, "cwd": folder if words[1] == "certs" else f"{folder}/certs", "text": True}
+                if words[1] in ("coordinator", "worker"):
+                    line += ["--retry-seconds=0"] if words[1] == "coordinator" else []
+                    process = subprocess.Popen(line, stderr=subprocess.PIPE, **place)
+                    running.callback(process.communicate)
+                    running.callback(process.terminate)
+                    said = process.stderr.readline()
+                    self.assertRegex(said, "serving on|works for")
+                    if words[1] == "coordinator":
+                        address = re.search(r"127.0.0.1:\d+", said).group()
+                    continue
+                done = subprocess.run(line, capture_output=True, timeout=300, **place)
+                self.assertEqual(done.returncode, 3 if words[1] == "scan" else 0, done.stdout + done.stderr)
+            self.assertIn("1: ", done.stdout)  # the worker, in the status
+            self.assertIn("127.0.0.1/9/a", pathlib.Path(folder, "certs/unsprawl-report/summary.txt").read_text())
 
     def test_variables_that_are_set_are_the_programs(self):
         for page in PAGES:
