@@ -74,6 +74,7 @@ TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
   const CliResult refused = cluster.Scan({home_.path() / "app0.git"});
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.err, HasSubstr("without --coordinator"));
+}
 
 TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
   Cluster cluster(cli_, AtForge(), Fetching());
