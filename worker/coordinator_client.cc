@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/str_format.h"
 #include "engine/base/escape.h"
 #include "worker/pause.h"
 
@@ -21,6 +22,15 @@ bool MayPass(grpc::StatusCode code) {
 }
 
 }  // namespace
+
+absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose, const char* ours) {
+  const int64_t apart = int64_t{version.minor()} - kProtocolMinor;
+  if (version.major() == kProtocolMajor && apart >= -1 && apart <= 1) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s speaks version %d.%d of the protocol, %s %d.%d: they may be one minor version apart; install the same "
+      "unsprawl on both",
+      whose, version.major(), version.minor(), ours, kProtocolMajor, kProtocolMinor));
+}
 
 grpc::ChannelArguments ChannelArguments() {
   grpc::ChannelArguments arguments;

@@ -11,11 +11,16 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "unsprawl/v1/cluster.pb.h"
 
 namespace unsprawl {
 
 // The version of the services that this program speaks (cluster.proto, ProtocolVersion).
 inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 0;
+
+// OK: a program that speaks `version` and this one understand each other. FailedPrecondition: they do not; `whose`
+// ("the worker") speaks it, `ours` ("the coordinator") is this program.
+absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose, const char* ours);
 
 // Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
 inline constexpr int kMaxMessageBytes = 64 << 20;
