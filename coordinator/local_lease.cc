@@ -15,6 +15,7 @@
 #include "coordinator/report/coverage.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
+#include "store/ledger_semantics.h"
 
 namespace unsprawl {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 using Status = RepositoryOutcome::Status;
 
 constexpr size_t kMaxKnownLists = 200;  // older rule lists a shard distinguishes (an answer is one byte)
+constexpr size_t kCompactHits = 1 << 16;
 constexpr char kNoAnswer = static_cast<char>(0xff);
 
 // The tips and how they were scanned; equal means nothing is left to do.
@@ -103,7 +105,9 @@ absl::StatusOr<v1::KnownTarget> LocalLease::LookUp() {
   return known;
 }
 
-absl::StatusOr<std::vector<std::string>> LocalLease::Authorizations() { return AuthorizationsFor(*remote_); }
+absl::StatusOr<std::vector<std::string>> LocalLease::Authorizations() {
+  return AuthorizationsFor(*remote_, shard_.has_value());
+}
 
 bool LocalLease::RenewTokens() {
   return remote_->source->client != nullptr && remote_->source->client->RenewGitTokens();
@@ -124,7 +128,8 @@ absl::StatusOr<std::string> LocalLease::AskForge() {
 
 absl::StatusOr<v1::DroppedCommits> LocalLease::ListDropped(const v1::FetchNote& before) {
   // Without a token there are 60 calls an hour.
-  if (remote_->source->client->is_anonymous()) return v1::DroppedCommits();
+  const RemoteSource& source = *remote_->source;
+  if (source.client == nullptr || source.client->is_anonymous()) return v1::DroppedCommits();
   if (!before.dropped_asked() && (*dropped_asked_)++ >= run_.max_dropped_commits) return v1::DroppedCommits();
   return ListDroppedCommits(*remote_, before);
 }
@@ -137,6 +142,7 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   whole_ = false;
   outcome_.coverage.Clear();
   hits_.clear();
+  compact_hits_at_ = kCompactHits;
   tally_ = {};
   blobs_skipped_ = 0;
   writer_.reset();
@@ -169,6 +175,10 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   scan.set_now(run_.settings.now);
   if (shard_) {
     scan.set_only(shard_->only);
+    if (part && only_.empty()) {
+      only_ = UnpackObjectIds(shard_->only);
+      std::sort(only_.begin(), only_.end());
+    }
     scan.set_cut_bytes(shard_->cut_bytes);
   }
   recorder_.emplace(*run_.ledger, fence());
@@ -206,7 +216,7 @@ absl::StatusOr<v1::LookupAnswer> LocalLease::Lookup(const v1::LookupRequest& req
   for (size_t i = 0; i < blobs.size(); ++i) {
     if (states[i].known == BlobState::Known::kUnscanned) continue;
     ASSIGN_OR_RETURN(answers[i], AnswerFor(states[i].rules, &answer));
-    if (states[i].known == BlobState::Known::kHit) hits_.push_back(blobs[i]);
+    if (states[i].known == BlobState::Known::kHit) AddHit(blobs[i]);
     if (answers[i] != 1) continue;
     ++counters_.blobs_known;
     outcome_.coverage.set_bytes(outcome_.coverage.bytes() + states[i].bytes);
@@ -214,12 +224,37 @@ absl::StatusOr<v1::LookupAnswer> LocalLease::Lookup(const v1::LookupRequest& req
   return answer;
 }
 
+// A part records what it was given, and nothing else.
+absl::Status LocalLease::CheckPart(const v1::BlobBatch& batch) const {
+  if (!shard_ || !shard_->part) return absl::OkStatus();
+  std::vector<ObjectId> blobs = UnpackObjectIds(batch.clean());
+  for (const v1::BlobHit& hit : batch.hits()) blobs.push_back(ObjectId::FromRaw(hit.object_id().data()));
+  for (const ObjectId& blob : blobs) {
+    if (!std::binary_search(only_.begin(), only_.end(), blob)) {
+      return absl::InvalidArgumentError("a result for a blob that is not of this part");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Each is kept once, give or take: they may be named without end.
+void LocalLease::AddHit(const ObjectId& blob) {
+  hits_.push_back(blob);
+  if (hits_.size() < compact_hits_at_) return;
+  SortHits();
+  compact_hits_at_ = std::max(kCompactHits, 2 * hits_.size());
+}
+
+void LocalLease::SortHits() {
+  std::sort(hits_.begin(), hits_.end());
+  hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
+}
+
 absl::Status LocalLease::TakeBlobs(v1::BlobBatch* batch) {
   if (!recorder_ || batch->rules() >= rule_lists_.size()) return absl::InternalError("a batch out of order");
-  for (const v1::BlobHit& hit : batch->hits()) {
-    if (hit.object_id().size() != ObjectId::kBytes) return absl::InternalError("a hit without an id");
-    hits_.push_back(ObjectId::FromRaw(hit.object_id().data()));
-  }
+  RETURN_IF_ERROR(CheckBatch(*batch));
+  RETURN_IF_ERROR(CheckPart(*batch));
+  for (const v1::BlobHit& hit : batch->hits()) AddHit(ObjectId::FromRaw(hit.object_id().data()));
   for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
   blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
   outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
@@ -255,8 +290,7 @@ absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::CompleteScan(const v1
   counters_.open_seconds += completed.open_seconds();
   counters_.scan_seconds += completed.scan_seconds();
 
-  std::sort(hits_.begin(), hits_.end());
-  hits_.erase(std::unique(hits_.begin(), hits_.end()), hits_.end());
+  SortHits();
   writer_.emplace(*run_.ruleset, *run_.ledger);
   std::vector<v1::Skip> truncated;
   ASSIGN_OR_RETURN(locate_shards_, writer_->CountShards(hits_, &truncated));

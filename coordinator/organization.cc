@@ -634,9 +634,9 @@ RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source) {
   return target;
 }
 
-absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target) {
+absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target, bool given_away) {
   if (target.source->client == nullptr) return std::vector<std::string>{target.authorization};
-  ASSIGN_OR_RETURN(std::vector<std::string> tokens, target.source->client->GitTokens());
+  ASSIGN_OR_RETURN(std::vector<std::string> tokens, target.source->client->GitTokens(given_away ? target.AtForge().id() : ""));
   for (std::string& token : tokens) {
     if (!token.empty()) token = target.source->forge->GitAuthorization(token);
   }

@@ -208,12 +208,13 @@ std::vector<TokenSource*> ApiClient::UsableGitTokens() {
   return usable;
 }
 
-absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
+absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens(const std::string& repository) {
   if (anonymous_) return std::vector<std::string>{""};
   std::vector<std::string> values;
   absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s refused every token", OriginOf(base_url_)));
   for (TokenSource* source : UsableGitTokens()) {
-    absl::StatusOr<std::string> value = source->Value(absl::Now(), false);
+    absl::StatusOr<std::string> value =
+        repository.empty() ? source->Value(absl::Now(), false) : source->ValueFor(repository, absl::Now());
     if (value.ok()) {
       values.push_back(*std::move(value));
     } else {

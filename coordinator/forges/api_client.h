@@ -62,7 +62,8 @@ class ApiClient {
 
   // The tokens for git that the API has not refused, beginning with the one whose turn it is. One that is empty:
   // there are no tokens (anonymous). PermissionDenied: all were refused.
-  absl::StatusOr<std::vector<std::string>> GitTokens();
+  // `repository`: they are to be given away, and as far as the forge allows are for the repository with this id only.
+  absl::StatusOr<std::vector<std::string>> GitTokens(const std::string& repository = "");
   // To be called when git was refused: a token may have ended since it was given out. Whether another is there now.
   // A token is renewed for that once in a few minutes, however many repositories are refused.
   bool RenewGitTokens();

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -50,6 +51,22 @@ class Installation final : public TokenSource {
     MutexLock lock(mutex_);
     if (renew || now >= renew_at_) RETURN_IF_ERROR(Renew(now));
     return value_;
+  }
+
+  // A call of the App's own budget (thousands an hour) for each lease. When that is used up, a worker is given what
+  // the installation has rather than nothing: a first scan of a hundred thousand repositories would stand still for a
+  // day. So it is for a repository that the installation was not given (a public one).
+  absl::StatusOr<std::string> ValueFor(const std::string& repository, absl::Time now) override {
+    uint64_t id = 0;
+    const auto [end, error] = std::from_chars(repository.data(), repository.data() + repository.size(), id);
+    // A wiki's begins with its repository's; a gist's is no number, and no installation's.
+    if (error == std::errc() && (end == repository.data() + repository.size() || *end == '.')) {
+      const Json asked = {{"repository_ids", Json::array({id})}, {"permissions", {{"contents", "read"}}}};
+      const absl::StatusOr<HttpResponse> response = app_->TryPost(path_, asked.dump());
+      const absl::StatusOr<Json> json = response.ok() ? ParseBody(*response) : response.status();
+      if (json.ok() && !TextField(*json, "token").empty()) return TextField(*json, "token");
+    }
+    return Value(now, false);
   }
 
   absl::Time expires() const override {

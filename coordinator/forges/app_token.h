@@ -26,7 +26,7 @@ std::unique_ptr<TokenSource> AppToken(AppKey key);
 
 // Tokens of one installation, asked for through `app` (a client with an AppToken), renewed when three quarters
 // of their hour are over: a run outlives it. Value() is PermissionDenied where the forge will not give one
-// (no such installation, suspended, a wrong key), else fails as `app` does.
+// (no such installation, suspended, a wrong key), else fails as `app` does. ValueFor() asks each time.
 std::unique_ptr<TokenSource> InstallationToken(std::string installation, std::unique_ptr<ApiClient> app);
 
 }  // namespace unsprawl

@@ -22,6 +22,11 @@ class TokenSource {
   virtual std::string identity() const = 0;
   // The token to use now. `renew`: the last one was refused.
   virtual absl::StatusOr<std::string> Value(absl::Time now, bool renew) = 0;
+  // A token for git that reads the repository with this id and nothing else, where the forge makes such; else Value.
+  // To be given away: to a worker.
+  virtual absl::StatusOr<std::string> ValueFor(const std::string& /*repository*/, absl::Time now) {
+    return Value(now, false);
+  }
   // When the value given out last stops working; InfiniteFuture if that is not known.
   virtual absl::Time expires() const = 0;
 };

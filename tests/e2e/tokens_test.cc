@@ -242,6 +242,34 @@ TEST_F(InstallationTest, PassingFaultsOfATokenRequestAreGotOver) {
   }
 }
 
+TEST_F(InstallationTest, WhatIsGivenAwayIsForOneRepositoryAndReadsOnly) {
+  settings_["repositories"] = {{{"id", 1}, {"owner", "acme"}, {"name", "app"}, {"private", true}},
+                               {{"id", 2}, {"owner", "acme"}, {"name", "other"}, {"private", true}}};
+  settings_["installations"][0]["permissions"] = {{"contents", "write"}, {"metadata", "read"}, {"members", "read"}};
+  settings_["app"]["rate_limit"] = 5;
+  const ForgeServer forge(settings_);
+  const auto source = Source(forge, "77");
+  const absl::Time now = absl::Now();
+  const auto sees = [&](const std::string& token, const std::string& repository) {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    tokens.push_back(StaticToken("given away", token));
+    ApiClient client(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), Options(forge));
+    return client.Get("/repos/acme/" + repository).ok();
+  };
+  const std::string whole = *source->Value(now, false);
+  EXPECT_TRUE(sees(whole, "app") && sees(whole, "other"));
+  const std::string one = *source->ValueFor("1", now), wiki = *source->ValueFor("2.wiki", now);
+  EXPECT_TRUE(sees(one, "app") && sees(wiki, "other"));
+  EXPECT_FALSE(sees(one, "other") || sees(wiki, "app"));
+  EXPECT_NE(*source->ValueFor("1", now), one);  // Another lease, another token.
+  // What is not the installation's to give, and what is no number.
+  EXPECT_EQ(*source->ValueFor("99", now), whole);
+  EXPECT_EQ(*source->ValueFor("a1", now), whole);
+  // The App's budget is used up: nobody waits for it.
+  EXPECT_EQ(*source->ValueFor("1", now), whole);
+  EXPECT_EQ(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 5);
+}
+
 TEST_F(InstallationTest, WhatNoTokenIsGivenForIsRefusedInClearWords) {
   const ForgeServer forge(settings_);
   for (const auto& [id, words] : {std::pair("78", "suspended"), std::pair("79", "404"), std::pair("../77", "404")}) {
