@@ -324,12 +324,22 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
   const auto take = [](const std::set<Turn>& turns, const Turn** best) {
     if (!turns.empty() && (*best == nullptr || *turns.begin() < **best)) *best = &*turns.begin();
   };
+  // The first that is not kept for a worker that lives.
+  const auto steal = [&](const std::set<Turn>& turns, const Turn** best) {
+    for (const Turn& turn : turns) {
+      const LiveWorker* const owner = turn.group->owner;
+      const bool at_home = owner != nullptr && owner->name == turn.group->home;
+      if (at_home && owner != &worker->second && At(turn.shard).row.home_only()) continue;
+      if (*best == nullptr || turn < **best) *best = &turn;
+      return;
+    }
+  };
   for (const auto& [host_name, host] : hosts_) {
     if (host.fetching >= options_.max_fetches_per_host) continue;
     const auto owned = host.owned.find(&worker->second);
     if (owned != host.owned.end()) take(owned->second, &own);
-    take(host.idle, &idle);
-    take(host.busy, &busy);
+    steal(host.idle, &idle);
+    steal(host.busy, &busy);
   }
   const Turn* const turn = own != nullptr ? own : idle != nullptr ? idle : busy;
   if (turn == nullptr) return std::nullopt;

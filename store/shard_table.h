@@ -64,7 +64,7 @@ class ShardTable {
 
   // ---- shards
   // Adds REPOSITORY shards, all or none, and returns the id of the first; the others' follow in order.
-  // Read of each: run, repository, group (empty: the repository), home, host, size, leads, payload.
+  // Read of each: run, repository, group (empty: the repository), home, home_only, host, size, leads, payload.
   // All of one group are of one host.
   virtual absl::StatusOr<uint64_t> Add(std::span<const v1::Shard> shards) = 0;
   // NotFound: no such shard.
@@ -92,7 +92,7 @@ class ShardTable {
   // ask), its own PARTs are done or parked, and its host has less than max_fetches_per_host leases in
   // the fetching phase, in which every lease begins. The largest of the worker's own groups comes
   // first: those of which it has the mirror, or that hash to it among the live workers while nobody
-  // live has. Who has nothing of its own takes the largest of others': of groups that nobody works on,
+  // live has. Who has nothing of its own takes the largest of others' that are not home_only: of groups that nobody works on,
   // then of any.
   // The answer has payload, epoch and worker.
   virtual absl::StatusOr<std::optional<v1::Shard>> Acquire(std::string_view worker, absl::Time now) = 0;

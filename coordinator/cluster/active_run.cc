@@ -186,7 +186,7 @@ absl::Status ActiveRun::List() {
   settled.mutable_accepted()->Add(work.accepted.begin(), work.accepted.end());
   for (const RepositoryOutcome& outcome : totals.TakeOutcomes()) *settled.add_outcomes() = ToProto(outcome, {});
   std::vector<const RemoteTarget*> targets;
-  std::vector<std::string> homes;
+  std::vector<Home> homes;
   const int64_t now = absl::ToUnixSeconds(absl::Now());
   for (const RemoteTarget& target : work.remote) {
     v1::RepositoryRecord record;
@@ -197,7 +197,9 @@ absl::Status ActiveRun::List() {
       continue;
     }
     targets.push_back(&target);
-    homes.push_back(known.note().worker());
+    // A mirror of what is gone, or of what no ref reaches any more, may be the only place that has it.
+    const bool gone = !target.gone.empty() || target.disabled;
+    homes.push_back({known.note().worker(), gone || !known.note().lost_tips().empty()});
   }
   RETURN_IF_ERROR(ledger.WriteNote(SettledName(id()), settled.SerializeAsString()));
   return AddShards(targets, homes, work.remote);
@@ -205,7 +207,7 @@ absl::Status ActiveRun::List() {
 
 // Of a fork network the root goes first, or else the largest; the others borrow from it, wherever it is.
 absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& targets,
-                                  const std::vector<std::string>& homes, const std::vector<RemoteTarget>& all) {
+                                  const std::vector<Home>& homes, const std::vector<RemoteTarget>& all) {
   absl::flat_hash_map<std::string, const RemoteTarget*> leaders;
   absl::flat_hash_map<std::string, int> members;
   for (const RemoteTarget& target : all) {
@@ -217,9 +219,13 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
       leader = &target;
     }
   }
-  absl::flat_hash_map<std::string, std::string> home_of_network;
+  absl::flat_hash_map<std::string, Home> home_of_network;
   for (size_t i = 0; i < targets.size(); ++i) {
-    if (!targets[i]->network.empty() && !homes[i].empty()) home_of_network[targets[i]->network] = homes[i];
+    if (targets[i]->network.empty() || homes[i].worker.empty()) continue;
+    Home& home = home_of_network[targets[i]->network];
+    const bool only = home.only || homes[i].only;
+    if (home.worker.empty() || homes[i].only) home.worker = homes[i].worker;
+    home.only = only;
   }
   std::vector<v1::Shard> shards(targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -233,14 +239,16 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
     // A worker keeps the mirror of what is gone once it knows, so it has to know before it makes room for others.
     const bool gone = !target.gone.empty() || target.disabled;
     shard.set_size(gone ? kFirst : target.size_kb * 1024);
-    shard.set_home(homes[i]);
+    Home home = homes[i];
     if (!target.network.empty() && members[target.network] > 1) {
       const RemoteTarget* const leader = leaders[target.network];
       shard.set_group(absl::StrFormat("%s %s", shard.host(), target.network));
-      shard.set_home(home_of_network[target.network]);
+      home = home_of_network[target.network];
       shard.set_leads(leader == &target);
       if (leader != &target) payload.mutable_target()->set_lender(leader->folder());
     }
+    shard.set_home(home.worker);
+    shard.set_home_only(home.only && !home.worker.empty());
     shard.set_payload(payload.SerializeAsString());
   }
   return shards.empty() ? absl::OkStatus() : settings_.ledger->shards().Add(shards).status();

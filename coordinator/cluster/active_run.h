@@ -61,7 +61,12 @@ class ActiveRun {
 
  private:
   ActiveRun(const v1::ClusterRun& run, const CoordinatorSettings& settings) : run_(run), settings_(settings) {}
-  absl::Status AddShards(const std::vector<const RemoteTarget*>& targets, const std::vector<std::string>& homes,
+  // The worker that had a mirror last; empty: none. `only`: no other is as good (Shard::home_only).
+  struct Home {
+    std::string worker;
+    bool only = false;
+  };
+  absl::Status AddShards(const std::vector<const RemoteTarget*>& targets, const std::vector<Home>& homes,
                          const std::vector<RemoteTarget>& all);
   RepositoryOutcome ParkedOutcome(const v1::Shard& shard, const v1::RepositoryRecord& record) const;
 

@@ -317,6 +317,21 @@ TEST_P(ShardTableTest, WhoHasNothingOfItsOwnTakesOthersWholeGroupsFirst) {
   EXPECT_EQ(Acquire("thief"), "a2");  // better than nothing
 }
 
+TEST_P(ShardTableTest, WhatOnlyItsHomeHasNobodyElseTakesWhileThatLives) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("gone", 9), Repository("other", 1)};
+  for (v1::Shard& shard : shards) shard.set_home("w");
+  shards[0].set_home_only(true);
+  EXPECT_EQ(Acquire("w"), "");  // It lives.
+  Add(shards);
+  EXPECT_EQ(Acquire("thief"), "other");
+  EXPECT_EQ(Acquire("thief"), "");
+  EXPECT_EQ(Acquire("w"), "gone");
+  Add({shards[0]});
+  now_ += 2 * kLease;
+  EXPECT_EQ(Acquire("thief"), "gone");
+}
+
 TEST_P(ShardTableTest, TheRestOfAGroupWaitsForItsFirst) {
   stays_open_ = true;
   std::vector<v1::Shard> shards = {Repository("fork", 9, "network"), Repository("first", 1, "network")};
