@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/base/status.h"
+#include "worker/clone_url.h"
 #include "worker/mirror.h"
 
 namespace unsprawl {
@@ -21,7 +22,31 @@ constexpr std::chrono::milliseconds kRenewSoon{200};
 constexpr std::chrono::seconds kGiveBackDeadline{3};
 
 absl::Status FromFailure(const v1::Failure& failure) {
+  if (failure.code() == 0) return absl::UnknownError("the coordinator says why it failed, and that it did not");
   return absl::Status(static_cast<absl::StatusCode>(failure.code()), failure.message());
+}
+
+// Whether a coordinator's word for a folder stays below that of mirrors.
+bool StaysBelow(const std::string& folder) {
+  const std::filesystem::path path(folder);
+  return path.is_relative() && std::find(path.begin(), path.end(), "..") == path.end();
+}
+
+// Whether it leads away from this machine. A path without a host is taken for ssh's.
+bool IsRemote(const std::string& url) {
+  const absl::StatusOr<CloneUrl> parsed = ParseCloneUrl(url);
+  return url.find(':') < url.find('/') && parsed.ok() &&
+         (parsed->scheme == "https" || parsed->scheme == "http" || parsed->scheme == "ssh");
+}
+
+// A coordinator decides what is fetched, not what is read and written on this machine besides.
+absl::Status CheckLent(const v1::LentShard& shard) {
+  const v1::LentTarget& target = shard.target();
+  if (target.folder().empty() || !StaysBelow(target.folder()) || !StaysBelow(shard.lender())) {
+    return absl::InvalidArgumentError("the coordinator names a folder that is not below that of mirrors");
+  }
+  return IsRemote(target.url()) ? absl::OkStatus()
+                                : absl::InvalidArgumentError("the coordinator names a repository of this machine");
 }
 
 uint64_t NewNonce() {
@@ -63,7 +88,7 @@ class RemoteLease : public Lease {
     v1::ForgeReply reply;
     RETURN_IF_ERROR(Call(&Stub::AskForge, Request(), &reply));
     if (reply.failure().code() != 0) return FromFailure(reply.failure());
-    return reply.url();
+    return reply.url().empty() || IsRemote(reply.url()) ? reply.url() : "";
   }
 
   absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before) override {
@@ -258,12 +283,15 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
     v1::AcquireReply reply;
     const absl::Status called = worker_.client->Call(*stub_, &Stub::Acquire, request, &reply,
                                                      [this] { return worker_.stop->load(); });
+    const absl::Status sound = called.ok() && reply.has_shard() ? CheckLent(reply.shard()) : absl::OkStatus();
+    if (!sound.ok()) Refuse(sound);
     std::unique_ptr<Lease> lease;
     bool other_rules = false;
     {
       MutexLock lock(mutex_);
       --asking_;
       other_rules = called.ok() && reply.ruleset_id() != worker_.ruleset_id;
+      if (!status_.ok()) return nullptr;
       if (called.ok() && reply.has_shard()) {
         const v1::LentShard& shard = reply.shard();
         const Mirror mirror(worker_.mirrors_dir / shard.target().folder());

@@ -1,0 +1,148 @@
+// Programs of other versions: a worker before a coordinator, a coordinator before a worker, and one that is not what
+// it seems.
+#include <gmock/gmock.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "engine/match/ruleset.h"
+#include "tests/support/cluster.h"
+#include "tests/support/cluster_calls.h"
+#include "tests/support/git_repo.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+using testing::HasSubstr;
+
+// A coordinator that answers what a test wants it to.
+class FakeCoordinator final : public v1::WorkerService::Service {
+ public:
+  FakeCoordinator() {
+    joined.mutable_version()->set_major(kProtocolMajor);
+    joined.mutable_version()->set_minor(kProtocolMinor);
+    joined.set_lease_seconds(60);
+    joined.mutable_rules()->set_id(Ruleset::Builtin()->id());
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  std::string address() const { return absl::StrFormat("127.0.0.1:%d", port_); }
+
+  grpc::Status Join(grpc::ServerContext*, const v1::JoinRequest*, v1::JoinReply* reply) override {
+    *reply = joined;
+    return grpc::Status::OK;
+  }
+  grpc::Status Acquire(grpc::ServerContext*, const v1::AcquireRequest*, v1::AcquireReply* reply) override {
+    ++asked;
+    if (lent.has_lease()) *reply->mutable_shard() = lent;
+    reply->set_ruleset_id(joined.rules().id());
+    return grpc::Status::OK;
+  }
+
+  v1::JoinReply joined;
+  v1::LentShard lent;
+  std::atomic<int> asked = 0;
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class ClusterProtocolTest : public testing::Test {
+ protected:
+  std::vector<std::string> Worker(const FakeCoordinator& coordinator) const {
+    return {"worker", "--coordinator", coordinator.address(), "--name", "w", "--mirrors", home_.path() / "mirrors"};
+  }
+
+  TempDir home_;
+  const Cli cli_{home_.path()};
+};
+
+TEST_F(ClusterProtocolTest, ACoordinatorTakesAWorkerThatIsOneMinorVersionApart) {
+  const Cluster cluster(cli_, {}, {});
+  const RawWorker worker("w", PlainChannel(cluster.address()));
+  EXPECT_THAT(worker.Join(kProtocolMajor, kProtocolMinor), IsOk());
+  const auto newer = worker.Join(kProtocolMajor, kProtocolMinor + 1);
+  ASSERT_THAT(newer, IsOk());
+  EXPECT_EQ(newer->version().minor(), kProtocolMinor);
+  for (const auto& [major, minor] :
+       {std::pair(kProtocolMajor, kProtocolMinor + 2), {kProtocolMajor + 1, kProtocolMinor}, {0U, 0U}}) {
+    EXPECT_THAT(worker.Join(major, minor),
+                FailsWith(absl::StatusCode::kFailedPrecondition,
+                          HasSubstr(absl::StrFormat("the worker speaks version %d.%d of the protocol, the coordinator",
+                                                    major, minor))));
+  }
+  v1::SubmitRequest submit;
+  submit.mutable_version()->set_major(kProtocolMajor + 1);
+  EXPECT_THAT(CallWithBytes(PlainChannel(cluster.address()), "unsprawl.v1.AdminService", "Submit",
+                            submit.SerializeAsString()),
+              FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("the client speaks")));
+}
+
+TEST_F(ClusterProtocolTest, AWorkerWorksForACoordinatorThatIsOneMinorVersionApart) {
+  FakeCoordinator coordinator;
+  coordinator.joined.mutable_version()->set_minor(kProtocolMinor + 1);
+  BackgroundProgram worker(cli_, "worker", Worker(coordinator));
+  for (int tries = 0; tries < 300 && coordinator.asked == 0 && worker.running(); ++tries) {
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  EXPECT_GT(coordinator.asked, 0) << worker.err();
+}
+
+TEST_F(ClusterProtocolTest, AWorkerRefusesACoordinatorThatIsFurtherApart) {
+  FakeCoordinator coordinator;
+  for (const auto& [major, minor] :
+       {std::pair(kProtocolMajor, kProtocolMinor + 2), {kProtocolMajor + 1, kProtocolMinor}, {0U, 0U}}) {
+    coordinator.joined.mutable_version()->set_major(major);
+    coordinator.joined.mutable_version()->set_minor(minor);
+    const CliResult refused = cli_.Run(Worker(coordinator));
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_THAT(refused.err, HasSubstr(absl::StrFormat("the coordinator speaks version %d.%d of the protocol, the worker",
+                                                       major, minor)));
+  }
+  EXPECT_EQ(coordinator.asked, 0);
+}
+
+TEST_F(ClusterProtocolTest, AWorkerFetchesNothingOfItsOwnMachineAndWritesBelowItsMirrorsOnly) {
+  FakeCoordinator coordinator;
+  GitRepo repo(home_.path() / "private");
+  repo.Write("a", "a\n");
+  repo.Commit();
+  v1::LentShard& lent = coordinator.lent;
+  lent.mutable_lease()->set_worker("w");
+  lent.mutable_lease()->set_shard(1);
+  lent.mutable_lease()->set_epoch(1);
+  lent.add_authorizations("");
+  const auto refused = [&](const std::string& folder, const std::string& lender, const std::string& url) {
+    lent.mutable_target()->set_name("h/r");
+    lent.mutable_target()->set_key("h/1");
+    lent.mutable_target()->set_folder(folder);
+    lent.mutable_target()->set_url(url);
+    lent.set_lender(lender);
+    const CliResult worker = cli_.Run(Worker(coordinator));
+    EXPECT_EQ(worker.exit_code, 2) << folder << " " << lender << " " << url;
+    return worker.err;
+  };
+  const std::string good = "http://127.0.0.1:9/r.git", outside = home_.path() / "outside";
+  EXPECT_THAT(refused("../outside", "", good), HasSubstr("not below that of mirrors"));
+  EXPECT_THAT(refused("a/../../outside", "", good), HasSubstr("not below that of mirrors"));
+  EXPECT_THAT(refused(outside, "", good), HasSubstr("not below that of mirrors"));
+  EXPECT_THAT(refused("", "", good), HasSubstr("not below that of mirrors"));
+  EXPECT_THAT(refused("a", "../outside", good), HasSubstr("not below that of mirrors"));
+  EXPECT_THAT(refused("a", "", "file://" + (home_.path() / "private").native()), HasSubstr("of this machine"));
+  EXPECT_THAT(refused("a", "", "ext::sh -c true"), HasSubstr("of this machine"));
+  EXPECT_THAT(refused("a", "", home_.path() / "private"), HasSubstr("of this machine"));
+  EXPECT_FALSE(std::filesystem::exists(outside));
+}
+
+}  // namespace
+}  // namespace unsprawl
