@@ -67,6 +67,9 @@ class LocalLease : public Lease {
   const ShardLease* fence() const { return shard_ ? &shard_->fence : nullptr; }
   absl::Status WriteNote(const v1::MirrorNote& note);
   absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
+  absl::Status CheckPart(const v1::BlobBatch& batch) const;
+  void AddHit(const ObjectId& blob);
+  void SortHits();
   absl::Status FinishRecorder();
   absl::StatusOr<std::optional<v1::LocateShard>> NextLocate();
   absl::Status Record();
@@ -93,7 +96,9 @@ class LocalLease : public Lease {
   std::vector<RuleListId> rule_lists_;            // by BlobBatch::rules
   std::vector<std::vector<uint64_t>> rule_keys_;  // of the ledger's lists, by RuleListId
   std::vector<char> answer_of_list_;              // by RuleListId; kNoAnswer: not asked for yet
-  std::vector<ObjectId> hits_;
+  std::vector<ObjectId> hits_;                    // sorted and distinct when the scan is complete
+  size_t compact_hits_at_ = 0;
+  std::vector<ObjectId> only_;                    // Shard::only, sorted
   SkipTally tally_;
   uint64_t blobs_skipped_ = 0;
   std::optional<BlobRecorder> recorder_;

@@ -77,6 +77,9 @@ absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recor
       if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
         return absl::InternalError("a scanner named a target it was not given");
       }
+      if (!v1::Presence_IsValid(place.presence())) {  // What is noted of it could not be read again.
+        return absl::InternalError(absl::StrFormat("a scanner named a presence %d", place.presence()));
+      }
       blobs.push_back(targets_[place.target()]);
     }
     std::sort(blobs.begin(), blobs.end());

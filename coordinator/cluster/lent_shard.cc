@@ -5,11 +5,18 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/escape.h"
+#include "engine/base/object_id.h"
 #include "engine/base/status.h"
+#include "engine/git/cut.h"
 #include "spdlog/spdlog.h"
 
 namespace unsprawl {
 namespace {
+
+// A repository takes a few. Its worker cannot use up what all others need.
+constexpr int kMaxAsked = 30;
+// Of the ids in all pieces of a repository: as many as the largest have.
+constexpr size_t kMaxPiecesBytes = size_t{1} << 30;
 
 v1::Failure ToFailure(const absl::Status& status) {
   v1::Failure failure;
@@ -26,6 +33,7 @@ LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::s
       target_(std::move(target)),
       lease_id_(shard.fence),
       part_(shard.part),
+      may_cut_(shard.cut_bytes > 0),
       lender_(std::move(lender)),
       lease_(target_, run_->resources(), run_->dropped_asked(), std::move(shard)) {}
 
@@ -56,10 +64,16 @@ v1::LentShard LentShard::ToProto() {
   return lent;
 }
 
+absl::Status LentShard::Ask() {
+  if (asked_++ < kMaxAsked) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat("its forge was asked %d times for one lease", kMaxAsked));
+}
+
 v1::ForgeReply LentShard::AskForge() {
   MutexLock lock(mutex_);
   v1::ForgeReply reply;
-  const absl::StatusOr<std::string> url = lease_.AskForge();
+  const absl::Status may = Ask();
+  const absl::StatusOr<std::string> url = may.ok() ? lease_.AskForge() : may;
   if (url.ok()) {
     reply.set_url(*url);
   } else {
@@ -71,7 +85,7 @@ v1::ForgeReply LentShard::AskForge() {
 v1::TokensReply LentShard::RenewTokens() {
   MutexLock lock(mutex_);
   v1::TokensReply reply;
-  if (!lease_.RenewTokens()) return reply;
+  if (!Ask().ok() || !lease_.RenewTokens()) return reply;
   const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
   if (!authorizations.ok()) return reply;
   reply.set_renewed(true);
@@ -81,6 +95,7 @@ v1::TokensReply LentShard::RenewTokens() {
 
 absl::StatusOr<v1::DroppedCommits> LentShard::ListDropped(const v1::FetchNote& before) {
   MutexLock lock(mutex_);
+  RETURN_IF_ERROR(Ask());
   return lease_.ListDropped(before);
 }
 
@@ -89,6 +104,7 @@ absl::StatusOr<v1::BeginReply> LentShard::Begin(const v1::BeginRequest& request)
   if (request.nonce() == nonce_ && sequence_ == 0) return begun_;  // Sent again.
   nonce_ = 0;
   pieces_.clear();
+  pieces_bytes_ = 0;
   ASSIGN_OR_RETURN(*begun_.mutable_begun(), lease_.Begin(request.beginning()));
   nonce_ = request.nonce();
   sequence_ = 0;
@@ -123,12 +139,7 @@ absl::StatusOr<v1::ShardCommand> LentShard::Answer(v1::ShardEvent* event) {
     case v1::ShardEvent::kBlobs: RETURN_IF_ERROR(lease_.TakeBlobs(event->mutable_blobs())); break;
     case v1::ShardEvent::kCommits: RETURN_IF_ERROR(lease_.TakeCommits(event->commits())); break;
     case v1::ShardEvent::kPlaces: RETURN_IF_ERROR(lease_.TakePlaces(event->places())); break;
-    case v1::ShardEvent::kPiece: {
-      ShardTable::Piece& piece = pieces_[event->piece().number()];
-      piece.size = event->piece().bytes();
-      piece.payload += event->piece().blobs();
-      break;
-    }
+    case v1::ShardEvent::kPiece: RETURN_IF_ERROR(TakePiece(event->mutable_piece())); break;
     case v1::ShardEvent::kScanCut: RETURN_IF_ERROR(CutUp()); break;
     case v1::ShardEvent::kScanCompleted: {
       ASSIGN_OR_RETURN(locate, lease_.CompleteScan(event->scan_completed()));
@@ -142,6 +153,19 @@ absl::StatusOr<v1::ShardCommand> LentShard::Answer(v1::ShardEvent* event) {
   }
   if (locate) *command.mutable_locate() = *std::move(locate);
   return command;
+}
+
+absl::Status LentShard::TakePiece(v1::Piece* said) {
+  pieces_bytes_ += said->blobs().size();
+  if (!may_cut_ || said->number() >= kMaxPieces || said->blobs().size() % ObjectId::kBytes != 0 ||
+      pieces_bytes_ > kMaxPiecesBytes) {
+    return absl::InvalidArgumentError(absl::StrFormat("piece %d of %d bytes of ids, which nobody asked for",
+                                                      said->number(), said->blobs().size()));
+  }
+  ShardTable::Piece& piece = pieces_[said->number()];
+  piece.size = said->bytes();
+  piece.payload += said->blobs();
+  return absl::OkStatus();
 }
 
 absl::Status LentShard::CutUp() {

@@ -40,23 +40,29 @@ class LentShard {
   absl::Status End(const v1::TargetEnd& end);
 
  private:
+  // One more call of its forge's API for this lease: OK, or too many.
+  absl::Status Ask() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<v1::ShardCommand> Answer(v1::ShardEvent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TakePiece(v1::Piece* piece) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CutUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<ActiveRun> run_;
   const RemoteTarget target_;
   const ShardLease lease_id_;
   const bool part_;
+  const bool may_cut_;
   const std::string lender_;
   std::atomic<bool> gave_credentials_ = false;
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);
   v1::KnownTarget known_ ABSL_GUARDED_BY(mutex_);
+  int asked_ ABSL_GUARDED_BY(mutex_) = 0;          // of its forge
   uint64_t nonce_ ABSL_GUARDED_BY(mutex_) = 0;     // of the pass under way; 0: none
   uint32_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last event
   v1::BeginReply begun_ ABSL_GUARDED_BY(mutex_);
   v1::TellReply last_ ABSL_GUARDED_BY(mutex_);     // the answer to it
   std::map<uint32_t, ShardTable::Piece> pieces_ ABSL_GUARDED_BY(mutex_);  // their payload is of blobs so far
+  size_t pieces_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace unsprawl

@@ -23,6 +23,10 @@ constexpr size_t kMaxRuns = 100;     // that are kept in mind
 constexpr size_t kMaxReports = 10;   // that are kept on disk
 constexpr size_t kMaxRemembered = 32;  // of a worker's last leases, in case it asks again
 constexpr size_t kMaxParked = 100;   // that are listed in a status
+// As many as `unsprawl certs` makes at once: without certificates a program of this machine could come under any
+// number of names, and each costs memory.
+constexpr size_t kMaxWorkers = 10'000;
+constexpr size_t kMaxPhaseBytes = 100, kMaxReasonBytes = 4 << 10;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr absl::Duration kStorePause = absl::Seconds(1);
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
@@ -410,6 +414,28 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
 
 // ---- workers
 
+absl::Status RunKeeper::Admit(const std::string& worker) {
+  {
+    MutexLock lock(mutex_);
+    if (workers_.contains(worker)) return absl::OkStatus();
+    if (workers_.size() < kMaxWorkers) {
+      workers_.try_emplace(worker);
+      return absl::OkStatus();
+    }
+  }
+  ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> live, settings_.ledger->shards().Workers(settings_.clock->Now()));
+  std::set<std::string> names;
+  for (const ShardTable::Worker& one : live) names.insert(one.name);
+  MutexLock lock(mutex_);
+  std::erase_if(workers_, [&](const auto& known) { return !names.contains(known.first); });
+  if (workers_.size() >= kMaxWorkers) {
+    return absl::ResourceExhaustedError(absl::StrFormat("%d workers are here, and a coordinator serves no more: end "
+                                                        "some, or start another coordinator", kMaxWorkers));
+  }
+  workers_.try_emplace(worker);
+  return absl::OkStatus();
+}
+
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
   spdlog::info("worker={} joins threads={} program={}", EscapeForTerminal(request.worker()), request.threads(),
                EscapeForTerminal(request.program()));
@@ -510,7 +536,11 @@ absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request)
   MutexLock lock(mutex_);
   WorkerFacts& facts = workers_[request.worker()];
   facts.held.clear();
-  for (const v1::RenewRequest::Held& one : request.held()) facts.held[one.shard()] = one;
+  for (int i = 0; i < request.held_size(); ++i) {
+    if (!reply.held(i)) continue;
+    v1::RenewRequest::Held& one = facts.held[request.held(i).shard()] = request.held(i);
+    one.set_phase(ShortenEnd(EscapeForTerminal(one.phase()), kMaxPhaseBytes));
+  }
   return reply;
 }
 
@@ -544,7 +574,9 @@ void RunKeeper::Forget(const ShardLease& lease) {
   lent_.erase(found);
 }
 
-absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& end) {
+absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& said) {
+  v1::TargetEnd end = said;
+  if (end.reason().size() > kMaxReasonBytes) end.mutable_reason()->resize(kMaxReasonBytes);
   const ShardLease lease = LeaseOf(ref);
   ShardTable& shards = settings_.ledger->shards();
   const absl::Time now = settings_.clock->Now();

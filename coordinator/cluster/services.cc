@@ -19,31 +19,12 @@ namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
 
-// OK: a program of `version` and this one understand each other.
-absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose) {
-  const bool near = version.minor() + 1 >= kProtocolMinor && version.minor() <= kProtocolMinor + 1;
-  if (version.major() == kProtocolMajor && near) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "the %s speaks version %d.%d of the protocol, the coordinator %d.%d: they may be one minor version apart; "
-      "install the same unsprawl on both",
-      whose, version.major(), version.minor(), kProtocolMajor, kProtocolMinor));
-}
-
 // OK: the caller may do what a `role` may. By its certificate, in every call: a connection outlives it.
 absl::StatusOr<Peer> Caller(const grpc::ServerContext& context, Peer::Role role) {
   ASSIGN_OR_RETURN(const Peer peer, CallingPeer(context, absl::Now()));
   if (peer.May(role)) return peer;
   return absl::PermissionDeniedError(absl::StrFormat("%s is no %s", PeerUri(peer.role, peer.name),
                                                      role == Peer::Role::kAdmin ? "admin" : "worker"));
-}
-
-// OK: the caller is the worker that it says it is.
-absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
-  ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
-  if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
-  if (peer.name.empty() || peer.name == worker) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker));
 }
 
 template <typename Reply>
@@ -59,7 +40,7 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
 
   grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* request, v1::JoinReply* reply) override {
     absl::Status may = CheckWorker(*context, request->worker());
-    if (may.ok()) may = CheckVersion(request->version(), "worker");
+    if (may.ok()) may = CheckVersion(request->version(), "the worker", "the coordinator");
     if (may.ok()) may = keeper_.Join(*request);
     reply->mutable_version()->set_major(kProtocolMajor);
     reply->mutable_version()->set_minor(kProtocolMinor);
@@ -120,6 +101,16 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
   }
 
  private:
+  // OK: the caller is the worker that it says it is, and there is room for it.
+  absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
+    ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
+    if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
+    if (!peer.name.empty() && peer.name != worker) {
+      return absl::PermissionDeniedError(
+          absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker));
+    }
+    return keeper_.Admit(worker);
+  }
   absl::StatusOr<std::shared_ptr<LentShard>> Find(const grpc::ServerContext& context, const v1::LeaseRef& lease) {
     RETURN_IF_ERROR(CheckWorker(context, lease.worker()));
     return keeper_.Find(lease);
@@ -136,7 +127,7 @@ class AdminServiceImpl final : public v1::AdminService::Service {
   grpc::Status Submit(grpc::ServerContext* context, const v1::SubmitRequest* request,
                       v1::SubmitReply* reply) override {
     absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (may.ok()) may = CheckVersion(request->version(), "client");
+    if (may.ok()) may = CheckVersion(request->version(), "the client", "the coordinator");
     if (!may.ok()) return ToGrpc(may);
     const absl::StatusOr<uint64_t> run = keeper_.Submit(request->plan(), request->token());
     if (run.ok()) reply->set_run(*run);
@@ -146,7 +137,7 @@ class AdminServiceImpl final : public v1::AdminService::Service {
   grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
                       v1::ClusterStatus* reply) override {
     absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (may.ok()) may = CheckVersion(request->version(), "client");
+    if (may.ok()) may = CheckVersion(request->version(), "the client", "the coordinator");
     return may.ok() ? Answer(keeper_.Status(request->run()), reply) : ToGrpc(may);
   }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/escape.h"
@@ -116,6 +117,7 @@ void JsonWriter::Null(std::string_view key) {
 
 void JsonWriter::Decimal(std::string_view key, double value, int digits) {
   Key(key);
+  if (!std::isfinite(value)) value = 0;  // JSON has no word for it, and a scanner may say anything.
   std::string text = absl::StrFormat("%.*f", digits, value);
   if (digits > 0) {
     text.erase(text.find_last_not_of('0') + 1);

@@ -1,0 +1,555 @@
+// What a stranger, an admin, or a worker that was broken into cannot do to a coordinator.
+#include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/forges/api_client.h"
+#include "engine/match/ruleset.h"
+#include "tests/support/cluster.h"
+#include "tests/support/cluster_calls.h"
+#include "tests/support/small_organization.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+namespace pb = google::protobuf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr char kWorkers[] = "unsprawl.v1.WorkerService", kAdmins[] = "unsprawl.v1.AdminService";
+
+std::vector<std::string> MethodsOf(const std::string& service) {
+  const pb::ServiceDescriptor* const found = v1::JoinRequest::descriptor()->file()->pool()->FindServiceByName(service);
+  std::vector<std::string> names;
+  for (int i = 0; i < found->method_count(); ++i) names.push_back(found->method(i)->name());
+  return names;
+}
+
+v1::LeaseRef Lease(const std::string& worker, uint64_t shard, uint64_t epoch) {
+  v1::LeaseRef lease;
+  lease.set_worker(worker);
+  lease.set_shard(shard);
+  lease.set_epoch(epoch);
+  return lease;
+}
+
+// Fills a message with anything: sizes that are none, numbers at their ends, bytes that are no text.
+class Rubbish {
+ public:
+  explicit Rubbish(uint32_t seed) : random_(seed) {}
+
+  uint64_t Number() {
+    static constexpr uint64_t kEnds[] = {0, 1, 2, 20, UINT32_MAX, uint64_t{1} << 63, UINT64_MAX};
+    return Below(2) == 0 ? kEnds[Below(std::size(kEnds))] : Below(300);
+  }
+  std::string Bytes() {
+    static constexpr size_t kSizes[] = {0, 1, 16, 19, 20, 21, 40, 400};
+    std::string bytes(kSizes[Below(std::size(kSizes))], '\0');
+    for (char& c : bytes) c = static_cast<char>(random_());
+    return bytes;
+  }
+  void Fill(pb::Message* message, int depth = 0) {
+    const pb::Descriptor& type = *message->GetDescriptor();
+    for (int i = 0; i < type.field_count(); ++i) {
+      const pb::FieldDescriptor& field = *type.field(i);
+      if (Below(4) == 0 || field.is_map()) continue;
+      for (uint64_t times = field.is_repeated() ? Below(4) : 1; times > 0; --times) Set(message, field, depth);
+    }
+  }
+  // Often the one that is in order, and often with what the first checks ask for, so that the rest is believed.
+  void FillEvent(int step, v1::ShardEvent* event) {
+    static constexpr int kOrder[] = {v1::ShardEvent::kLookupFieldNumber,        v1::ShardEvent::kBlobsFieldNumber,
+                                     v1::ShardEvent::kScanCompletedFieldNumber, v1::ShardEvent::kCommitsFieldNumber,
+                                     v1::ShardEvent::kPlacesFieldNumber,        v1::ShardEvent::kLocateCompletedFieldNumber};
+    const pb::Descriptor& events = *v1::ShardEvent::descriptor();
+    const pb::FieldDescriptor* const which =
+        Below(6) > 0 ? events.FindFieldByNumber(kOrder[step])
+                     : events.field(static_cast<int>(Below(static_cast<size_t>(events.field_count()))));
+    Fill(event->GetReflection()->MutableMessage(event, which));
+    if (Below(3) == 0) return;
+    if (event->has_blobs()) {
+      event->mutable_blobs()->set_rules(0);
+      event->mutable_blobs()->mutable_clean()->resize(20 * Below(3));
+      for (v1::BlobHit& hit : *event->mutable_blobs()->mutable_hits()) {
+        hit.mutable_object_id()->resize(20);
+        for (v1::Match& match : *hit.mutable_matches()) {
+          match.mutable_secret()->resize(16);
+          match.set_rule(rules_[Below(rules_.size())]);
+        }
+      }
+    }
+    if (event->has_commits()) {
+      for (v1::Commit& commit : *event->mutable_commits()->mutable_commits()) commit.mutable_id()->resize(20);
+    }
+    if (!event->has_places()) return;
+    for (v1::PlaceBatch::Place& place : *event->mutable_places()->mutable_places()) {
+      place.set_target(0);
+      place.set_secret(0);
+      if (place.has_commit()) place.mutable_commit()->mutable_id()->resize(20);
+    }
+  }
+  size_t Below(size_t end) { return random_() % end; }
+
+ private:
+  void Set(pb::Message* message, const pb::FieldDescriptor& field, int depth) {
+    const pb::Reflection& by = *message->GetReflection();
+    const bool many = field.is_repeated();
+    const uint64_t number = Number();
+    const auto put = [&](auto set, auto add, auto value) {
+      many ? (by.*add)(message, &field, value) : (by.*set)(message, &field, value);
+    };
+    using R = pb::Reflection;
+    switch (field.cpp_type()) {
+      case pb::FieldDescriptor::CPPTYPE_INT32: put(&R::SetInt32, &R::AddInt32, static_cast<int32_t>(number)); break;
+      case pb::FieldDescriptor::CPPTYPE_INT64: put(&R::SetInt64, &R::AddInt64, static_cast<int64_t>(number)); break;
+      case pb::FieldDescriptor::CPPTYPE_UINT32: put(&R::SetUInt32, &R::AddUInt32, static_cast<uint32_t>(number)); break;
+      case pb::FieldDescriptor::CPPTYPE_UINT64: put(&R::SetUInt64, &R::AddUInt64, number); break;
+      case pb::FieldDescriptor::CPPTYPE_BOOL: put(&R::SetBool, &R::AddBool, number % 2 == 1); break;
+      case pb::FieldDescriptor::CPPTYPE_ENUM:
+        put(&R::SetEnumValue, &R::AddEnumValue, static_cast<int>(number % 90) - 3);
+        break;
+      case pb::FieldDescriptor::CPPTYPE_FLOAT: put(&R::SetFloat, &R::AddFloat, static_cast<float>(Real())); break;
+      case pb::FieldDescriptor::CPPTYPE_DOUBLE: put(&R::SetDouble, &R::AddDouble, Real()); break;
+      case pb::FieldDescriptor::CPPTYPE_STRING: {
+        std::string text = Bytes();
+        // What is no UTF-8 does not get through where text is wanted; terminal commands do.
+        if (field.type() == pb::FieldDescriptor::TYPE_STRING) text = "\x1b[2J\n\"<" + std::string(text.size(), 'x');
+        many ? by.AddString(message, &field, text) : by.SetString(message, &field, text);
+        break;
+      }
+      case pb::FieldDescriptor::CPPTYPE_MESSAGE:
+        if (depth < 5) Fill(many ? by.AddMessage(message, &field) : by.MutableMessage(message, &field), depth + 1);
+    }
+  }
+  double Real() {
+    static constexpr double kReals[] = {0, -1, 1e300, std::numeric_limits<double>::infinity(),
+                                        std::numeric_limits<double>::quiet_NaN()};
+    return kReals[Below(std::size(kReals))];
+  }
+
+  std::mt19937 random_;
+  inline static const std::vector<uint64_t> rules_ = Ruleset::Builtin()->keys();
+};
+
+class ClusterSecurityTest : public SmallOrganization {
+ protected:
+  std::vector<std::string> AtForge(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> options = {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile()};
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  }
+  std::vector<std::string> Fetching(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> options = {"--ca-file", forge_.CaFile()};
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  }
+
+  // ---- certificates of workers a and b, and of the admin ann
+  void MakeCertificates(const std::string& folder = "certs") {
+    const CliResult made = cli_.Run({"certs", home_.path() / folder, "--coordinator", "127.0.0.1", "--worker", "a,b",
+                                     "--admin", "ann"});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+  }
+  CertificateFiles FilesOf(const std::string& who, const std::string& folder = "certs") const {
+    const std::filesystem::path dir = home_.path() / folder;
+    return {.ca = home_.path() / "certs" / "ca.pem", .certificate = dir / (who + ".pem"), .key = dir / (who + ".key")};
+  }
+  std::vector<std::string> TlsOptions(const std::string& who) const {
+    const CertificateFiles files = FilesOf(who);
+    return {"--tls-ca", files.ca, "--tls-cert", files.certificate, "--tls-key", files.key};
+  }
+  static std::shared_ptr<grpc::Channel> ChannelTo(const Cluster& cluster, const CertificateFiles& files) {
+    const auto channel = OpenChannel(cluster.address(), files, absl::Now(), ChannelArguments());
+    EXPECT_THAT(channel, IsOk());
+    return *channel;
+  }
+
+  ForgeServer forge_{Settings()};
+};
+
+TEST_F(ClusterSecurityTest, WhoMayCallWhatIsDecidedByTheCertificateInEveryMethod) {
+  MakeCertificates();
+  MakeCertificates("others");
+  const Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), {});
+  struct Case {
+    CertificateFiles files;
+    const char* service;
+    absl::StatusCode code;
+  };
+  for (const Case& one : std::vector<Case>{
+           {FilesOf("worker-a"), kAdmins, absl::StatusCode::kPermissionDenied},
+           {FilesOf("admin-ann"), kWorkers, absl::StatusCode::kPermissionDenied},
+           {FilesOf("worker-a", "others"), kWorkers, absl::StatusCode::kUnavailable},
+           {FilesOf("admin-ann", "others"), kAdmins, absl::StatusCode::kUnavailable}}) {
+    // One's own side believes its own CA, or the other CA's files would be refused here already.
+    CertificateFiles files = one.files;
+    const auto channel =
+        one.code == absl::StatusCode::kUnavailable
+            ? [&] {
+                const std::string both = home_.path() / "both.pem";
+                WriteFile(both, ReadFile(home_.path() / "certs" / "ca.pem") + ReadFile(home_.path() / "others" / "ca.pem"));
+                files.ca = both;
+                return ChannelTo(cluster, files);
+              }()
+            : ChannelTo(cluster, files);
+    for (const std::string& method : MethodsOf(one.service)) {
+      EXPECT_EQ(CallWithBytes(channel, one.service, method, "").code(), one.code) << one.files.certificate << method;
+    }
+  }
+  for (const char* service : {kWorkers, kAdmins}) {
+    for (const std::string& method : MethodsOf(service)) {
+      EXPECT_THAT(CallWithBytes(PlainChannel(cluster.address()), service, method, ""),
+                  FailsWith(absl::StatusCode::kUnavailable, testing::_));
+    }
+  }
+  // The right ones are heard: what is wrong with an empty call is something else.
+  EXPECT_THAT(CallWithBytes(ChannelTo(cluster, FilesOf("worker-a")), kWorkers, "Join", ""),
+              FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("a worker's name")));
+  EXPECT_THAT(CallWithBytes(ChannelTo(cluster, FilesOf("admin-ann")), kAdmins, "Status", ""),
+              FailsWith(absl::StatusCode::kFailedPrecondition, HasSubstr("version 0.0")));
+}
+
+TEST_F(ClusterSecurityTest, NobodyWorksUnderTheLeaseOfAnother) {
+  MakeCertificates();
+  const Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), {});
+  const RawWorker a("a", ChannelTo(cluster, FilesOf("worker-a"))), b("b", ChannelTo(cluster, FilesOf("worker-b")));
+  ASSERT_THAT(a.Join(), IsOk());
+  ASSERT_THAT(b.Join(), IsOk());
+  ASSERT_THAT(SubmitRun(ChannelTo(cluster, FilesOf("admin-ann")), {"github:acme"}), IsOk());
+  const auto lent = a.Acquire();
+  ASSERT_THAT(lent, IsOk());
+  const v1::LeaseRef& held = lent->lease();
+  ASSERT_EQ(held.worker(), "a");
+  ASSERT_THAT(a.Begin(held, 7), IsOk());
+  v1::ShardEvent event;
+  event.mutable_lookup()->set_blobs(std::string(20, 'x'));
+
+  const auto refused = [&](const v1::LeaseRef& lease, absl::StatusCode code) {
+    SCOPED_TRACE(lease.ShortDebugString());
+    EXPECT_EQ(b.Tell(lease, 7, 1, event).status().code(), code);
+    EXPECT_EQ(b.Begin(lease, 8).status().code(), code);
+    EXPECT_EQ(b.End(lease, v1::TargetEnd::SCANNED).code(), code);
+    EXPECT_EQ(b.End(lease, v1::TargetEnd::FAILED).code(), code);
+    EXPECT_EQ(b.AskForge(lease).status().code(), code);
+    EXPECT_EQ(b.RenewTokens(lease).status().code(), code);
+    EXPECT_EQ(b.ListDropped(lease).status().code(), code);
+    EXPECT_EQ(b.Release(lease).code(), code);
+  };
+  refused(held, absl::StatusCode::kPermissionDenied);
+  for (const uint64_t shard : {uint64_t{0}, held.shard(), held.shard() + 1, UINT64_MAX}) {
+    for (const uint64_t epoch : {uint64_t{0}, held.epoch() - 1, held.epoch(), held.epoch() + 1, UINT64_MAX}) {
+      refused(Lease("b", shard, epoch), absl::StatusCode::kAborted);
+      EXPECT_FALSE(*b.Renew(shard, epoch));
+    }
+  }
+  // All that was nothing to the one who holds it: its pass goes on.
+  const auto told = a.Tell(held, 7, 1, event);
+  ASSERT_THAT(told, IsOk());
+  EXPECT_FALSE(told->begin_again());
+  EXPECT_TRUE(*a.Renew(held.shard(), held.epoch()));
+}
+
+TEST_F(ClusterSecurityTest, WithoutCertificatesNothingLeavesThisMachine) {
+  CliResult refused = cli_.Run({"coordinator", "--listen", "0.0.0.0:0", "--store", home_.path() / "s"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("unsprawl certs"));
+  refused = cli_.Run({"worker", "--coordinator", "192.0.2.1:7077"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("unsprawl certs"));
+}
+
+TEST_F(ClusterSecurityTest, AWorkersNameIsAName) {
+  const Cluster cluster(cli_, AtForge(), {});
+  const auto channel = PlainChannel(cluster.address());
+  for (const std::string& name : {std::string(), std::string("a b"), std::string("\x1b[2J"), std::string("../a"),
+                                  std::string("a\n"), std::string("ä"), std::string("-a"), std::string(200, 'a')}) {
+    EXPECT_THAT(RawWorker(name, channel).Join(), FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("name")));
+  }
+  EXPECT_THAT(RawWorker("Web-1.example_org", channel).Join(), IsOk());
+}
+
+TEST_F(ClusterSecurityTest, TenThousandWorkersAreEnoughUntilSomeAreGone) {
+  const Cluster cluster(cli_, AtForge({"--lease-seconds", "20"}), {});
+  const auto channel = PlainChannel(cluster.address());
+  const auto knock = [&](int i) { return RawWorker(absl::StrFormat("w%d", i), channel).Renew(1, 1).status(); };
+  for (int i = 0; i < 10'000; ++i) ASSERT_THAT(knock(i), IsOk());
+  EXPECT_THAT(knock(10'000), FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("10000 workers")));
+  EXPECT_THAT(RawWorker("late", channel).Join(), FailsWith(absl::StatusCode::kResourceExhausted, testing::_));
+  EXPECT_THAT(knock(9'999), IsOk());  // Who is in stays in.
+  absl::Status late = knock(10'000);
+  for (int tries = 0; tries < 100 && !late.ok(); ++tries) {
+    absl::SleepFor(absl::Milliseconds(500));
+    late = knock(10'000);
+  }
+  EXPECT_THAT(late, IsOk());
+}
+
+TEST_F(ClusterSecurityTest, APartIsRecordedAsItWasCutAndNothingBesides) {
+  const Cluster cluster(cli_, AtForge({"--cut-size", "1"}), {});
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker a("a", channel), b("b", channel);
+  ASSERT_THAT(a.Join(), IsOk());
+  ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
+  const std::string one(20, '1'), two(20, '2'), foreign(20, '3');
+  const auto piece = [](uint32_t number, const std::string& blobs) {
+    v1::ShardEvent event;
+    event.mutable_piece()->set_number(number);
+    event.mutable_piece()->set_blobs(blobs);
+    event.mutable_piece()->set_bytes(1000);
+    return event;
+  };
+  // Alone it is not asked for pieces.
+  const auto alone = a.Acquire();
+  ASSERT_THAT(alone, IsOk());
+  ASSERT_THAT(a.Begin(alone->lease(), 1), IsOk());
+  EXPECT_THAT(a.Tell(alone->lease(), 1, 1, piece(0, one)),
+              FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("nobody asked for")));
+  ASSERT_THAT(b.Renew(0, 0), IsOk());  // b is here.
+  const auto lent = a.Acquire();
+  ASSERT_THAT(lent, IsOk());
+  for (const v1::ShardEvent& bad : {piece(256, one), piece(0, "short"), piece(UINT32_MAX, one)}) {
+    ASSERT_THAT(a.Begin(lent->lease(), 2), IsOk());
+    EXPECT_THAT(a.Tell(lent->lease(), 2, 1, bad), FailsWith(absl::StatusCode::kInvalidArgument, testing::_));
+  }
+  ASSERT_GT(a.Begin(lent->lease(), 3)->begun().scan().cut_bytes(), 0);
+  ASSERT_THAT(a.Tell(lent->lease(), 3, 1, piece(0, one)), IsOk());
+  ASSERT_THAT(a.Tell(lent->lease(), 3, 2, piece(1, two)), IsOk());
+  v1::ShardEvent cut;
+  cut.mutable_scan_cut()->set_pieces(2);
+  ASSERT_THAT(a.Tell(lent->lease(), 3, 3, cut), IsOk());
+
+  // Parts come among the other repositories' shards.
+  int parts = 0;
+  while (parts < 2) {
+    const auto part = a.Acquire();
+    ASSERT_THAT(part, IsOk());
+    const auto begun = a.Begin(part->lease(), 4);
+    ASSERT_THAT(begun, IsOk());
+    if (begun->begun().scan().only().empty()) continue;
+    ++parts;
+    const std::string own = begun->begun().scan().only();
+    EXPECT_TRUE(own == one || own == two);
+    v1::ShardEvent blobs;
+    blobs.mutable_blobs()->set_clean(own + foreign);
+    EXPECT_THAT(a.Tell(part->lease(), 4, 1, blobs),
+                FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("not of this part")));
+    ASSERT_THAT(a.Begin(part->lease(), 5), IsOk());
+    blobs.mutable_blobs()->set_clean("");
+    blobs.mutable_blobs()->add_hits()->set_object_id(own == one ? two : one);
+    EXPECT_THAT(a.Tell(part->lease(), 5, 1, blobs),
+                FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("not of this part")));
+    ASSERT_THAT(a.Begin(part->lease(), 6), IsOk());
+    blobs.mutable_blobs()->clear_hits();
+    blobs.mutable_blobs()->set_clean(own);
+    EXPECT_THAT(a.Tell(part->lease(), 6, 1, blobs), IsOk());
+    v1::ShardEvent done;
+    done.mutable_scan_completed();
+    EXPECT_THAT(a.Tell(part->lease(), 6, 2, done), IsOk());
+    EXPECT_THAT(a.End(part->lease(), v1::TargetEnd::SCANNED), IsOk());
+  }
+}
+
+// A worker that holds app0 and says anything: bytes that are no messages, messages that make no sense. The others'
+// rows are what they would be without it, and everything ends.
+TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
+  const CliResult alone = SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile()});
+  ASSERT_EQ(alone.exit_code, 1) << alone.err;
+  const auto rows_of_others = [&] {
+    std::set<std::string> rows;
+    for (nlohmann::json row : cli_.Rows("occurrences.jsonl")) {
+      if (row["repository"].get<std::string>().ends_with("app0")) continue;
+      row.erase("first_seen");
+      rows.insert(row.dump());
+    }
+    return rows;
+  };
+  const std::set<std::string> others = rows_of_others();
+  ASSERT_EQ(others.size(), 2);
+
+  Cluster cluster(cli_, AtForge({"--lease-seconds", "5", "--retry-seconds", "0"}), Fetching());
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker bad("bad", channel);
+  ASSERT_THAT(bad.Join(), IsOk());
+  ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
+  // Of the three it takes one and gives back the others.
+  std::vector<v1::LeaseRef> all;
+  v1::LeaseRef own;
+  for (int i = 0; i < 3; ++i) {
+    const auto lent = bad.Acquire();
+    ASSERT_THAT(lent, IsOk());
+    lent->target().name().ends_with("app0") ? own = lent->lease() : *all.emplace(all.end()) = lent->lease();
+  }
+  ASSERT_NE(own.shard(), 0);
+  for (const v1::LeaseRef& other : all) ASSERT_THAT(bad.Release(other), IsOk());
+
+  std::map<std::string, int> answers;
+  for (uint32_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(seed);
+    Rubbish rubbish(seed);
+    for (const char* method : {"Join", "Acquire", "Renew", "AskForge", "RenewTokens", "ListDropped"}) {
+      if (rubbish.Below(20) == 0) (void)CallWithBytes(channel, kWorkers, method, rubbish.Bytes());
+    }
+    // A pass of its own lease, begun properly or not, with one event or many.
+    v1::BeginRequest begin;
+    rubbish.Fill(&begin);
+    *begin.mutable_lease() = own;
+    begin.set_nonce(rubbish.Below(10) == 0 ? 0 : seed + 1);
+    v1::BeginReply begun;
+    const absl::Status began = bad.Call(&v1::WorkerService::Stub::Begin, begin, &begun);
+    uint32_t sequence = 0;
+    for (int step = 0; step < 6; ++step) {
+      v1::TellRequest tell;
+      v1::ShardEvent& event = *tell.mutable_event();
+      rubbish.FillEvent(step, &event);
+      *tell.mutable_lease() = own;
+      tell.set_nonce(rubbish.Below(20) == 0 ? rubbish.Number() : seed + 1);
+      tell.set_sequence(rubbish.Below(10) == 0 ? static_cast<uint32_t>(rubbish.Number()) : ++sequence);
+      v1::TellReply reply;
+      const absl::Status told = bad.Call(&v1::WorkerService::Stub::Tell, tell, &reply);
+      ++answers[std::string(absl::StatusCodeToString(told.code()))];
+      ASSERT_FALSE(absl::IsUnavailable(told)) << told << cluster.coordinator().err();
+      if (!told.ok()) break;
+    }
+    ASSERT_FALSE(absl::IsUnavailable(began)) << began;
+    ASSERT_TRUE(*bad.Renew(own.shard(), own.epoch()));
+  }
+  EXPECT_GT(answers["OK"], 500);
+  EXPECT_GT(answers["INVALID_ARGUMENT"] + answers["INTERNAL"], 100);
+  EXPECT_THAT(CallWithBytes(channel, kWorkers, "Join", std::string(65 << 20, 'x')),
+              FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("larger than max")));
+
+  // A whole pass in good order that says what cannot be.
+  std::vector<v1::ShardEvent> pass(5);
+  const std::string blob(20, 'b'), secret(16, 's');
+  v1::BlobHit& hit = *pass[0].mutable_blobs()->add_hits();
+  hit.set_object_id(blob);
+  v1::Match& match = *hit.add_matches();
+  match.set_rule(Ruleset::Builtin()->keys().front());
+  match.set_secret(secret);
+  match.set_offset(UINT64_MAX);
+  match.set_length(UINT32_MAX);
+  match.set_entropy(std::numeric_limits<float>::quiet_NaN());
+  match.set_preview("\x1b[2J");
+  pass[1].mutable_scan_completed()->set_blobs(UINT64_MAX);
+  pass[1].mutable_scan_completed()->set_open_seconds(std::numeric_limits<double>::infinity());
+  v1::Commit& commit = *pass[2].mutable_commits()->add_commits();
+  commit.set_id(std::string(20, 'c'));
+  commit.set_author_time(INT64_MIN);
+  commit.set_committer_time(INT64_MAX);
+  commit.set_author_offset(INT32_MIN);
+  commit.set_author_name("\x1b[2J\xff");
+  v1::PlaceBatch::Place& place = *pass[3].mutable_places()->add_places();
+  *place.mutable_commit() = commit;
+  place.add_paths(std::string("../\x1b[2J\xff\0<script>", 18));
+  pass[4].mutable_locate_completed()->set_commits(UINT64_MAX);
+  pass[4].mutable_locate_completed()->set_locate_seconds(-1e300);
+  const auto say = [&](uint64_t nonce) {
+    absl::Status said = bad.Begin(own, nonce).status();
+    for (uint32_t i = 0; i < pass.size() && said.ok(); ++i) said = bad.Tell(own, nonce, i + 1, pass[i]).status();
+    return said;
+  };
+  place.set_presence(static_cast<v1::Presence>(77));
+  EXPECT_THAT(say(100'001), FailsWith(absl::StatusCode::kInternal, HasSubstr("presence 77")));
+  place.set_presence(v1::PRESENCE_HEAD);
+  EXPECT_THAT(say(100'002), IsOk());
+  v1::EndRequest end;
+  Rubbish(1).Fill(&end);
+  *end.mutable_lease() = own;
+  end.mutable_end()->set_how(v1::TargetEnd::SCANNED);
+  v1::EndReply ended;
+  EXPECT_THAT(bad.Call(&v1::WorkerService::Stub::End, end, &ended), IsOk());
+
+  // The others are scanned by an honest worker, and the run is reported.
+  cluster.StartWorker("good");
+  for (int tries = 0; tries < 600 && cluster.Status()["run"]["state"] != "RUN_STATE_DONE"; ++tries) {
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  ASSERT_EQ(cluster.Status()["run"]["state"], "RUN_STATE_DONE") << cluster.Status() << cluster.coordinator().err();
+  EXPECT_TRUE(cluster.coordinator().running());
+  EXPECT_THAT(cluster.coordinator().err(), Not(HasSubstr("\x1b")));
+  // A second run, of everything, finds what one machine does, but for what "bad" said of its own.
+  const CliResult again = cluster.Scan({"github:acme"});
+  EXPECT_EQ(again.exit_code, 1) << again.err;
+  EXPECT_EQ(rows_of_others(), others);
+  EXPECT_TRUE(nlohmann::json::accept(ReadFile(home_.path() / "cluster" / "reports" / "run-1" / "run.json")));
+  EXPECT_GE(cli_.Rows("occurrences.jsonl").size(), others.size() + 1);  // Its own it may say anything about.
+  // What was believed can be read again.
+  cluster.coordinator().Signal(SIGTERM);
+  EXPECT_EQ(cluster.coordinator().Wait(), 0);
+  const CliResult checked = cli_.Run({"store", "check", "--store", home_.path() / "cluster" / "store"});
+  EXPECT_EQ(checked.exit_code, 0) << checked.out << checked.err;
+}
+
+TEST_F(ClusterSecurityTest, AWorkerOfAnAppIsGivenATokenForOneRepository) {
+  nlohmann::json settings = Settings();
+  settings["tokens"] = nlohmann::json::object();
+  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
+  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  const ForgeServer forge(settings);
+  cli_.RemoveVariable("GITHUB_TOKEN");
+  Cluster cluster(cli_, {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--app-id", "5", "--app-key-file",
+                         home_.path() / "app.pem"},
+                  {"--ca-file", forge.CaFile()});
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker raw("raw", channel);
+  ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
+  NetworkOptions network;
+  network.ca_file = forge.CaFile();
+  HttpClient http(network, nullptr);
+  for (uint32_t lease = 0; lease < kRepositories; ++lease) {
+    const auto lent = raw.Acquire();
+    ASSERT_THAT(lent, IsOk());
+    ASSERT_EQ(lent->authorizations_size(), 1);
+    for (uint32_t i = 0; i < kRepositories; ++i) {
+      const std::string name = absl::StrFormat("acme/app%d", i);
+      HttpRequest request;
+      request.url = absl::StrFormat("%s/%s.git/info/refs?service=git-upload-pack", forge.Url(), name);
+      request.headers = {{"Authorization", lent->authorizations(0)}};
+      const auto answer = http.Send(request);
+      ASSERT_THAT(answer, IsOk());
+      EXPECT_EQ(answer->status == 200, lent->target().name().ends_with(name)) << answer->status << " " << name;
+    }
+    // What it asks of the forge has an end.
+    int asked = 0;
+    while (asked < 100) {
+      const auto reply = raw.AskForge(lent->lease());
+      ASSERT_THAT(reply, IsOk()) << cluster.coordinator().err();
+      if (reply->failure().code() != 0) break;
+      ++asked;
+    }
+    EXPECT_LT(asked, 50);
+    ASSERT_THAT(raw.Release(lent->lease()), IsOk());
+  }
+  cluster.StartWorker("w");
+  for (int tries = 0; tries < 600 && cluster.Status()["run"]["state"] != "RUN_STATE_DONE"; ++tries) {
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  EXPECT_EQ(cluster.Status()["run"]["complete"], true) << cluster.coordinator().err();
+}
+
+// There is no forge behind a clone URL.
+TEST_F(ClusterSecurityTest, AWorkerMayAskForWhatATargetHasNot) {
+  const Cluster cluster(cli_, AtForge(), {});
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker raw("raw", channel);
+  ASSERT_THAT(SubmitRun(channel, {forge_.Url() + "/acme/app0.git"}), IsOk());
+  const auto lent = raw.Acquire();
+  ASSERT_THAT(lent, IsOk());
+  EXPECT_FALSE(raw.ListDropped(lent->lease())->asked());
+  EXPECT_NE(raw.AskForge(lent->lease())->failure().code(), 0);
+  EXPECT_FALSE(raw.RenewTokens(lent->lease())->renewed());
+}
+
+}  // namespace
+}  // namespace unsprawl
