@@ -328,7 +328,7 @@ TEST_P(ShardTableTest, WhatOnlyItsHomeHasNobodyElseTakesWhileThatLives) {
   EXPECT_EQ(Acquire("thief"), "");
   EXPECT_EQ(Acquire("w"), "gone");
   Add({shards[0]});
-  now_ += 2 * kLease;
+  now_ += 2 * options_.lease_time;
   EXPECT_EQ(Acquire("thief"), "gone");
 }
 
