@@ -26,6 +26,7 @@ class IndexedShardTable final : public ShardTable {
       v1::Shard& row = added.emplace_back(New(shard, next_ + added.size()));
       row.set_kind(v1::SHARD_KIND_REPOSITORY);
       row.set_home(shard.home());
+      row.set_home_only(shard.home_only());
       row.set_leads(shard.leads());
     }
     const uint64_t first = next_;

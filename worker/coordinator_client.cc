@@ -15,7 +15,10 @@ constexpr std::chrono::seconds kDeadline{100};
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100), kMaxPause = absl::Seconds(3);
 constexpr absl::Duration kSayAfter = absl::Milliseconds(500);
 
-bool MayPass(grpc::StatusCode code) {
+bool MayPass(const grpc::Status& status) {
+  const grpc::StatusCode code = status.error_code();
+  // gRPC's words for a message beyond kMaxMessageBytes, which gets no smaller.
+  if (status.error_message().find("message larger than max") != std::string::npos) return false;
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED ||
          code == grpc::StatusCode::RESOURCE_EXHAUSTED ||
          code == grpc::StatusCode::UNAUTHENTICATED;  // until the certificate is renewed
@@ -57,7 +60,7 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
     const grpc::Status status = call(&context);
-    if (status.ok() || !MayPass(status.error_code()) || give_up()) {
+    if (status.ok() || !MayPass(status) || give_up()) {
       if (said_.exchange(false) && status.ok()) say_("the coordinator answers again");
       return FromGrpc(status);
     }

@@ -111,6 +111,7 @@ class RemoteLease : public Lease {
     *request.mutable_lease() = lent_.lease();
     *request.mutable_beginning() = beginning;
     request.set_nonce(nonce_);
+    request.set_repository(target().key());
     request.set_ruleset_id(source_.worker_.ruleset_id);
     v1::BeginReply reply;
     RETURN_IF_ERROR(Call(&Stub::Begin, request, &reply));
@@ -173,6 +174,7 @@ class RemoteLease : public Lease {
     v1::EndRequest request;
     *request.mutable_lease() = lent_.lease();
     *request.mutable_end() = end;
+    request.set_repository(target().key());
     v1::EndReply reply;
     const absl::Status ended = Call(&Stub::End, request, &reply);
     ended_ = ended.ok();

@@ -37,6 +37,11 @@ LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::s
       lender_(std::move(lender)),
       lease_(target_, run_->resources(), run_->dropped_asked(), std::move(shard)) {}
 
+absl::Status LentShard::CheckRepository(const std::string& key) const {
+  if (key.empty() || key == target_.key) return absl::OkStatus();
+  return absl::AbortedError(absl::StrFormat("shard %d is of another repository by now", lease_id_.shard));
+}
+
 absl::Status LentShard::LookUp() {
   MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(known_, lease_.LookUp());

@@ -22,6 +22,9 @@ class LentShard {
   LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::string lender, LocalLease::Shard shard);
 
   const ShardLease& lease() const { return lease_id_; }
+  // Aborted: the lease is of another repository than `key`. A store that was restored from a backup gives shards their
+  // numbers again. Empty: the worker does not say.
+  absl::Status CheckRepository(const std::string& key) const;
   const std::string& name() const { return target_.name; }
   bool part() const { return part_; }
   uint64_t run() const { return run_->id(); }

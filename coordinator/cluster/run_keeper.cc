@@ -574,8 +574,9 @@ void RunKeeper::Forget(const ShardLease& lease) {
   lent_.erase(found);
 }
 
-absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& said) {
-  v1::TargetEnd end = said;
+absl::Status RunKeeper::End(const v1::EndRequest& request) {
+  const v1::LeaseRef& ref = request.lease();
+  v1::TargetEnd end = request.end();
   if (end.reason().size() > kMaxReasonBytes) end.mutable_reason()->resize(kMaxReasonBytes);
   const ShardLease lease = LeaseOf(ref);
   ShardTable& shards = settings_.ledger->shards();
@@ -585,6 +586,7 @@ absl::Status RunKeeper::End(const v1::LeaseRef& ref, const v1::TargetEnd& said) 
     // Perhaps it was said before, and the answer was lost.
     return absl::IsAborted(lent.status()) && IsDone(lease) ? absl::OkStatus() : lent.status();
   }
+  RETURN_IF_ERROR((*lent)->CheckRepository(request.repository()));
   absl::Status ended;
   const bool failed = end.how() == v1::TargetEnd::FAILED;
   const bool denied = end.how() == v1::TargetEnd::REFUSED &&
@@ -613,6 +615,7 @@ bool RunKeeper::IsDone(const ShardLease& lease) const {
 absl::StatusOr<v1::BeginReply> RunKeeper::Begin(const v1::BeginRequest& request) {
   if (request.nonce() == 0) return absl::InvalidArgumentError("a pass without a nonce");
   ASSIGN_OR_RETURN(const std::shared_ptr<LentShard> lent, Find(request.lease()));
+  RETURN_IF_ERROR(lent->CheckRepository(request.repository()));
   if (request.ruleset_id() == settings_.ruleset->id()) return lent->Begin(request);
   // This coordinator was started again, with other rules: what the worker finds would be of the old ones.
   RETURN_IF_ERROR(Release(request.lease()));

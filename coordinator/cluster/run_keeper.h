@@ -56,7 +56,7 @@ class RunKeeper {
   // The shard as it was lent; taken up again after a restart. Unavailable: its run is not under way (yet).
   absl::StatusOr<std::shared_ptr<LentShard>> Find(const v1::LeaseRef& lease);
   // Ends a lease: the shard is done, or failed.
-  absl::Status End(const v1::LeaseRef& lease, const v1::TargetEnd& end);
+  absl::Status End(const v1::EndRequest& request);
 
   const Ruleset& ruleset() const { return *settings_.ruleset; }
 

@@ -90,7 +90,7 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
 
   grpc::Status End(grpc::ServerContext* context, const v1::EndRequest* request, v1::EndReply*) override {
     absl::Status done = CheckWorker(*context, request->lease().worker());
-    if (done.ok()) done = keeper_.End(request->lease(), request->end());
+    if (done.ok()) done = keeper_.End(*request);
     return ToGrpc(done);
   }
 

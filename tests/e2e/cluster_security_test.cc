@@ -405,6 +405,7 @@ TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
     rubbish.Fill(&begin);
     *begin.mutable_lease() = own;
     begin.set_nonce(rubbish.Below(10) == 0 ? 0 : seed + 1);
+    begin.set_ruleset_id(bad.rules());
     v1::BeginReply begun;
     const absl::Status began = bad.Call(&v1::WorkerService::Stub::Begin, begin, &begun);
     uint32_t sequence = 0;

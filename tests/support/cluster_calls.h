@@ -68,6 +68,7 @@ class RawWorker {
       request.set_nonce(request.nonce() + 1 + static_cast<uint64_t>(absl::ToUnixMicros(absl::Now())));
       const absl::StatusOr<v1::AcquireReply> reply = Answer<v1::AcquireReply>(&v1::WorkerService::Stub::Acquire, request);
       if (!reply.ok()) return reply.status();
+      rules_ = reply->ruleset_id();
       if (reply->has_shard()) return reply->shard();
       absl::SleepFor(absl::Milliseconds(100));
     }
@@ -77,6 +78,7 @@ class RawWorker {
     v1::BeginRequest request;
     *request.mutable_lease() = lease;
     request.set_nonce(nonce);
+    request.set_ruleset_id(rules_);
     request.mutable_beginning()->mutable_opened()->set_tips_digest("tips");
     return Answer<v1::BeginReply>(&v1::WorkerService::Stub::Begin, request);
   }
@@ -124,6 +126,7 @@ class RawWorker {
   }
 
   const std::string& name() const { return name_; }
+  const std::string& rules() const { return rules_; }  // that Acquire spoke of
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
  private:
@@ -142,6 +145,7 @@ class RawWorker {
   }
 
   const std::string name_;
+  mutable std::string rules_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
 };

@@ -119,11 +119,13 @@ class RunKeeperTest : public testing::Test {
   }
 
   absl::Status End(const v1::LeaseRef& lease, How::How how, const std::string& reason = "") {
-    v1::TargetEnd end;
+    v1::EndRequest request;
+    *request.mutable_lease() = lease;
+    v1::TargetEnd& end = *request.mutable_end();
     end.set_how(how);
     end.set_reason(reason);
     if (how == How::FAILED) end.set_code(static_cast<int>(absl::StatusCode::kDataLoss));
-    return Patiently([&] { return keeper_->End(lease, end); });
+    return Patiently([&] { return keeper_->End(request); });
   }
 
   v1::RunState StateOf(uint64_t run) { return keeper_->Status(run)->run().state(); }
@@ -158,6 +160,10 @@ TEST_F(RunKeeperTest, ARepositoryEndsAfterARestartAsItDoesWithoutOne) {
     EXPECT_THAT(End(leases[0], How::FAILED, "its packs are damaged"), IsOk());
     EXPECT_THAT(End(leases[1], How::GONE, "its forge has it no longer"), IsOk());
     EXPECT_THAT(End(leases[2], How::UNCHANGED), IsOk());
+    if (restarted) {  // What it said is forgotten, but not what was recorded.
+      EXPECT_THAT(End(leases[3], How::SCANNED), FailsWith(absl::StatusCode::kFailedPrecondition, testing::_));
+      EXPECT_TRUE(Begin(leases[3], 6)->begun().unchanged());
+    }
     EXPECT_THAT(End(leases[3], How::SCANNED), IsOk());
     reports[restarted] = Repositories(run);
   }
@@ -179,7 +185,9 @@ TEST_F(RunKeeperTest, WhoAsksWhileARunIsTakenUpAgainLosesNothing) {
     request.set_nonce(++nonce_);
     const absl::StatusOr<v1::AcquireReply> reply = keeper_->Acquire(request);
     ASSERT_THAT(reply, IsOk());
-    if (reply->has_shard()) EXPECT_THAT(keeper_->Release(reply->shard().lease()), IsOk());
+    if (reply->has_shard()) {
+      EXPECT_THAT(keeper_->Release(reply->shard().lease()), IsOk());
+    }
   }
   const v1::LeaseRef other = Acquire("other");
   EXPECT_EQ(ledger_->shards().Read(other.shard())->attempts(), 0U);
