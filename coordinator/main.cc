@@ -261,6 +261,11 @@ void AddTls(CLI::App& app, CertificateFiles* tls) {
   key->needs(ca);
 }
 
+void AddMetrics(CLI::App& app, std::string* address) {
+  app.add_option("--metrics", *address,
+                 "serve figures for Prometheus at http://HOST:PORT/metrics, to whoever asks (a port alone: this machine)");
+}
+
 struct ScanCommandOptions {
   ScanOptions scan;
   ClusterOptions cluster;
@@ -309,6 +314,10 @@ void AddCoordinator(CLI::App& app, CoordinatorOptions* options, int* exit_code) 
   coordinator->add_option("--listen", options->listen, "HOST:PORT; beyond this machine with certificates only")
       ->capture_default_str();
   AddTls(*coordinator, &options->tls);
+  AddMetrics(*coordinator, &options->metrics);
+  coordinator->add_option("--log-level", options->log_level, "what is said on stderr")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->option_text("debug|info|warning|error");
   coordinator->add_option_function<int>(
           "--lease-seconds", [options](const int& s) { options->lease_time = absl::Seconds(s); },
           "a worker that is not heard of for so long has lost its shards (default 60)")
@@ -339,6 +348,7 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
   worker->add_option("--coordinator", options->coordinator, "HOST:PORT")->required();
   worker->add_option("--name", options->name, "stays the same, since mirrors are known by it (default: the host's)");
   AddTls(*worker, &options->tls);
+  AddMetrics(*worker, &options->metrics);
   worker->add_option("-j,--jobs", options->threads, "threads (default: one per processor)")->check(CLI::Range(1, 256));
   worker->add_option("--fetch-jobs", options->fetch_jobs, "fetches at a time")
       ->check(CLI::Range(1, 64))

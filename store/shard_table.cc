@@ -15,7 +15,7 @@ namespace {
 class IndexedShardTable final : public ShardTable {
  public:
   IndexedShardTable(ShardRows& rows, const ShardTableOptions& options)
-      : rows_(rows), index_(options) {}
+      : rows_(rows), on_expired_(options.on_expired), index_(options) {}
 
   absl::StatusOr<uint64_t> Add(std::span<const v1::Shard> shards) override {
     const MutexLock lock(mutex_);
@@ -230,7 +230,12 @@ class IndexedShardTable final : public ShardTable {
     RETURN_IF_ERROR(Load());
     index_.Advance(now);
     if (!worker.empty()) index_.See(worker);
-    return Change(index_.Expired());
+    const std::vector<v1::Shard> expired = index_.Expired();
+    RETURN_IF_ERROR(Change(expired));
+    if (on_expired_) {
+      for (const v1::Shard& shard : expired) on_expired_(shard);
+    }
+    return absl::OkStatus();
   }
   absl::Status BeginWith(const ShardLease& lease, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     RETURN_IF_ERROR(Begin(lease.worker, now));
@@ -282,6 +287,7 @@ class IndexedShardTable final : public ShardTable {
   }
 
   ShardRows& rows_;
+  const std::function<void(const v1::Shard&)> on_expired_;
   mutable Mutex mutex_;
   std::condition_variable_any changed_;  // a commit ended, or a shard that one held up changed
   mutable ShardIndex index_ ABSL_GUARDED_BY(mutex_);

@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -47,6 +48,8 @@ struct ShardTableOptions {
   // forges take to reset.
   absl::Duration max_wait = absl::Hours(1);
   int max_fetches_per_host = 8;  // leases in the fetching phase
+  // Told of each lease that ran out, with the shard as it became; must not call the table. May be empty.
+  std::function<void(const v1::Shard&)> on_expired = {};
 };
 
 // A shard lent to a worker, as every later call names it. The worker's name is of the certificate that it

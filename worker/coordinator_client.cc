@@ -61,7 +61,7 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
     const grpc::Status status = call(&context);
     if (status.ok() || !MayPass(status) || give_up()) {
-      if (said_.exchange(false) && status.ok()) say_("the coordinator answers again");
+      if (said_.exchange(false) && status.ok()) say_(kAnswersAgain);
       return FromGrpc(status);
     }
     if (pause > kSayAfter && !said_.exchange(true)) {

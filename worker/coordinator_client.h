@@ -35,6 +35,8 @@ grpc::Status ToGrpc(const absl::Status& status);
 // ResourceExhausted) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
 class CoordinatorClient {
  public:
+  static constexpr char kAnswersAgain[] = "the coordinator answers again";
+
   // `say` is told, once, when nobody answers, and when somebody does again; it may be called from any thread.
   CoordinatorClient(std::shared_ptr<grpc::Channel> channel, const std::atomic<bool>* stop,
                     std::function<void(const std::string&)> say)

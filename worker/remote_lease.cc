@@ -101,7 +101,10 @@ class RemoteLease : public Lease {
   }
 
   absl::StatusOr<std::string> Lender() override { return lent_.lender(); }
-  void EndFetch() override { source_.SetStage(lent_.lease(), RemoteLeases::Stage::kReady); }
+  void EndFetch() override {
+    if (!std::exchange(fetched_, true)) source_.worker_.metrics->Fetched(absl::ToDoubleSeconds(absl::Now() - since_));
+    source_.SetStage(lent_.lease(), RemoteLeases::Stage::kReady);
+  }
 
   absl::StatusOr<v1::PassBegun> Begin(const v1::PassBeginning& beginning) override {
     source_.SetStage(lent_.lease(), RemoteLeases::Stage::kScanning);
@@ -147,6 +150,7 @@ class RemoteLease : public Lease {
   }
 
   absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) override {
+    source_.worker_.metrics->Scanned(completed);
     v1::ShardEvent event;
     *event.mutable_scan_completed() = completed;
     return NextLocate(&event);
@@ -178,6 +182,7 @@ class RemoteLease : public Lease {
     v1::EndReply reply;
     const absl::Status ended = Call(&Stub::End, request, &reply);
     ended_ = ended.ok();
+    if (ended_) source_.worker_.metrics->Ended(end);
     return ended;
   }
 
@@ -231,7 +236,8 @@ class RemoteLease : public Lease {
   const std::shared_ptr<std::atomic<bool>> lost_;
   uint64_t nonce_ = 0;
   uint32_t sequence_ = 0;
-  bool restart_ = false, ended_ = false;
+  bool restart_ = false, ended_ = false, fetched_ = false;
+  const absl::Time since_ = absl::Now();
 };
 
 RemoteLeases::RemoteLeases(const WorkerResources& worker)
@@ -256,6 +262,12 @@ void RemoteLeases::Refuse(const absl::Status& status) {
   MutexLock lock(mutex_);
   if (status_.ok()) status_ = status;
   changed_.notify_all();
+}
+
+void RemoteLeases::CountStages() {
+  size_t stages[3] = {};
+  for (const auto& [shard, held] : held_) ++stages[static_cast<size_t>(held.stage)];
+  worker_.metrics->SetLeases(stages[0], stages[1], stages[2]);
 }
 
 // As many ahead of the threads as there are threads: what is held here and waits, no other worker can take.
@@ -301,6 +313,7 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
         held_[shard.lease().shard()] = {.epoch = shard.lease().epoch(), .name = shard.target().name(),
                                         .stage = Stage::kFetching, .has_mirror = mirror.exists(), .fetching = true,
                                         .lost = lost};
+        CountStages();
         lease = std::make_unique<RemoteLease>(std::move(*reply.mutable_shard()), *this, std::move(lost));
       }
       changed_.notify_all();
@@ -323,6 +336,7 @@ void RemoteLeases::Drop(const v1::LeaseRef& lease) {
   MutexLock lock(mutex_);
   const auto found = held_.find(lease.shard());
   if (found != held_.end() && found->second.epoch == lease.epoch()) held_.erase(found);
+  CountStages();
   changed_.notify_all();
 }
 
@@ -331,6 +345,7 @@ void RemoteLeases::SetStage(const v1::LeaseRef& lease, Stage stage) {
   const auto found = held_.find(lease.shard());
   if (found == held_.end() || found->second.epoch != lease.epoch() || found->second.stage == stage) return;
   found->second.stage = stage;
+  CountStages();
   // Begin says by itself that nothing is to be fetched any more.
   if (stage == Stage::kScanning) found->second.fetching = false;
   renew_soon_ |= found->second.fetching;

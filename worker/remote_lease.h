@@ -18,6 +18,7 @@
 #include "worker/coordinator_client.h"
 #include "worker/lease.h"
 #include "worker/progress.h"
+#include "worker/worker_metrics.h"
 
 namespace unsprawl {
 
@@ -25,6 +26,7 @@ namespace unsprawl {
 struct WorkerResources {
   const CoordinatorClient* client;
   Progress* progress;
+  WorkerMetrics* metrics;
   const std::atomic<bool>* stop;
   std::string name;
   std::string ruleset_id;      // that its scanners have
@@ -61,6 +63,7 @@ class RemoteLeases : public LeaseSource {
     std::shared_ptr<std::atomic<bool>> lost;
   };
 
+  void CountStages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayTakeMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(const v1::LeaseRef& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetStage(const v1::LeaseRef& lease, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -90,13 +90,18 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
                                                            const CertificateFiles& files, absl::Time now,
-                                                           grpc::ChannelArguments arguments) {
+                                                           grpc::ChannelArguments arguments,
+                                                           Interceptors interceptors) {
   RETURN_IF_ERROR(CheckFiles(address, files, CertificateUse::kClient, now));
   if (IsLoopbackAddress(address)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  if (IsEmpty(files)) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  const auto open = [&](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+    return grpc::experimental::CreateCustomChannelWithInterceptors(address, credentials, arguments,
+                                                                   std::move(interceptors));
+  };
+  if (IsEmpty(files)) return open(grpc::InsecureChannelCredentials());
   grpc::experimental::TlsChannelCredentialsOptions options;
   Watch(files, &options);  // hosts are compared unless another verifier is set
-  return grpc::CreateCustomChannel(address, grpc::experimental::TlsCredentials(options), arguments);
+  return open(grpc::experimental::TlsCredentials(options));
 }
 
 absl::StatusOr<Peer> CallingPeer(const grpc::ServerContextBase& context, absl::Time now) {

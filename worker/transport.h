@@ -9,10 +9,12 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -30,11 +32,14 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
                                                                            const CertificateFiles& files,
                                                                            absl::Time now);
 
+using Interceptors = std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>;
+
 // A channel to the server at `address`, whose certificate must name its host. Errors as above; that nobody
 // answers is none. What stays on this machine takes no proxy, whatever http_proxy says.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
                                                            const CertificateFiles& files, absl::Time now,
-                                                           grpc::ChannelArguments arguments = {});
+                                                           grpc::ChannelArguments arguments = {},
+                                                           Interceptors interceptors = {});
 
 // Who calls; to be asked in every call, and in a long stream again (`Peer::not_after`): a connection does not
 // end with its certificate. Unauthenticated: the certificate has expired, or there is none on a connection

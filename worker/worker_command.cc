@@ -50,7 +50,7 @@ absl::StatusOr<std::string> NameOf(const WorkerOptions& options) {
 
 // One stay with a coordinator, from joining it until it has other rules, or `stop`.
 absl::Status Stay(const WorkerOptions& options, const std::string& name, const CoordinatorClient& client,
-                  ScannerLauncher& launcher, const std::atomic<bool>& stop) {
+                  ScannerLauncher& launcher, WorkerMetrics& metrics, const std::atomic<bool>& stop) {
   const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const int threads = std::min(options.threads > 0 ? options.threads : processors, kMaxScanThreads);
   const std::unique_ptr<v1::WorkerService::Stub> stub = v1::WorkerService::NewStub(client.channel());
@@ -70,6 +70,7 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
   progress.Say(absl::StrFormat("%s works for %s on %d threads", name, options.coordinator, threads));
   const WorkerResources worker = {.client = &client,
                                   .progress = &progress,
+                                  .metrics = &metrics,
                                   .stop = &stop,
                                   .name = name,
                                   .ruleset_id = joined.rules().id(),
@@ -94,13 +95,22 @@ absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerLauncher> launcher,
                    ScannerLauncher::Start({.sandbox = options.sandbox, .memory_bytes = options.memory_bytes},
                                           options.rules_cache_dir));
+  WorkerMetrics metrics;
+  Interceptors timers;
+  timers.push_back(ClientTimer(&metrics.rpc()));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
-                   OpenChannel(options.coordinator, options.tls, absl::Now(), ChannelArguments()));
+                   OpenChannel(options.coordinator, options.tls, absl::Now(), ChannelArguments(), std::move(timers)));
+  std::unique_ptr<prometheus::Exposer> exposer;
+  if (!options.metrics.empty()) {
+    ASSIGN_OR_RETURN(exposer, ServeMetrics(options.metrics, metrics.registry()));
+    std::fprintf(stderr, "unsprawl: metrics=http://127.0.0.1:%d/metrics\n", exposer->GetListeningPorts().front());
+  }
   const CoordinatorClient client(channel, &stop, [&](const std::string& line) {
     std::fprintf(stderr, "unsprawl: %s: %s\n", options.coordinator.c_str(), line.c_str());
+    if (line == CoordinatorClient::kAnswersAgain) metrics.Reconnected();
   });
   while (!stop) {
-    const absl::Status stayed = Stay(options, name, client, *launcher, stop);
+    const absl::Status stayed = Stay(options, name, client, *launcher, metrics, stop);
     if (!stayed.ok() && !stop) return stayed;  // Stopped while nobody answered it has not failed.
   }
   return absl::OkStatus();

@@ -24,6 +24,7 @@ struct WorkerOptions {
   NetworkOptions network;       // for fetching
   std::filesystem::path rules_cache_dir;
   std::string version;
+  std::string metrics;          // where they are served; empty: nowhere
 };
 
 // Works for a coordinator until `stop` is set; what is not finished then is given back. Must be called while the

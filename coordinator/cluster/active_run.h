@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/cluster/cluster_metrics.h"
 #include "coordinator/cluster/sources.h"
 #include "coordinator/cluster/steady_clock.h"
 #include "coordinator/run_plan.h"
@@ -26,6 +27,7 @@ struct CoordinatorSettings {
   const KeyRing* keys;
   Ledger* ledger;
   const SteadyClock* clock;
+  ClusterMetrics* metrics;
   uint64_t cut_bytes;           // ScanShard::cut_bytes, where there are workers to share it
 };
 
@@ -52,6 +54,7 @@ class ActiveRun {
 
   uint64_t id() const { return run_.id(); }
   const SteadyClock& clock() const { return *settings_.clock; }
+  ClusterMetrics& metrics() const { return *settings_.metrics; }
   const RunResources& resources() const { return resources_; }
   Sources& sources() { return *sources_; }
   std::atomic<uint64_t>* dropped_asked() { return &dropped_asked_; }

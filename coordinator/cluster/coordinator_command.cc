@@ -6,12 +6,15 @@
 #include <grpcpp/server_builder.h>
 
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/cluster/cluster_metrics.h"
 #include "coordinator/cluster/run_keeper.h"
 #include "coordinator/cluster/services.h"
 #include "coordinator/run_config.h"
@@ -43,13 +46,67 @@ absl::StatusOr<v1::RulesetText> RulesText(const ScanOptions& options, const Rule
   return text;
 }
 
+prometheus::MetricFamily Gauges(const char* name, const char* help, const char* label,
+                                const std::map<std::string, double>& values) {
+  prometheus::MetricFamily family{.name = name, .help = help, .type = prometheus::MetricType::Gauge, .metric = {}};
+  for (const auto& [word, value] : values) {
+    prometheus::ClientMetric& metric = family.metric.emplace_back();
+    if (label != nullptr) metric.label.push_back({label, word});
+    metric.gauge.value = value;
+  }
+  return family;
+}
+
+// What is at the moment of a scrape.
+class ClusterState final : public prometheus::Collectable {
+ public:
+  ClusterState(RunKeeper* keeper, std::filesystem::path store) : keeper_(keeper), store_(std::move(store)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    const absl::StatusOr<v1::ClusterStatus> status = keeper_->Status(0);
+    if (!status.ok()) return {};
+    const RunKeeper::Figures figures = keeper_->figures();
+    std::map<std::string, double> runs;
+    for (int state = v1::RUN_STATE_QUEUED; state <= v1::RunState_MAX; ++state) {
+      const auto found = figures.runs.find(static_cast<v1::RunState>(state));
+      const std::string name = v1::RunState_Name(static_cast<v1::RunState>(state)).substr(sizeof("RUN_STATE_") - 1);
+      runs[name] = found == figures.runs.end() ? 0 : static_cast<double>(found->second);
+    }
+    const std::map<std::string, double> shards = {{"PENDING", status->pending()},     {"LEASED", status->leased()},
+                                                  {"DONE", status->done()},           {"PARKED", status->parked_count()},
+                                                  {"CANCELLED", status->cancelled()}};
+    double leases = 0, bytes = 0;
+    for (const v1::ClusterStatus::Worker& worker : status->workers()) leases += worker.leases_size();
+    std::error_code error;
+    for (std::filesystem::directory_iterator files(store_, error), end; !error && files != end; files.increment(error)) {
+      std::error_code gone;
+      const uintmax_t size = files->is_regular_file(gone) ? files->file_size(gone) : 0;
+      if (!gone) bytes += static_cast<double>(size);
+    }
+    return {Gauges("unsprawl_runs", "Runs that are remembered, by state", "state", runs),
+            Gauges("unsprawl_shards", "Shards of the run under way, by state", "state", shards),
+            Gauges("unsprawl_leases", "Leases that are held", nullptr, {{"", leases}}),
+            Gauges("unsprawl_oldest_lease_seconds", "How long the oldest of them has been held", nullptr,
+                   {{"", absl::ToDoubleSeconds(figures.oldest_lease)}}),
+            Gauges("unsprawl_workers", "Workers that were heard of within a lease's time", nullptr,
+                   {{"", static_cast<double>(status->workers_size())}}),
+            Gauges("unsprawl_store_bytes", "Files of the store", nullptr, {{"", bytes}})};
+  }
+
+ private:
+  RunKeeper* const keeper_;
+  const std::filesystem::path store_;
+};
+
 }  // namespace
 
 absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   const std::atomic<bool>& stop = CatchSignals();
   spdlog::set_default_logger(spdlog::stderr_logger_mt("unsprawl"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
-  spdlog::flush_on(spdlog::level::info);
+  spdlog::set_level(spdlog::level::from_str(options.log_level));
+  spdlog::flush_on(spdlog::level::debug);
+  ClusterMetrics metrics;
   ScanOptions scan = options.scan;
   if (!options.config.empty()) {
     ASSIGN_OR_RETURN(scan, LoadRunConfig(options.config, options.scan));
@@ -63,7 +120,14 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Ledger> ledger,
                    OpenLedger(scan, keys, {.lease_time = options.lease_time,
                                            .backoff = options.retry_pause,
-                                           .max_fetches_per_host = scan.fetch_jobs}));
+                                           .max_fetches_per_host = scan.fetch_jobs,
+                                           .on_expired = [&metrics](const v1::Shard& shard) {
+                                             const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
+                                             metrics.Failed(v1::ERROR_CLASS_LOST, parked);
+                                             spdlog::warn("run={} shard={} worker={} {} attempts={}", shard.run(),
+                                                          shard.id(), shard.worker(), parked ? "parked" : "expired",
+                                                          shard.attempts());
+                                           }}));
   const SteadyClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<RunKeeper> keeper,
                    RunKeeper::Start({.options = &scan,
@@ -71,6 +135,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                      .keys = &keys,
                                      .ledger = ledger.get(),
                                      .clock = &clock,
+                                     .metrics = &metrics,
                                      .cut_bytes = options.cut_bytes}));
   const ServiceSettings services = {
       .keeper = keeper.get(), .clock = &clock, .lease_time = options.lease_time, .rules = std::move(rules)};
@@ -78,8 +143,18 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ResourceQuota quota("unsprawl");
   quota.Resize(kMaxServerBytes).SetMaxThreads(kMaxThreads);
+  const auto state = std::make_shared<ClusterState>(keeper.get(), scan.store_dir);
+  std::unique_ptr<prometheus::Exposer> exposer;
+  if (!options.metrics.empty()) {
+    ASSIGN_OR_RETURN(exposer, ServeMetrics(options.metrics, metrics.registry()));
+    exposer->RegisterCollectable(state);
+    spdlog::info("metrics=http://127.0.0.1:{}/metrics", exposer->GetListeningPorts().front());
+  }
   int port = 0;
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> timers;
+  timers.push_back(ServerTimer(&metrics.rpc()));
   grpc::ServerBuilder builder;
+  builder.experimental().SetInterceptorCreators(std::move(timers));
   builder.AddListeningPort(options.listen, credentials, &port);
   builder.RegisterService(for_workers.get());
   builder.RegisterService(for_admins.get());

@@ -15,6 +15,8 @@ struct CoordinatorOptions {
   std::string config;                 // `unsprawl run`'s file, instead of all that
   std::string listen = "127.0.0.1:7077";
   CertificateFiles tls;
+  std::string metrics;                // where they are served; empty: nowhere
+  std::string log_level = "info";
   absl::Duration lease_time = absl::Seconds(60);
   absl::Duration retry_pause = absl::Seconds(15);  // before the second attempt at a repository
   uint64_t cut_bytes = uint64_t{1} << 30;  // a repository with more to scan is divided among workers

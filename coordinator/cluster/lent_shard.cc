@@ -35,6 +35,7 @@ LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::s
       part_(shard.part),
       may_cut_(shard.cut_bytes > 0),
       lender_(std::move(lender)),
+      since_(run_->clock().Now()),
       lease_(target_, run_->resources(), run_->dropped_asked(), std::move(shard)) {}
 
 absl::Status LentShard::CheckRepository(const std::string& key) const {
@@ -126,7 +127,9 @@ absl::StatusOr<v1::TellReply> LentShard::Tell(v1::TellRequest* request) {
   }
   // What fails half way was taken half way: only another pass mends that.
   const uint64_t nonce = std::exchange(nonce_, 0);
+  const ClusterMetrics::Content content = ClusterMetrics::Of(request->event());
   ASSIGN_OR_RETURN(*reply.mutable_command(), Answer(request->mutable_event()));
+  run_->metrics().Took(content);
   nonce_ = nonce;
   sequence_ = request->sequence();
   last_ = reply;
@@ -139,6 +142,7 @@ absl::StatusOr<v1::ShardCommand> LentShard::Answer(v1::ShardEvent* event) {
   switch (event->event_case()) {
     case v1::ShardEvent::kLookup: {
       ASSIGN_OR_RETURN(*command.mutable_lookup(), lease_.Lookup(event->lookup()));
+      run_->metrics().Looked(command.lookup());
       break;
     }
     case v1::ShardEvent::kBlobs: RETURN_IF_ERROR(lease_.TakeBlobs(event->mutable_blobs())); break;

@@ -27,6 +27,7 @@ class LentShard {
   absl::Status CheckRepository(const std::string& key) const;
   const std::string& name() const { return target_.name; }
   bool part() const { return part_; }
+  absl::Time since() const { return since_; }
   uint64_t run() const { return run_->id(); }
   // A token of its forge was given away with it.
   bool gave_credentials() const { return gave_credentials_; }
@@ -55,6 +56,7 @@ class LentShard {
   const bool part_;
   const bool may_cut_;
   const std::string lender_;
+  const absl::Time since_;
   std::atomic<bool> gave_credentials_ = false;
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);

@@ -43,6 +43,13 @@ int64_t NowMicros() {
   return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
 }
 
+// A value of a log's line: one word for whoever splits it.
+std::string Quoted(std::string_view text) {
+  std::string quoted = EscapeForTerminal(std::string(text));
+  std::replace(quoted.begin(), quoted.end(), '"', '\'');
+  return '"' + quoted + '"';
+}
+
 std::string Printable(const absl::Status& status) { return EscapeForTerminal(std::string(status.message())); }
 
 ShardLease LeaseOf(const v1::LeaseRef& ref) {
@@ -271,6 +278,15 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   return status;
 }
 
+RunKeeper::Figures RunKeeper::figures() {
+  const absl::Time now = settings_.clock->Now();
+  Figures figures{.runs = {}, .oldest_lease = absl::ZeroDuration()};
+  MutexLock lock(mutex_);
+  for (const auto& [id, run] : runs_) ++figures.runs[run.state()];
+  for (const auto& [shard, lent] : lent_) figures.oldest_lease = std::max(figures.oldest_lease, now - lent->since());
+  return figures;
+}
+
 std::filesystem::path RunKeeper::DirOf(uint64_t run) const {
   return std::filesystem::path(settings_.options->output_dir) / absl::StrFormat("run-%d", run);
 }
@@ -339,13 +355,13 @@ void RunKeeper::Execute(v1::ClusterRun run) {
   // What cannot be written is not so: the run goes on as soon as the store takes something again.
   if (carried.ok()) carried = EraseShards(run.id());
   if (carried.ok()) return;
-  spdlog::error("run={} {}", run.id(), Printable(carried));
+  spdlog::error("run={} error={}", run.id(), Quoted(Printable(carried)));
   (void)Pause(kStorePause, &stop_);
 }
 
 absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
   if (run.started() == 0) run.set_started(NowMicros());
-  const auto say = [](const std::string& line) { spdlog::info("{}", line); };
+  const auto say = [id = run.id()](const std::string& line) { spdlog::info("run={} listing={}", id, Quoted(line)); };
   const auto say_step = [this](const std::string& step) {
     MutexLock lock(mutex_);
     step_ = step;
@@ -394,7 +410,7 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
   ASSIGN_OR_RETURN(const ReportTotals totals,
                    ReportRun(std::move(input), record, DirOf(run.id()), options.webhook, *settings_.ledger));
   const absl::Status called = SettleWebhook(options.webhook, options.network, *settings_.ledger, &stop_);
-  if (!called.ok()) spdlog::warn("run={} the webhook was not called, the next run does it: {}", run.id(), Printable(called));
+  if (!called.ok()) spdlog::warn("run={} webhook=later error={}", run.id(), Quoted(Printable(called)));
   run.set_complete(totals.complete);
   run.set_incidents(totals.incidents);
   run.mutable_by_severity()->Assign(std::begin(totals.by_severity), std::end(totals.by_severity));
@@ -437,8 +453,7 @@ absl::Status RunKeeper::Admit(const std::string& worker) {
 }
 
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
-  spdlog::info("worker={} joins threads={} program={}", EscapeForTerminal(request.worker()), request.threads(),
-               EscapeForTerminal(request.program()));
+  spdlog::info("worker={} joined threads={} program={}", request.worker(), request.threads(), Quoted(request.program()));
   RETURN_IF_ERROR(settings_.ledger->shards().Renew(request.worker(), {}, settings_.clock->Now()).status());  // It lives.
   MutexLock lock(mutex_);
   workers_[request.worker()].joined = request;
@@ -511,16 +526,14 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     }
     const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
     if (lent.ok()) {
-      spdlog::debug("run={} shard={} worker={} lent epoch={}", shard->run(), shard->id(), worker, shard->epoch());
+      settings_.metrics->Lent();
+      spdlog::debug("run={} shard={} worker={} epoch={} lent", shard->run(), shard->id(), worker, shard->epoch());
       *reply.mutable_shard() = (*lent)->ToProto();
       return reply;
     }
     // What it needs is not to be had now.
-    RETURN_IF_ERROR(shards.Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()},
-                                {.error = v1::ERROR_CLASS_RETRY,
-                                 .reason = std::string(lent.status().message()),
-                                 .retry_after = absl::ZeroDuration()},
-                                now));
+    RETURN_IF_ERROR(Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()}, v1::ERROR_CLASS_RETRY,
+                         std::string(lent.status().message())));
   }
 }
 
@@ -562,7 +575,9 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& r
 absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
   const ShardLease lease = LeaseOf(ref);
   Forget(lease);
-  return settings_.ledger->shards().Release(lease, settings_.clock->Now());
+  RETURN_IF_ERROR(settings_.ledger->shards().Release(lease, settings_.clock->Now()));
+  spdlog::debug("shard={} worker={} epoch={} given back", lease.shard, lease.worker, lease.epoch);
+  return absl::OkStatus();
 }
 
 void RunKeeper::Forget(const ShardLease& lease) {
@@ -592,13 +607,7 @@ absl::Status RunKeeper::End(const v1::EndRequest& request) {
   const bool denied = end.how() == v1::TargetEnd::REFUSED &&
                       static_cast<absl::StatusCode>(end.code()) == absl::StatusCode::kPermissionDenied;
   if ((failed && (MayPass(end.code()) || (*lent)->part())) || denied) {
-    spdlog::warn("run={} shard={} worker={} {}: {}", (*lent)->run(), lease.shard, EscapeForTerminal(lease.worker),
-                 denied ? "denied" : "failed", EscapeForTerminal(end.reason()));
-    ended = shards.Fail(lease,
-                        {.error = denied ? v1::ERROR_CLASS_DENIED : v1::ERROR_CLASS_RETRY,
-                         .reason = end.reason(),
-                         .retry_after = absl::ZeroDuration()},
-                        now);
+    ended = Fail(lease, denied ? v1::ERROR_CLASS_DENIED : v1::ERROR_CLASS_RETRY, end.reason());
   } else {
     ended = (*lent)->End(end);
   }
@@ -622,6 +631,19 @@ absl::StatusOr<v1::BeginReply> RunKeeper::Begin(const v1::BeginRequest& request)
   return absl::AbortedError("the coordinator has other rules by now");
 }
 
+absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason) {
+  ShardTable& shards = settings_.ledger->shards();
+  RETURN_IF_ERROR(shards.Fail(lease, {.error = error, .reason = reason, .retry_after = absl::ZeroDuration()},
+                              settings_.clock->Now()));
+  ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(lease.shard));
+  const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
+  settings_.metrics->Failed(error, parked);
+  spdlog::warn("run={} shard={} worker={} epoch={} {} class={} attempts={} reason={}", shard.run(), lease.shard,
+               lease.worker, lease.epoch, parked ? "parked" : "failed", v1::ErrorClass_Name(error), shard.attempts(),
+               Quoted(reason));
+  return absl::OkStatus();
+}
+
 absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                                    const ShardLease* lease) {
   const std::string result = outcome ? ToProto(*outcome, counters).SerializeAsString() : "";
@@ -631,6 +653,8 @@ absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, con
 }
 
 void RunKeeper::CountDone(const ShardLease& lease, uint64_t bytes) {
+  settings_.metrics->Completed();
+  spdlog::debug("shard={} worker={} epoch={} done", lease.shard, lease.worker, lease.epoch);
   MutexLock lock(mutex_);
   ++workers_[lease.worker].shards_done;
   done_.emplace_back(settings_.clock->Now(), bytes);

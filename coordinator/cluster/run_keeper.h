@@ -59,6 +59,12 @@ class RunKeeper {
   absl::Status End(const v1::EndRequest& request);
 
   const Ruleset& ruleset() const { return *settings_.ruleset; }
+  // What is at the moment, for metrics: runs by state, and the age of the oldest lease.
+  struct Figures {
+    std::map<v1::RunState, uint64_t> runs;
+    absl::Duration oldest_lease;
+  };
+  Figures figures() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   explicit RunKeeper(const CoordinatorSettings& settings) : settings_(settings) {}
@@ -85,6 +91,7 @@ class RunKeeper {
   absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                           const ShardLease* lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
+  absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void CountDone(const ShardLease& lease, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
