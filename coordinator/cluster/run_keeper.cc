@@ -129,7 +129,10 @@ absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
 absl::Status RunKeeper::SetState(v1::ClusterRun& run, v1::RunState state) {
   run.set_state(state);
   if (IsOver(state)) run.set_ended(absl::ToUnixMicros(settings_.clock->Now()));
-  return Write(run);
+  RETURN_IF_ERROR(Write(run));
+  spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(state),
+               run.error().empty() ? "" : " error=" + Quoted(run.error()));
+  return absl::OkStatus();
 }
 
 // ---- administrators
