@@ -55,10 +55,11 @@ class CoordinatorClient {
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
- private:
+  // The same, of any kind of call; each time from its beginning.
   absl::Status Repeat(const std::function<grpc::Status(grpc::ClientContext*)>& call,
                       const std::function<bool()>& give_up) const;
 
+ private:
   const std::shared_ptr<grpc::Channel> channel_;
   const std::atomic<bool>* const stop_;  // ends pauses early
   const std::function<void(const std::string&)> say_;

@@ -84,17 +84,25 @@ class Admin {
     return status;
   }
 
-  // Writes the files of a report into `dir`, each beside and then in place of the old one.
+  // Writes the files of a report into `dir`, each beside and then in place of the old one; again from the first when
+  // the connection breaks.
   absl::Status FetchReport(uint64_t run, const std::filesystem::path& dir) {
+    return client_.Repeat([&](grpc::ClientContext* context) { return ToGrpc(FetchOnce(run, dir, context)); },
+                          [&] { return stop_.load(); });
+  }
+
+  const std::atomic<bool>& stop() const { return stop_; }
+
+ private:
+  absl::Status FetchOnce(uint64_t run, const std::filesystem::path& dir, grpc::ClientContext* context) {
     std::error_code error;
     if (std::filesystem::create_directories(dir, error)) {
       std::filesystem::permissions(dir, std::filesystem::perms::owner_all, error);
     }
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kReportDeadline);
+    context->set_deadline(std::chrono::system_clock::now() + kReportDeadline);
     v1::RunRequest request;
     request.set_run(run);
-    const std::unique_ptr<grpc::ClientReader<v1::ReportChunk>> reader = stub_->FetchReport(&context, request);
+    const std::unique_ptr<grpc::ClientReader<v1::ReportChunk>> reader = stub_->FetchReport(context, request);
     v1::ReportChunk chunk;
     std::ofstream file;
     std::filesystem::path beside, path;
@@ -103,7 +111,7 @@ class Admin {
       file.close();
       if (file) std::filesystem::rename(beside, path, error);
       if (file && !error) return absl::OkStatus();
-      return absl::UnavailableError(absl::StrFormat("%s: cannot be written", path.string()));
+      return absl::PermissionDeniedError(absl::StrFormat("%s: cannot be written", path.string()));
     };
     while (reader->Read(&chunk)) {
       if (!chunk.file().empty()) {
@@ -124,9 +132,6 @@ class Admin {
     return read.ok() ? finish() : read;
   }
 
-  const std::atomic<bool>& stop() const { return stop_; }
-
- private:
   Admin(std::string address, const std::shared_ptr<grpc::Channel>& channel)
       : address_(std::move(address)),
         stop_(CatchSignals()),

@@ -170,7 +170,7 @@ class AdminServiceImpl final : public v1::AdminService::Service {
          !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
       RETURN_IF_ERROR(SendFile(entries->path(), writer));
     }
-    return error ? absl::UnavailableError(absl::StrFormat("%s: %s", dir.string(), error.message())) : absl::OkStatus();
+    return error ? absl::NotFoundError(absl::StrFormat("%s: %s", dir.string(), error.message())) : absl::OkStatus();
   }
 
   static absl::Status SendFile(const std::filesystem::path& path, grpc::ServerWriter<v1::ReportChunk>& writer) {
@@ -184,8 +184,7 @@ class AdminServiceImpl final : public v1::AdminService::Service {
       if (!writer.Write(chunk)) return absl::CancelledError("the client has gone");
       chunk.Clear();
     } while (file);
-    return file.bad() ? absl::UnavailableError(absl::StrFormat("%s: cannot be read", path.string()))
-                      : absl::OkStatus();
+    return file.bad() ? absl::DataLossError(absl::StrFormat("%s: cannot be read", path.string())) : absl::OkStatus();
   }
 
   RunKeeper& keeper_;

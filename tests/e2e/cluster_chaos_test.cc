@@ -1,0 +1,498 @@
+// Whatever is killed, stopped, cut, filled up or set wrong while a cluster scans: its report is that of one machine,
+// nothing is left leased, no process is left behind, and stores and mirrors are whole.
+//
+// UNSPRAWL_SEED=7 makes other choices; UNSPRAWL_CHAOS=200 makes as many events as that (bench/chaos).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "coordinator/certs_command.h"
+#include "tests/support/cli.h"
+#include "tests/support/cluster.h"
+#include "tests/support/forge_server.h"
+#include "tests/support/git_repo.h"
+#include "tests/support/python_server.h"
+#include "tests/support/status_matchers.h"
+
+namespace unsprawl {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr char kToken[] = "the-token-of-the-reader";
+constexpr int kRepositories = 12, kForks = 2, kWorkers = 3;
+constexpr int kEventsOfARun = 8;
+constexpr char kLeaseSeconds[] = "2";
+constexpr char kFaketime[] = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+uint64_t Variable(const char* name, uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value != nullptr ? std::strtoull(value, nullptr, 10) : otherwise;
+}
+
+void Sleep(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+struct Process {
+  pid_t id = 0, parent = 0, group = 0;
+  std::string name;
+};
+
+// Of all that run, but for those that have ended and are not waited for yet.
+std::vector<Process> Processes() {
+  std::vector<Process> all;
+  std::error_code error;
+  for (fs::directory_iterator entries("/proc", error); !error && entries != fs::directory_iterator();
+       entries.increment(error)) {
+    const std::string id = entries->path().filename();
+    if (id.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string stat = ReadFile(entries->path() / "stat");
+    const size_t open = stat.find('('), close = stat.rfind(')');
+    if (close == std::string::npos || stat.size() < close + 4) continue;  // It has ended meanwhile.
+    Process process{.id = std::stoi(id), .parent = 0, .group = 0, .name = stat.substr(open + 1, close - open - 1)};
+    char state = 0;
+    if (std::sscanf(stat.c_str() + close + 2, "%c %d %d", &state, &process.parent, &process.group) != 3) continue;
+    if (state != 'Z') all.push_back(process);
+  }
+  return all;
+}
+
+// A disk of its own that can be filled up without filling anything: made smaller.
+class SmallDisk {
+ public:
+  explicit SmallDisk(fs::path dir) : dir_(std::move(dir)) {
+    fs::create_directories(dir_);
+    mounted_ = mount("none", dir_.c_str(), "tmpfs", 0, "size=2g") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) umount2(dir_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  // Leaves so many bytes.
+  bool Fill(uint64_t left) const {
+    struct statvfs now = {};
+    if (!mounted_ || statvfs(dir_.c_str(), &now) != 0) return false;
+    return Resize((now.f_blocks - now.f_bfree) * now.f_frsize + left);
+  }
+  void Empty() const { (void)Resize(uint64_t{2} << 30); }
+
+ private:
+  bool Resize(uint64_t bytes) const {
+    return mount("none", dir_.c_str(), "tmpfs", MS_REMOUNT, absl::StrFormat("size=%d", bytes).c_str()) == 0;
+  }
+  const fs::path dir_;
+  bool mounted_ = false;
+};
+
+class ClusterChaosTest : public testing::Test {
+ protected:
+  ClusterChaosTest() {
+    for (Cli* const cli : {&alone_, &cli_}) {
+      cli->SetVariable("GITHUB_TOKEN", kToken);
+      cli->SetVariable("UNSPRAWL_KEY", std::string(64, '7'));  // Fingerprints are to be the same.
+    }
+    MakeCertificates(absl::Now(), false);
+    cli_.SetVariable("UNSPRAWL_TLS_CA", home_.path() / "tls/ca.pem");
+    cli_.SetVariable("UNSPRAWL_TLS_CERT", home_.path() / "tls/admin-a.pem");
+    cli_.SetVariable("UNSPRAWL_TLS_KEY", home_.path() / "tls/admin-a.key");
+    json repositories = json::array();
+    for (int i = 0; i < kRepositories + kForks; ++i) {
+      repos_.push_back(std::make_unique<GitRepo>(home_.path() / absl::StrFormat("work%d", i)));
+      if (i >= kRepositories) repos_[i]->Git({"pull", "-q", Bare(0), "main"});
+      for (int commit = 0; commit < 6; ++commit) Grow(i);
+      unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repos_[i]->path(), Bare(i)});
+      json row = {{"id", 100 + i}, {"owner", "acme"}, {"name", absl::StrFormat("app%d", i)}, {"private", true},
+                  {"path", Bare(i)}, {"pushed_at", PushedAt()}};
+      if (i >= kRepositories) row.update({{"fork", true}, {"parent_id", 100}});
+      if (i == 1) row["wiki_path"] = Bare(2);
+      repositories.push_back(row);
+    }
+    forge_ = std::make_unique<ForgeServer>(json{{"repositories", repositories},
+                                                {"git_latency", 0.15},
+                                                {"tokens", {{"reader", {{"value", kToken}}}}}});
+    coordinator_disk_ = std::make_unique<SmallDisk>(home_.path() / "cluster");
+    for (int i = 0; i < kWorkers; ++i) {
+      workers_[i].disk = std::make_unique<SmallDisk>(home_.path() / absl::StrFormat("mirrors%d", i));
+    }
+    if (!coordinator_disk_->mounted()) std::printf("no disk is filled up here: mounting one takes root\n");
+    if (!fs::exists(kFaketime)) std::printf("no clock is set here: that takes libfaketime\n");
+    std::vector<std::string> coordinator = {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(),
+                                            "--lease-seconds", kLeaseSeconds, "--retry-seconds", "0"};
+    AddTls("coordinator", &coordinator);
+    cluster_ = std::make_unique<Cluster>(cli_, coordinator, std::vector<std::string>{});
+    groups_.insert(cluster_->coordinator().pid());
+    const std::string port = cluster_->address().substr(cluster_->address().find(':') + 1);
+    std::sscanf(proxy_.Start("tcp_proxy.py", {port}).c_str(), "%d %d", &proxy_port_, &proxy_control_);
+    for (int i = 0; i < kWorkers; ++i) StartWorker(i);
+  }
+  ~ClusterChaosTest() override {
+    for (Worker& worker : workers_) worker.program = nullptr;
+    cluster_ = nullptr;
+  }
+
+  // ---- what is scanned
+
+  fs::path Bare(int i) const { return home_.path() / absl::StrFormat("r%d.git", i); }
+  std::string PushedAt() { return absl::StrFormat("2024-05-%02dT12:%02d:00Z", 1 + pushes_ / 60, pushes_ % 60); }
+
+  // One more commit with a secret, some of which are in several repositories, and much that is none.
+  void Grow(int i) {
+    const uint32_t seed = ++commits_;
+    repos_[i]->Write(absl::StrFormat("f%d.env", seed % 5), "t=" + FakeGithubToken(seed % 40) + "\n");
+    for (uint32_t file = 0; file < 12; ++file) {
+      std::string noise;
+      for (uint32_t word = 0; word < 60; ++word) noise += FakeAwsKeyId(word + 100 * file + 10'000 * seed).substr(4) + "\n";
+      repos_[i]->Write(absl::StrFormat("src/%d/%d.txt", seed, file), noise);
+    }
+    repos_[i]->Commit();
+  }
+  void Push() {
+    ++pushes_;
+    for (int i = 0; i < kRepositories + kForks; ++i) {
+      if ((i == 3 && pushes_ >= 2) || random_() % 3 == 0) continue;
+      Grow(i);
+      repos_[i]->Git({"push", "-q", Bare(i), "HEAD:main"});
+      forge_->ChangeRepository({{"id", 100 + i}, {"pushed_at", PushedAt()}});
+    }
+    // One is gone, and of another the forge has lost the files.
+    if (pushes_ == 2) forge_->ChangeRepository({{"id", 103}, {"deleted", true}});
+    if (pushes_ == 3) forge_->ChangeRepository({{"id", 104}, {"path", (home_.path() / "nowhere.git").native()}});
+  }
+
+  std::map<std::string, std::string> ReportOfOneMachine() {
+    const CliResult scan = alone_.Scan({"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "github:acme"});
+    EXPECT_TRUE(scan.exit_code == 1 || scan.exit_code == 3) << scan.err;
+    expected_exit_ = scan.exit_code;
+    return alone_.ReportFiles();
+  }
+
+  // ---- the cluster
+
+  void AddTls(const std::string& who, std::vector<std::string>* arguments) const {
+    const fs::path dir = home_.path() / "tls";
+    arguments->insert(arguments->end(), {"--tls-ca", dir / "ca.pem", "--tls-cert", dir / (who + ".pem"), "--tls-key",
+                                         dir / (who + ".key")});
+  }
+  // Of all, or of the workers once more: valid for a day from `now` on.
+  void MakeCertificates(absl::Time now, bool renew) {
+    CertsOptions options;
+    options.dir = home_.path() / "tls";
+    for (int i = 0; i < kWorkers; ++i) options.worker_names.push_back(absl::StrFormat("w%d", i));
+    options.renew = renew;
+    options.days = 1;
+    if (!renew) {
+      options.days = 30;
+      options.coordinator_hosts = {"127.0.0.1", "localhost"};
+      options.admin_names = {"a"};
+    }
+    EXPECT_THAT(MakeCerts(options, now), IsOk());
+  }
+
+  void StartWorker(int i) {
+    const std::string name = absl::StrFormat("w%d", i);
+    std::vector<std::string> arguments = {"worker", "--coordinator", absl::StrFormat("localhost:%d", proxy_port_),
+                                          "--name", name, "--quiet", "-j", "1", "--fetch-jobs", "2", "--ca-file",
+                                          forge_->CaFile(), "--mirrors", home_.path() / absl::StrFormat("mirrors%d/m", i)};
+    AddTls("worker-" + name, &arguments);
+    workers_[i].program = nullptr;
+    workers_[i].program = std::make_unique<BackgroundProgram>(cli_, name, arguments);
+    groups_.insert(workers_[i].program->pid());
+  }
+
+  void StartCoordinator() {
+    cluster_->StartCoordinator();
+    groups_.insert(cluster_->coordinator().pid());
+  }
+
+  void Proxy(const std::string& command) const {
+    unsprawl::Run("/", {"python3", "-c",
+                        absl::StrFormat("import socket\ns = socket.create_connection(('127.0.0.1', %d))\n"
+                                        "s.sendall(b'%s')\ns.recv(9)", proxy_control_, command)});
+  }
+
+  // Kills one of those below a worker whose name begins so.
+  bool KillBelow(const BackgroundProgram& worker, const std::string& name) {
+    std::vector<pid_t> found;
+    for (const Process& process : Processes()) {
+      if (process.group == worker.pid() && process.id != worker.pid() && process.name.rfind(name, 0) == 0) {
+        found.push_back(process.id);
+      }
+    }
+    // The first of the program's own children is the nursery: without it there is no worker.
+    if (name == "unsprawl" && !found.empty()) found.erase(std::min_element(found.begin(), found.end()));
+    return !found.empty() && kill(found[random_() % found.size()], SIGKILL) == 0;
+  }
+
+  // ---- what befalls it; each returns whether it happened
+
+  bool KillCoordinator() {
+    cluster_->coordinator().SignalAll(SIGKILL);
+    Sleep(random_() % 3 == 0 ? 2500 : static_cast<int>(random_() % 500));
+    StartCoordinator();
+    return true;
+  }
+  bool RestartCoordinator() {
+    cluster_->coordinator().Signal(SIGTERM);
+    EXPECT_EQ(cluster_->coordinator().Wait(), 0);
+    StartCoordinator();
+    return true;
+  }
+  bool KillWorker() {
+    const int i = AnyWorker();
+    workers_[i].program->SignalAll(SIGKILL);
+    Sleep(static_cast<int>(random_() % 1000));
+    StartWorker(i);
+    return true;
+  }
+  bool KillProgramOfWorker() {
+    const int i = AnyWorker();
+    workers_[i].program->Signal(SIGKILL);
+    const pid_t group = workers_[i].program->pid();
+    EXPECT_TRUE(AwaitNobodyOf({group})) << "below a worker that was killed";
+    StartWorker(i);
+    return true;
+  }
+  bool KillGit() { return KillBelow(*workers_[AnyWorker()].program, "git"); }
+  bool KillScanner() { return KillBelow(*workers_[AnyWorker()].program, "unsprawl"); }
+  bool StopWorker() {
+    const int i = AnyWorker();
+    workers_[i].program->SignalAll(SIGSTOP);
+    Sleep(2500 + static_cast<int>(random_() % 1000));
+    workers_[i].program->SignalAll(SIGCONT);
+    return true;
+  }
+  bool DrainWorker() {
+    const int i = AnyWorker();
+    workers_[i].program->Signal(SIGTERM);
+    EXPECT_EQ(workers_[i].program->Wait(), 0) << "a drained worker: " << workers_[i].program->err();
+    StartWorker(i);
+    return true;
+  }
+  bool Cut() {
+    Proxy("cut");
+    return true;
+  }
+  bool Withhold() {
+    Proxy(absl::StrFormat("withhold %d", 20 + random_() % 300));
+    return true;
+  }
+  bool Delay() {
+    Proxy(absl::StrFormat("delay %d", 20 + random_() % 100));
+    Sleep(1000);
+    Proxy("delay 0");
+    return true;
+  }
+  bool FillWorker() {
+    const SmallDisk& disk = *workers_[AnyWorker()].disk;
+    if (!disk.Fill(random_() % 100'000)) return false;
+    Sleep(500);
+    disk.Empty();
+    return true;
+  }
+  bool FillCoordinator() {
+    if (!coordinator_disk_->Fill(random_() % 100'000)) return false;
+    Sleep(500);
+    coordinator_disk_->Empty();
+    return true;
+  }
+  // Those of the workers expire, and are renewed when that has stopped them for a while.
+  bool ExpireCertificates() {
+    MakeCertificates(absl::Now() - absl::Hours(24) + absl::Seconds(9), true);
+    Sleep(5500);  // Files are looked at every five seconds.
+    Proxy("cut");
+    Sleep(4000);
+    MakeCertificates(absl::Now(), true);
+    Sleep(5500);
+    Proxy("cut");
+    return true;
+  }
+  // The coordinator's, a day ahead or back again; it has one of its own once it runs.
+  bool SetClock() {
+    if (!fs::exists(kFaketime)) return false;
+    ahead_ = !ahead_;
+    if (ahead_) {
+      cli_.SetVariable("LD_PRELOAD", kFaketime);
+      cli_.SetVariable("FAKETIME", "+1d");
+      cli_.SetVariable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    KillCoordinator();
+    for (const char* const name : {"LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"}) cli_.RemoveVariable(name);
+    return true;
+  }
+
+  int AnyWorker() { return static_cast<int>(random_() % kWorkers); }
+
+  // ---- what must be true
+
+  static bool AwaitNobodyOf(const std::set<pid_t>& groups) {
+    for (int i = 0; i < 100; ++i) {
+      const std::vector<Process> all = Processes();
+      if (std::none_of(all.begin(), all.end(), [&](const Process& p) { return groups.contains(p.group); })) return true;
+      Sleep(100);
+    }
+    return false;
+  }
+
+  std::string AllErrors() const {
+    std::string all = "coordinator:\n" + ReadFile(home_.path() / "coordinator.err");
+    for (int i = 0; i < kWorkers; ++i) all += absl::StrFormat("w%d:\n", i) + ReadFile(home_.path() / absl::StrFormat("w%d.err", i));
+    return all;
+  }
+
+  // The first repository or line in which two reports differ, of both.
+  static std::string FirstDifference(const std::map<std::string, std::string>& report,
+                                     const std::map<std::string, std::string>& expected) {
+    const auto rows = [](const std::map<std::string, std::string>& files) {
+      return json::parse(files.at("manifest.json"), nullptr, false)["repositories"];
+    };
+    if (const json had = rows(report), wanted = rows(expected); had != wanted) {
+      for (size_t i = 0; i < std::min(had.size(), wanted.size()); ++i) {
+        if (had[i] != wanted[i]) return absl::StrFormat("%s\ninstead of\n%s", had[i].dump(), wanted[i].dump());
+      }
+    }
+    for (const auto& [name, text] : expected) {
+      const auto found = report.find(name);
+      if (found == report.end()) return name + " is missing";
+      std::istringstream lines(found->second), wanted(text);
+      for (std::string line, want; line = want = "", std::getline(lines, line), std::getline(wanted, want);) {
+        if (line != want) return absl::StrFormat("%s:\n%s\ninstead of\n%s", name, line, want);
+      }
+      if (found->second != text) return name + " is longer";
+    }
+    return report.size() == expected.size() ? "" : "a file too many";
+  }
+
+  // Scans with what befalls the cluster meanwhile; then once more in peace, if a shard was given up for it.
+  void ScanAmid(const std::vector<std::pair<std::string, std::function<bool()>>>& kinds, int events) {
+    Push();
+    const std::map<std::string, std::string> expected = ReportOfOneMachine();
+    BackgroundProgram client(cli_, "client", {"scan", "--quiet", "--coordinator", cluster_->address(), "--output",
+                                              cli_.report(), "github:acme"});
+    for (int i = 0; i < events && client.running(); ++i) {
+      Sleep(100 + static_cast<int>(random_() % 400));
+      if (!client.running()) break;
+      const auto& [name, happen] = kinds[random_() % kinds.size()];
+      std::printf("%s\n", name.c_str());
+      std::fflush(stdout);
+      if (!happen()) continue;
+      ++counts_[name];
+      ++events_;
+    }
+    for (int i = 0; i < kWorkers; ++i) {  // A worker stays, whatever befalls it.
+      ASSERT_TRUE(workers_[i].program->running()) << workers_[i].program->err();
+    }
+    for (int waited = 0; waited < 1200 && client.running(); ++waited) Sleep(100);
+    ASSERT_FALSE(client.running()) << "it does not end: " << cluster_->Status().dump(1) << AllErrors();
+    const int exit_code = client.Wait();
+    ++runs_;
+    std::map<std::string, std::string> report = cli_.ReportFiles();
+    if (report != expected && exit_code == 3 && report["manifest.json"].find("was not heard of") != std::string::npos) {
+      ++given_up_;  // Its worker was killed four times over it.
+      EXPECT_EQ(cluster_->Scan({"github:acme"}).exit_code, expected_exit_);
+      report = cli_.ReportFiles();
+    } else {
+      EXPECT_EQ(exit_code, expected_exit_) << client.err();
+    }
+    EXPECT_EQ(FirstDifference(report, expected), "") << AllErrors();
+    const json status = cluster_->Status();
+    ASSERT_FALSE(status.is_null());
+    EXPECT_EQ(status["pending"], "0") << status;
+    EXPECT_EQ(status["leased"], "0") << status;
+  }
+
+  void CheckWhatIsLeft() {
+    for (int i = 0; i < kWorkers; ++i) {
+      workers_[i].program->Signal(SIGTERM);
+      EXPECT_EQ(workers_[i].program->Wait(), 0) << workers_[i].program->err();
+      std::error_code error;
+      for (const auto& entry : fs::recursive_directory_iterator(home_.path() / absl::StrFormat("mirrors%d", i), error)) {
+        if (entry.path().filename() == "HEAD" && fs::exists(entry.path().parent_path() / "objects")) {
+          unsprawl::Run(entry.path().parent_path(), {"git", "fsck", "--no-dangling", "--no-progress"});
+          ++mirrors_;
+        }
+      }
+    }
+    cluster_->coordinator().Signal(SIGTERM);
+    EXPECT_EQ(cluster_->coordinator().Wait(), 0) << cluster_->coordinator().err();
+    EXPECT_TRUE(AwaitNobodyOf(groups_));
+    const CliResult check = cli_.Run({"store", "check", "--store", home_.path() / "cluster/store"});
+    EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
+    EXPECT_GT(mirrors_, 0);
+    std::printf("%d events in %d runs (%d with a repository given up), %d mirrors checked\n", events_, runs_,
+                given_up_, mirrors_);
+    for (const auto& [name, count] : counts_) std::printf("%5d %s\n", count, name.c_str());
+  }
+
+  struct Worker {
+    std::unique_ptr<SmallDisk> disk;
+    std::unique_ptr<BackgroundProgram> program;
+  };
+
+  const uint64_t seed_ = Variable("UNSPRAWL_SEED", 1);
+  std::mt19937 random_{static_cast<uint32_t>(seed_)};
+  TempDir home_, home_alone_;
+  Cli cli_{home_.path()}, alone_{home_alone_.path()};
+  std::vector<std::unique_ptr<GitRepo>> repos_;
+  uint32_t commits_ = 0;
+  int pushes_ = 0, expected_exit_ = 0;
+  std::unique_ptr<ForgeServer> forge_;
+  std::unique_ptr<SmallDisk> coordinator_disk_;
+  std::unique_ptr<Cluster> cluster_;
+  PythonServer proxy_;
+  int proxy_port_ = 0, proxy_control_ = 0;
+  Worker workers_[kWorkers];
+  std::set<pid_t> groups_;  // of all programs that were started
+  bool ahead_ = false;
+  int events_ = 0, runs_ = 0, given_up_ = 0, mirrors_ = 0;
+  std::map<std::string, int> counts_;
+};
+
+TEST_F(ClusterChaosTest, ItsReportsAreThoseOfOneMachine) {
+  const int events = static_cast<int>(Variable("UNSPRAWL_CHAOS", 20));
+  std::vector<std::pair<std::string, std::function<bool()>>> kinds = {
+      {"coordinator killed", [&] { return KillCoordinator(); }},
+      {"coordinator stopped and started", [&] { return RestartCoordinator(); }},
+      {"worker killed, with all its processes", [&] { return KillWorker(); }},
+      {"worker killed, its program alone", [&] { return KillProgramOfWorker(); }},
+      {"git of a worker killed", [&] { return KillGit(); }},
+      {"scanner killed", [&] { return KillScanner(); }},
+      {"worker stopped for longer than a lease", [&] { return StopWorker(); }},
+      {"worker drained", [&] { return DrainWorker(); }},
+      {"connections cut", [&] { return Cut(); }},
+      {"answers withheld, connections cut", [&] { return Withhold(); }},
+      {"connections delayed", [&] { return Delay(); }},
+      {"disk of a worker full", [&] { return FillWorker(); }},
+      {"disk of the coordinator full", [&] { return FillCoordinator(); }},
+      {"clock of the coordinator set", [&] { return SetClock(); }},
+  };
+  // It takes a quarter of a minute: not in a short test, which has one of its own.
+  if (events >= 100) kinds.emplace_back("certificates expired and renewed", [&] { return ExpireCertificates(); });
+  std::printf("UNSPRAWL_SEED=%lu\n", static_cast<unsigned long>(seed_));
+  while (events_ < events && !HasFailure()) ScanAmid(kinds, std::min(kEventsOfARun, events - events_));
+  if (!HasFailure()) CheckWhatIsLeft();
+}
+
+TEST_F(ClusterChaosTest, CertificatesThatExpireHoldItUpUntilTheyAreRenewed) {
+  ScanAmid({{"certificates expired and renewed", [&] { return ExpireCertificates(); }}}, 1);
+  if (!HasFailure()) CheckWhatIsLeft();
+}
+
+}  // namespace
+}  // namespace unsprawl
