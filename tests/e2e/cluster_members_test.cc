@@ -1,0 +1,198 @@
+// Workers and coordinators that come, go, come late, or are not quite who they were.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "tests/support/cluster.h"
+#include "tests/support/small_organization.h"
+
+namespace unsprawl {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+constexpr char kFaketime[] = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+class ClusterMembersTest : public SmallOrganization {
+ protected:
+  ClusterMembersTest() {
+    EXPECT_EQ(SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile()}).exit_code, 1);
+    expected_ = cli_.ReportFiles();
+    std::filesystem::remove_all(cli_.report());
+  }
+
+  std::unique_ptr<Cluster> Start(const std::string& lease_seconds) const {
+    return std::make_unique<Cluster>(
+        cli_,
+        std::vector<std::string>{"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile(), "--lease-seconds",
+                                 lease_seconds, "--retry-seconds", "0"},
+        std::vector<std::string>{"--ca-file", forge_.CaFile()});
+  }
+  std::unique_ptr<BackgroundProgram> StartClient(const Cluster& cluster) const {
+    return std::make_unique<BackgroundProgram>(
+        cli_, "client", std::vector<std::string>{"scan", "--quiet", "--coordinator", cluster.address(), "--output",
+                                                 cli_.report(), "github:acme"});
+  }
+
+  // No fetch comes to an end.
+  void Stall() const { forge_.Fault({{"match", "POST .*git-upload-pack"}, {"kind", "stall"}, {"times", nullptr}}); }
+  void GoOn() const { forge_.Set({{"faults", json::array()}}); }
+
+  static bool Await(const std::function<bool()>& done) {
+    for (int i = 0; i < 600; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  }
+  static json LeasesOf(const Cluster& cluster, const std::string& worker) {
+    const json status = cluster.Status();
+    if (status.is_object()) {
+      for (const json& row : status["workers"]) {
+        if (row["name"] == worker) return row["leases"];
+      }
+    }
+    return json::array();
+  }
+  static bool AwaitLeases(const Cluster& cluster, const std::string& worker) {
+    return Await([&] { return !LeasesOf(cluster, worker).empty(); });
+  }
+
+  void ExpectReport(BackgroundProgram& client) const {
+    ASSERT_TRUE(Await([&] { return !client.running(); })) << client.err();
+    EXPECT_EQ(client.Wait(), 1) << client.err();
+    EXPECT_EQ(cli_.ReportFiles(), expected_);
+  }
+
+  ForgeServer forge_{Settings()};
+  std::map<std::string, std::string> expected_;
+};
+
+TEST_F(ClusterMembersTest, WhatALostWorkerHeldIsDoneByAnother) {
+  Stall();
+  const auto cluster = Start("2");
+  cluster->StartWorker("lost");
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "lost"));
+  cluster->worker("lost").SignalAll(SIGKILL);
+  GoOn();
+  cluster->StartWorker("other");
+  ExpectReport(*client);
+}
+
+TEST_F(ClusterMembersTest, WhatADrainedWorkerHeldIsLentAtOnce) {
+  Stall();
+  const auto cluster = Start("3600");  // Longer than anybody waits here.
+  cluster->StartWorker("drained");
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "drained"));
+  cluster->StartWorker("other");
+  cluster->worker("drained").Signal(SIGTERM);
+  EXPECT_EQ(cluster->worker("drained").Wait(), 0);
+  GoOn();
+  cluster->worker("other").Signal(SIGTERM);  // What stalls under it goes on under a third.
+  EXPECT_EQ(cluster->worker("other").Wait(), 0);
+  cluster->StartWorker("third");
+  ExpectReport(*client);
+}
+
+TEST_F(ClusterMembersTest, ACoordinatorThatWasAwayForLongerThanALeaseGoesOn) {
+  forge_.Set({{"git_latency", 1.5}});
+  const auto cluster = Start("2");
+  cluster->StartWorker("w");
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "w"));
+  cluster->coordinator().SignalAll(SIGKILL);
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  cluster->StartCoordinator();
+  ExpectReport(*client);
+  EXPECT_TRUE(cluster->worker("w").running());
+}
+
+TEST_F(ClusterMembersTest, AWorkerWaitsForItsCoordinator) {
+  const auto cluster = Start("60");
+  cluster->coordinator().SignalAll(SIGKILL);
+  cluster->coordinator().Wait();
+  cluster->StartWorker("early");
+  ASSERT_TRUE(cluster->worker("early").WaitFor("does not answer, trying on"));
+  cluster->StartCoordinator();
+  ExpectReport(*StartClient(*cluster));
+}
+
+// As with a certificate that was copied: the coordinator takes them for one with more threads.
+TEST_F(ClusterMembersTest, TwoWorkersOfOneNameDoNoHarm) {
+  for (const bool one_folder : {false, true}) {
+    std::filesystem::remove_all(home_.path() / "cluster");
+    const auto cluster = Start("2");
+    std::unique_ptr<BackgroundProgram> twins[2];
+    for (int i = 0; i < 2; ++i) {
+      twins[i] = std::make_unique<BackgroundProgram>(
+          cli_, absl::StrFormat("twin%d", i),
+          std::vector<std::string>{"worker", "--coordinator", cluster->address(), "--name", "twin", "--quiet",
+                                   "--ca-file", forge_.CaFile(), "--mirrors",
+                                   home_.path() / "cluster" / (one_folder ? "m" : absl::StrFormat("m%d", i))});
+    }
+    for (const auto& twin : twins) ASSERT_TRUE(twin->WaitFor("twin works for")) << twin->err();
+    ExpectReport(*StartClient(*cluster));
+    ExpectReport(*StartClient(*cluster));
+    for (const auto& twin : twins) EXPECT_TRUE(twin->running()) << twin->err();
+  }
+}
+
+TEST_F(ClusterMembersTest, OtherRulesOfARestartedCoordinatorAreThoseOfTheRun) {
+  const std::filesystem::path rules = home_.path() / "rules.toml";
+  const auto rule = [](const std::string& id, const std::string& pattern) {
+    return absl::StrFormat("[[rules]]\nid = \"%s\"\ndescription = \"of this test\"\nregex = '''%s'''\n", id, pattern);
+  };
+  const std::string before = rule("of-yesterday", "t=gh[a-z]_[A-Za-z0-9]{4}"), after = rule("of-today", "gh[a-z]_[A-Za-z0-9]{6}");
+  WriteFile(rules, after);
+  ASSERT_EQ(SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile(), "--config", rules}).exit_code, 1);
+  expected_ = cli_.ReportFiles();
+  WriteFile(rules, before);
+  forge_.Set({{"git_latency", 1}});
+  Cluster cluster(cli_,
+                  {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile(), "--lease-seconds", "2", "--rules", rules},
+                  {"--ca-file", forge_.CaFile()});
+  cluster.StartWorker("w");
+  const auto client = StartClient(cluster);
+  ASSERT_TRUE(AwaitLeases(cluster, "w"));
+  WriteFile(rules, after);
+  cluster.coordinator().SignalAll(SIGKILL);
+  cluster.StartCoordinator();
+  ExpectReport(*client);
+  EXPECT_TRUE(cluster.worker("w").running()) << cluster.worker("w").err();
+}
+
+TEST_F(ClusterMembersTest, AWorkerWhoseClockIsSetBackKeepsItsLeases) {
+  ASSERT_TRUE(std::filesystem::exists(kFaketime)) << "deploy/bootstrap installs libfaketime";
+  Stall();
+  const auto cluster = Start("2");
+  const std::filesystem::path clock = home_.path() / "clock";
+  WriteFile(clock, "+0\n");
+  Cli aside(cli_);
+  aside.SetVariable("LD_PRELOAD", kFaketime);
+  aside.SetVariable("FAKETIME_TIMESTAMP_FILE", clock);
+  aside.SetVariable("FAKETIME_CACHE_DURATION", "1");
+  aside.SetVariable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+  const BackgroundProgram worker(aside, "w", {"worker", "--coordinator", cluster->address(), "--name", "w", "--quiet",
+                                              "--no-sandbox", "--ca-file", forge_.CaFile(), "--mirrors",
+                                              home_.path() / "cluster" / "w"});
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "w")) << worker.err();
+  WriteFile(clock, "-1h\n");
+  std::this_thread::sleep_for(std::chrono::seconds(6));
+  EXPECT_FALSE(LeasesOf(*cluster, "w").empty());
+}
+
+}  // namespace
+}  // namespace unsprawl
