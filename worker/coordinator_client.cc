@@ -21,6 +21,7 @@ bool MayPass(const grpc::Status& status) {
   if (status.error_message().find("message larger than max") != std::string::npos) return false;
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::DEADLINE_EXCEEDED ||
          code == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+         code == grpc::StatusCode::CANCELLED ||        // by a coordinator that stops
          code == grpc::StatusCode::UNAUTHENTICATED;  // until the certificate is renewed
 }
 

@@ -32,7 +32,7 @@ absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
 
 // Calls a coordinator. Every call has a deadline; one that may pass (Unavailable, DeadlineExceeded,
-// ResourceExhausted) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
+// ResourceExhausted, Cancelled) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
 class CoordinatorClient {
  public:
   static constexpr char kAnswersAgain[] = "the coordinator answers again";

@@ -175,6 +175,10 @@ class RemoteLease : public Lease {
   }
 
   absl::Status End(const v1::TargetEnd& end) override {
+    // No fault of the repository: another worker, or this one with others, will scan it.
+    if (end.how() == v1::TargetEnd::FAILED && !source_.worker_.scanners->alive()) {
+      return absl::UnavailableError("the process that forks scanners has ended");
+    }
     v1::EndRequest request;
     *request.mutable_lease() = lent_.lease();
     *request.mutable_end() = end;
@@ -288,10 +292,10 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
     request.set_nonce(NewNonce());
     {
       MutexLock lock(mutex_);
-      while (!MayTakeMore() && !*worker_.stop && status_.ok()) {
+      while (!MayTakeMore() && !*worker_.stop && status_.ok() && worker_.scanners->alive()) {
         changed_.wait_for(mutex_, std::chrono::milliseconds(200));
       }
-      if (*worker_.stop || !status_.ok()) return nullptr;
+      if (*worker_.stop || !status_.ok() || !worker_.scanners->alive()) return nullptr;
       ++asking_;
     }
     v1::AcquireReply reply;

@@ -18,6 +18,7 @@
 #include "worker/coordinator_client.h"
 #include "worker/lease.h"
 #include "worker/progress.h"
+#include "worker/scanner_process.h"
 #include "worker/worker_metrics.h"
 
 namespace unsprawl {
@@ -27,6 +28,7 @@ struct WorkerResources {
   const CoordinatorClient* client;
   Progress* progress;
   WorkerMetrics* metrics;
+  const ScannerSource* scanners;
   const std::atomic<bool>* stop;
   std::string name;
   std::string ruleset_id;      // that its scanners have
@@ -44,7 +46,8 @@ class RemoteLeases : public LeaseSource {
   ~RemoteLeases() override;
 
   size_t width() const override { return worker_.fetch_jobs; }
-  // Null: `stop`, or the coordinator refuses this worker (see status), or has other rules by now.
+  // Null: `stop`, or the coordinator refuses this worker (see status), or has other rules by now, or there are no
+  // scanners any more.
   std::unique_ptr<Lease> Take() override;
 
   // Why there are no more leases: OK but for a refusal.

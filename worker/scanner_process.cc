@@ -1,6 +1,7 @@
 #include "worker/scanner_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -216,6 +217,11 @@ absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerSource::Start(const Detect
 ScannerSource::~ScannerSource() {
   close(control_);
   if (nursery_ > 0) waitpid(nursery_, nullptr, 0);
+}
+
+bool ScannerSource::alive() const {
+  pollfd end = {.fd = control_, .events = 0, .revents = 0};
+  return poll(&end, 1, 0) == 0;
 }
 
 absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(

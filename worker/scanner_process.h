@@ -64,6 +64,8 @@ class ScannerSource {
 
   // A new scanner that may read below `readable` only. Waits until it is ready.
   absl::StatusOr<std::unique_ptr<Scanner>> Spawn(std::span<const std::filesystem::path> readable);
+  // Whether the process that forks them is there; else no Spawn will ever succeed.
+  bool alive() const;
 
  private:
   friend class ScannerLauncher;

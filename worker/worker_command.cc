@@ -71,6 +71,7 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
   const WorkerResources worker = {.client = &client,
                                   .progress = &progress,
                                   .metrics = &metrics,
+                                  .scanners = scanners.get(),
                                   .stop = &stop,
                                   .name = name,
                                   .ruleset_id = joined.rules().id(),

@@ -173,6 +173,38 @@ TEST_F(ClusterMembersTest, OtherRulesOfARestartedCoordinatorAreThoseOfTheRun) {
   EXPECT_TRUE(cluster.worker("w").running()) << cluster.worker("w").err();
 }
 
+TEST_F(ClusterMembersTest, AWorkerOutlivesTheProcessThatForksItsScanners) {
+  const auto cluster = Start("3600");
+  cluster->StartWorker("w");
+  ASSERT_TRUE(cluster->worker("w").WaitFor("w works for"));
+  const auto child_of = [](pid_t process) {
+    return std::atoi(ReadFile(absl::StrFormat("/proc/%d/task/%d/children", process, process)).c_str());
+  };
+  const pid_t nursery = child_of(child_of(cluster->worker("w").pid()));
+  ASSERT_GT(nursery, 1);
+  forge_.Set({{"git_latency", 1}});  // What is being fetched then is scanned later.
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "w"));
+  ASSERT_EQ(kill(nursery, SIGKILL), 0);
+  ExpectReport(*client);
+  EXPECT_TRUE(cluster->worker("w").running()) << cluster->worker("w").err();
+}
+
+TEST_F(ClusterMembersTest, ARunOutlivesACoordinatorThatIsStopped) {
+  forge_.Set({{"git_latency", 1}});
+  const auto cluster = Start("60");
+  cluster->StartWorker("w");
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "w"));
+  for (int i = 0; i < 4; ++i) {
+    cluster->coordinator().Signal(SIGTERM);
+    EXPECT_EQ(cluster->coordinator().Wait(), 0);
+    cluster->StartCoordinator();
+  }
+  ExpectReport(*client);
+  EXPECT_TRUE(cluster->worker("w").running()) << cluster->worker("w").err();
+}
+
 TEST_F(ClusterMembersTest, AWorkerWhoseClockIsSetBackKeepsItsLeases) {
   ASSERT_TRUE(std::filesystem::exists(kFaketime)) << "deploy/bootstrap installs libfaketime";
   Stall();
