@@ -597,8 +597,6 @@ absl::Status RunKeeper::End(const v1::EndRequest& request) {
   v1::TargetEnd end = request.end();
   if (end.reason().size() > kMaxReasonBytes) end.mutable_reason()->resize(kMaxReasonBytes);
   const ShardLease lease = LeaseOf(ref);
-  ShardTable& shards = settings_.ledger->shards();
-  const absl::Time now = settings_.clock->Now();
   const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(ref);
   if (!lent.ok()) {
     // Perhaps it was said before, and the answer was lost.

@@ -32,6 +32,7 @@ class RunKeeperTest : public testing::Test {
                                                                           .keys = &keys_,
                                                                           .ledger = ledger_.get(),
                                                                           .clock = &clock_,
+                                                                          .metrics = &metrics_,
                                                                           .cut_bytes = 1 << 30});
     ASSERT_THAT(keeper, IsOk());
     keeper_ = *std::move(keeper);
@@ -143,6 +144,7 @@ class RunKeeperTest : public testing::Test {
   KeyRing keys_;
   std::unique_ptr<Ledger> ledger_ = NewMemoryLedger();
   SteadyClock clock_;
+  ClusterMetrics metrics_;
   uint64_t nonce_ = 0;
   std::unique_ptr<RunKeeper> keeper_;
 };
