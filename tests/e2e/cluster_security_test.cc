@@ -406,6 +406,7 @@ TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
     *begin.mutable_lease() = own;
     begin.set_nonce(rubbish.Below(10) == 0 ? 0 : seed + 1);
     begin.set_ruleset_id(bad.rules());
+    if (rubbish.Below(10) > 0) begin.clear_repository();
     v1::BeginReply begun;
     const absl::Status began = bad.Call(&v1::WorkerService::Stub::Begin, begin, &begun);
     uint32_t sequence = 0;
@@ -467,6 +468,7 @@ TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
   v1::EndRequest end;
   Rubbish(1).Fill(&end);
   *end.mutable_lease() = own;
+  end.clear_repository();
   end.mutable_end()->set_how(v1::TargetEnd::SCANNED);
   v1::EndReply ended;
   EXPECT_THAT(bad.Call(&v1::WorkerService::Stub::End, end, &ended), IsOk());
