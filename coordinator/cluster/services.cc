@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "spdlog/spdlog.h"
 #include "unsprawl/v1/cluster.grpc.pb.h"
 #include "worker/coordinator_client.h"
 #include "worker/transport.h"
@@ -19,12 +20,19 @@ namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
 
+// A call by somebody who may not: worth a look.
+absl::Status Refused(const grpc::ServerContext& context, const absl::Status& why) {
+  spdlog::warn("refused peer={} error=\"{}\"", context.peer(), EscapeForTerminal(std::string(why.message())));
+  return why;
+}
+
 // OK: the caller may do what a `role` may. By its certificate, in every call: a connection outlives it.
 absl::StatusOr<Peer> Caller(const grpc::ServerContext& context, Peer::Role role) {
-  ASSIGN_OR_RETURN(const Peer peer, CallingPeer(context, absl::Now()));
-  if (peer.May(role)) return peer;
-  return absl::PermissionDeniedError(absl::StrFormat("%s is no %s", PeerUri(peer.role, peer.name),
-                                                     role == Peer::Role::kAdmin ? "admin" : "worker"));
+  absl::StatusOr<Peer> peer = CallingPeer(context, absl::Now());
+  if (!peer.ok()) return Refused(context, peer.status());
+  if (peer->May(role)) return peer;
+  return Refused(context, absl::PermissionDeniedError(absl::StrFormat("%s is no %s", PeerUri(peer->role, peer->name),
+                                                                      role == Peer::Role::kAdmin ? "admin" : "worker")));
 }
 
 template <typename Reply>
@@ -106,8 +114,8 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
     ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
     if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
     if (!peer.name.empty() && peer.name != worker) {
-      return absl::PermissionDeniedError(
-          absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker));
+      return Refused(context, absl::PermissionDeniedError(
+                                  absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker)));
     }
     return keeper_.Admit(worker);
   }

@@ -181,7 +181,7 @@ class ClusterSecurityTest : public SmallOrganization {
 TEST_F(ClusterSecurityTest, WhoMayCallWhatIsDecidedByTheCertificateInEveryMethod) {
   MakeCertificates();
   MakeCertificates("others");
-  const Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), {});
+  Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), {});
   struct Case {
     CertificateFiles files;
     const char* service;
@@ -213,6 +213,7 @@ TEST_F(ClusterSecurityTest, WhoMayCallWhatIsDecidedByTheCertificateInEveryMethod
                   FailsWith(absl::StatusCode::kUnavailable, testing::_));
     }
   }
+  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("error=\"unsprawl:worker/a is no admin\""));
   // The right ones are heard: what is wrong with an empty call is something else.
   EXPECT_THAT(CallWithBytes(ChannelTo(cluster, FilesOf("worker-a")), kWorkers, "Join", ""),
               FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("a worker's name")));
