@@ -68,6 +68,7 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     if (pause > kSayAfter && !said_.exchange(true)) {
       say_("the coordinator does not answer, trying on: " + EscapeForTerminal(status.error_message()));
     }
+    ++repeated_;
     (void)Pause(WithJitter(pause), stop_);  // Cancelled or not: `give_up` decides.
     if (give_up()) return FromGrpc(status);
   }

@@ -54,6 +54,8 @@ class CoordinatorClient {
   }
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  // How many calls had to be made again: when it grows, the coordinator may be another than before.
+  uint64_t repeated() const { return repeated_; }
 
   // The same, of any kind of call; each time from its beginning.
   absl::Status Repeat(const std::function<grpc::Status(grpc::ClientContext*)>& call,
@@ -64,6 +66,7 @@ class CoordinatorClient {
   const std::atomic<bool>* const stop_;  // ends pauses early
   const std::function<void(const std::string&)> say_;
   mutable std::atomic<bool> said_ = false;
+  mutable std::atomic<uint64_t> repeated_ = 0;
 };
 
 }  // namespace unsprawl

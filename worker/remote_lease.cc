@@ -358,17 +358,22 @@ void RemoteLeases::SetStage(const v1::LeaseRef& lease, Stage stage) {
 
 void RemoteLeases::RenewUntilStopped() {
   Clock::time_point last = Clock::now();
+  uint64_t repeated = 0;
   for (;;) {
     {
       MutexLock lock(mutex_);
       const Clock::time_point due = last + absl::ToChronoMilliseconds(worker_.lease_time / 3);
-      while (!ended_ && !renew_soon_ && Clock::now() < due) changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+      // One that was started again takes every lease for one that fetches, and lends little, until it hears otherwise.
+      while (!ended_ && !renew_soon_ && Clock::now() < due && worker_.client->repeated() == repeated) {
+        changed_.wait_for(mutex_, std::chrono::milliseconds(100));
+      }
       if (!ended_ && renew_soon_) changed_.wait_for(mutex_, kRenewSoon);
       renew_soon_ = false;
       if (ended_) return;
     }
     last = Clock::now();
     RenewAll();
+    repeated = worker_.client->repeated();
   }
 }
 
