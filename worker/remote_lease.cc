@@ -45,8 +45,11 @@ absl::Status CheckLent(const v1::LentShard& shard) {
   if (target.folder().empty() || !StaysBelow(target.folder()) || !StaysBelow(shard.lender())) {
     return absl::InvalidArgumentError("the coordinator names a folder that is not below that of mirrors");
   }
-  return IsRemote(target.url()) ? absl::OkStatus()
-                                : absl::InvalidArgumentError("the coordinator names a repository of this machine");
+  // What is gone is asked for nowhere, and may have no address.
+  const bool is_gone = !target.gone().empty() && target.url().empty();
+  return is_gone || IsRemote(target.url())
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError("the coordinator names a repository of this machine");
 }
 
 uint64_t NewNonce() {
