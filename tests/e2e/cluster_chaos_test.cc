@@ -195,15 +195,14 @@ class ClusterChaosTest : public testing::Test {
     arguments->insert(arguments->end(), {"--tls-ca", dir / "ca.pem", "--tls-cert", dir / (who + ".pem"), "--tls-key",
                                          dir / (who + ".key")});
   }
-  // Of all, or of the workers once more: valid for a day from `now` on.
-  void MakeCertificates(absl::Time now, bool renew) {
+  // Of all, or of the workers once more.
+  void MakeCertificates(absl::Time now, bool renew, int days = 30) {
     CertsOptions options;
     options.dir = home_.path() / "tls";
     for (int i = 0; i < kWorkers; ++i) options.worker_names.push_back(absl::StrFormat("w%d", i));
     options.renew = renew;
-    options.days = 1;
+    options.days = days;  // More than any clock is ahead here.
     if (!renew) {
-      options.days = 30;
       options.coordinator_hosts = {"127.0.0.1", "localhost"};
       options.admin_names = {"a"};
     }
@@ -319,7 +318,7 @@ class ClusterChaosTest : public testing::Test {
   }
   // Those of the workers expire, and are renewed when that has stopped them for a while.
   bool ExpireCertificates() {
-    MakeCertificates(absl::Now() - absl::Hours(24) + absl::Seconds(9), true);
+    MakeCertificates(absl::Now() - absl::Hours(24) + absl::Seconds(9), true, 1);
     Sleep(5500);  // Files are looked at every five seconds.
     Proxy("cut");
     Sleep(4000);
