@@ -244,11 +244,12 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
       const RemoteTarget* const leader = leaders[target.network];
       shard.set_group(absl::StrFormat("%s %s", shard.host(), target.network));
       home = home_of_network[target.network];
+      home.only = true;  // Elsewhere there is nothing to borrow from: it would be fetched whole.
       shard.set_leads(leader == &target);
       if (leader != &target) payload.mutable_target()->set_lender(leader->folder());
     }
     shard.set_home(home.worker);
-    shard.set_home_only(home.only && !home.worker.empty());
+    shard.set_home_only(home.only);
     shard.set_payload(payload.SerializeAsString());
   }
   return shards.empty() ? absl::OkStatus() : settings_.ledger->shards().Add(shards).status();

@@ -211,6 +211,7 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   status.set_now(absl::ToUnixMicros(now));
   ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(now));
   uint64_t bytes = 0, done = 0;
+  absl::Time since;
   {
     MutexLock lock(mutex_);
     if (id == 0 && active_ != nullptr) id = active_->id();
@@ -223,6 +224,7 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
       if (run.state() == v1::RUN_STATE_QUEUED && other != id) *status.add_queued() = run;
     }
     while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
+    since = active_since_;
     for (const auto& [time, size] : done_) {
       ++done;
       bytes += size;
@@ -257,8 +259,13 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   status.set_done(counts.done);
   status.set_parked_count(counts.parked);
   status.set_cancelled(counts.cancelled);
-  status.set_shards_per_second(static_cast<double>(done) / absl::ToDoubleSeconds(kRateWindow));
-  status.set_bytes_per_second(static_cast<double>(bytes) / absl::ToDoubleSeconds(kRateWindow));
+  if (status.run().state() == v1::RUN_STATE_DONE) {
+    status.set_done(status.run().shards_done());
+    status.set_parked_count(status.run().shards_parked());
+  }
+  const double seconds = std::max(1.0, absl::ToDoubleSeconds(std::min(kRateWindow, now - since)));
+  status.set_shards_per_second(static_cast<double>(done) / seconds);
+  status.set_bytes_per_second(static_cast<double>(bytes) / seconds);
   status.set_seconds_left(done == 0 ? -1
                                     : static_cast<double>(counts.pending + counts.leased) /
                                           status.shards_per_second());
@@ -376,6 +383,7 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     MutexLock lock(mutex_);
     if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
     active_ = active;
+    active_since_ = settings_.clock->Now();
   }
   // Begun under other rules, it is begun again.
   if (run.state() == v1::RUN_STATE_QUEUED || run.ruleset_id() != settings_.ruleset->id()) {
@@ -419,6 +427,9 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
   run.mutable_by_severity()->Assign(std::begin(totals.by_severity), std::end(totals.by_severity));
   run.set_has_news(totals.changes.HasNews());
   run.set_internal_error(internal_error);
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, settings_.ledger->shards().Count(run.id()));
+  run.set_shards_done(counts.done);
+  run.set_shards_parked(counts.parked);
   RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_DONE));
   std::vector<uint64_t> reported;
   {

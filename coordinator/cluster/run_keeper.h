@@ -104,6 +104,7 @@ class RunKeeper {
   std::condition_variable_any changed_;
   std::map<uint64_t, v1::ClusterRun> runs_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ActiveRun> active_ ABSL_GUARDED_BY(mutex_);
+  absl::Time active_since_ ABSL_GUARDED_BY(mutex_);
   std::string step_ ABSL_GUARDED_BY(mutex_);  // of a listing
   std::map<uint64_t, std::shared_ptr<LentShard>> lent_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, WorkerFacts> workers_ ABSL_GUARDED_BY(mutex_);

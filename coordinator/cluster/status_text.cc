@@ -89,9 +89,9 @@ std::string WholeText(const v1::ClusterStatus& status) {
     }
   }
   for (const v1::ClusterRun& run : status.queued()) text += absl::StrFormat("run %d: queued\n", run.id());
-  text += absl::StrFormat("%d workers\n", status.workers_size());
+  text += absl::StrFormat("%d worker%s\n", status.workers_size(), status.workers_size() == 1 ? "" : "s");
   for (const v1::ClusterStatus::Worker& worker : status.workers()) AddWorker(worker, status.now(), &text);
-  if (status.parked_count() > 0) text += "parked (unsprawl retry tries them again):\n";
+  if (!status.parked().empty()) text += "parked (unsprawl retry tries them again):\n";
   for (const v1::ClusterStatus::Parked& parked : status.parked()) {
     text += absl::StrFormat("  %s, after %d attempts: %s\n", Name(parked.repository()), parked.attempts(),
                             EscapeForTerminal(parked.reason()));

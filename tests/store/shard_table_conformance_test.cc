@@ -332,6 +332,18 @@ TEST_P(ShardTableTest, WhatOnlyItsHomeHasNobodyElseTakesWhileThatLives) {
   EXPECT_EQ(Acquire("thief"), "gone");
 }
 
+TEST_P(ShardTableTest, WhoFetchesAGroupsFirstKeepsTheRestOfIt) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("fork", 9, "network"), Repository("first", 1, "network")};
+  shards[1].set_leads(true);
+  for (v1::Shard& shard : shards) shard.set_home_only(true);
+  Add(shards);
+  EXPECT_EQ(Acquire("w"), "first");
+  EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());
+  EXPECT_EQ(Acquire("thief"), "");
+  EXPECT_EQ(Acquire("w"), "fork");
+}
+
 TEST_P(ShardTableTest, TheRestOfAGroupWaitsForItsFirst) {
   stays_open_ = true;
   std::vector<v1::Shard> shards = {Repository("fork", 9, "network"), Repository("first", 1, "network")};
