@@ -120,7 +120,7 @@ absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
   }
   RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
   spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(run.state()),
-               run.error().empty() ? "" : " why: " + run.error());
+               run.error().empty() ? "" : " error=" + Quoted(run.error()));
   runs_[run.id()] = run;
   changed_.notify_all();
   return absl::OkStatus();
@@ -129,10 +129,7 @@ absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
 absl::Status RunKeeper::SetState(v1::ClusterRun& run, v1::RunState state) {
   run.set_state(state);
   if (IsOver(state)) run.set_ended(absl::ToUnixMicros(settings_.clock->Now()));
-  RETURN_IF_ERROR(Write(run));
-  spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(state),
-               run.error().empty() ? "" : " error=" + Quoted(run.error()));
-  return absl::OkStatus();
+  return Write(run);
 }
 
 // ---- administrators
