@@ -290,7 +290,8 @@ void ShardIndex::Restart() {
     Entry& entry = At(shard);
     Remove(entry);
     entry.until = *now_ + options_.lease_time;
-    if (!IsLeased(entry)) entry.row.set_not_before(latest);
+    // Written by a clock that was wrong: how long it was to wait nobody knows.
+    if (!IsLeased(entry)) entry.row.clear_not_before();
     Insert(entry);
   }
 }

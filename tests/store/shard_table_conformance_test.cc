@@ -459,7 +459,11 @@ TEST_P(ShardTableTest, AClockThatJumpsParksNothingAndKeepsNothing) {
   ASSERT_THAT(Fail(lease_, v1::ERROR_CLASS_RETRY), IsOk());
   // By the clock that came back its wait is over in a year.
   now_ -= absl::Hours(24 * 365);
-  if (GetParam() != Form::kMemory) ledger_.reset();
+  if (GetParam() != Form::kMemory) {  // After a restart nobody knows how long it was to wait.
+    ledger_.reset();
+    EXPECT_EQ(Acquire("w"), "a");
+    return;
+  }
   EXPECT_EQ(Acquire("w"), "");
   now_ += absl::Hours(1);
   EXPECT_EQ(Acquire("w"), "a");
