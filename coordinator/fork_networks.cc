@@ -6,6 +6,10 @@
 
 namespace unsprawl {
 
+bool IsFirstRather(const RemoteTarget& target, const std::string& key, uint64_t size_kb) {
+  return target.key == target.network || (key != target.network && target.size_kb > size_kb);
+}
+
 ForkNetworks::ForkNetworks(const std::vector<RemoteTarget>& targets, const std::filesystem::path& mirrors_dir,
                            const std::atomic<bool>* stop)
     : mirrors_dir_(mirrors_dir), stop_(stop) {
@@ -13,8 +17,7 @@ ForkNetworks::ForkNetworks(const std::vector<RemoteTarget>& targets, const std::
   for (const RemoteTarget& target : targets) {
     if (target.network.empty()) continue;
     Network& network = networks_[target.network];
-    const bool is_root = target.key == target.network;
-    if (++network.members == 1 || is_root || (network.first != target.network && target.size_kb > network.first_kb)) {
+    if (++network.members == 1 || IsFirstRather(target, network.first, network.first_kb)) {
       network.first = target.key;
       network.first_kb = target.size_kb;
     }

@@ -13,6 +13,10 @@
 
 namespace unsprawl {
 
+// Whether `target`, rather than the one with this key and size, comes first of their network: its root, or else the
+// largest.
+bool IsFirstRather(const RemoteTarget& target, const std::string& key, uint64_t size_kb);
+
 // Which mirror the others of its fork network borrow from: of each network the first that is there, on disk
 // or fetched in this run. Thread-safe.
 class ForkNetworks {

@@ -1,7 +1,9 @@
 #include "coordinator/run_report.h"
 
+#include <cstdlib>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "coordinator/report/state_history.h"
 #include "engine/base/status.h"
 
@@ -40,6 +42,11 @@ absl::Status FinishRun(const ReportInput& input, const ReportTotals& report, v1:
 }
 
 }  // namespace
+
+int64_t NowMicros() {
+  const char* injected = std::getenv("SOURCE_DATE_EPOCH");
+  return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
+}
 
 absl::StatusOr<ReportTotals> ReportRun(ReportInput input, const v1::RunRecord& run, const std::filesystem::path& dir,
                                        const WebhookOptions& webhook, Ledger& ledger) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -40,12 +39,6 @@
 
 namespace unsprawl {
 namespace {
-
-// Microseconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
-int64_t NowMicros() {
-  const char* injected = std::getenv("SOURCE_DATE_EPOCH");
-  return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
-}
 
 int ThreadsFor(const ScanOptions& options) {
   const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -84,18 +77,19 @@ Progress::Style ProgressStyle(const ScanOptions& options) {
   return isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines;
 }
 
-int ExitCodeFor(const ReportTotals& totals, bool internal_error, const ScanOptions& options) {
+}  // namespace
+
+int ExitCodeFor(bool internal_error, bool complete, bool has_news, std::span<const uint64_t> by_severity,
+                const ScanOptions& options) {
   if (internal_error) return kExitInternal;
-  if (!totals.complete) return kExitIncomplete;
-  if (options.fail_on_news) return totals.changes.HasNews() ? kExitFindings : kExitClean;
+  if (!complete) return kExitIncomplete;
+  if (options.fail_on_news) return has_news ? kExitFindings : kExitClean;
   if (!options.fail_on.has_value()) return kExitClean;
-  for (int severity = static_cast<int>(*options.fail_on); severity <= 4; ++severity) {
-    if (totals.by_severity[severity] > 0) return kExitFindings;
+  for (size_t severity = static_cast<size_t>(*options.fail_on); severity < by_severity.size(); ++severity) {
+    if (by_severity[severity] > 0) return kExitFindings;
   }
   return kExitClean;
 }
-
-}  // namespace
 
 void PrintSummary(const std::filesystem::path& dir) {
   std::ifstream summary(dir / "summary.txt", std::ios::binary);
@@ -210,7 +204,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
     std::fprintf(stderr, "unsprawl: the webhook was not called, the next run does it: %s\n",
                  EscapeForTerminal(std::string(called.message())).c_str());
   }
-  return ExitCodeFor(report, totals.internal_error(), options);
+  return ExitCodeFor(totals.internal_error(), report.complete, report.changes.HasNews(), report.by_severity, options);
 }
 
 }  // namespace unsprawl

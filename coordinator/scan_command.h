@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,10 @@ struct ScanOptions {
 // Opens the ledger where it was said or by default, with the key in use.
 absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, const KeyRing& keys,
                                                    const ShardTableOptions& shards = {});
+
+// What a run ends with; `by_severity`: as ReportTotals has it.
+int ExitCodeFor(bool internal_error, bool complete, bool has_news, std::span<const uint64_t> by_severity,
+                const ScanOptions& options);
 
 // The summary of the report in `dir`, on stdout.
 void PrintSummary(const std::filesystem::path& dir);

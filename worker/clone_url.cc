@@ -101,6 +101,12 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
   return url;
 }
 
+bool IsRemoteUrl(const std::string& text) {
+  if (text.find(':') >= text.find('/')) return false;
+  const absl::StatusOr<CloneUrl> url = ParseCloneUrl(text);
+  return url.ok() && (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
+}
+
 CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization) {
   const size_t scheme = url.find("://");
   return {.scheme = scheme == std::string::npos ? "ssh" : url.substr(0, scheme),

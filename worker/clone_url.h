@@ -22,6 +22,10 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text);
 // The value of an Authorization header: "Basic …".
 std::string BasicAuthorization(std::string_view user, std::string_view password);
 
+// Whether it leads away from this machine, by https, http or ssh. A path without a host, which ParseCloneUrl takes for
+// ssh's, does not.
+bool IsRemoteUrl(const std::string& text);
+
 // One that was parsed or built before.
 CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization);
 

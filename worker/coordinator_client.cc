@@ -27,6 +27,13 @@ bool MayPass(const grpc::Status& status) {
 
 }  // namespace
 
+v1::ProtocolVersion OurVersion() {
+  v1::ProtocolVersion version;
+  version.set_major(kProtocolMajor);
+  version.set_minor(kProtocolMinor);
+  return version;
+}
+
 absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose, const char* ours) {
   const int64_t apart = int64_t{version.minor()} - kProtocolMinor;
   if (version.major() == kProtocolMajor && apart >= -1 && apart <= 1) return absl::OkStatus();

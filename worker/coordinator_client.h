@@ -22,6 +22,8 @@ inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 0;
 // ("the worker") speaks it, `ours` ("the coordinator") is this program.
 absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose, const char* ours);
 
+v1::ProtocolVersion OurVersion();
+
 // Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
 inline constexpr int kMaxMessageBytes = 64 << 20;
 

@@ -32,13 +32,6 @@ bool StaysBelow(const std::string& folder) {
   return path.is_relative() && std::find(path.begin(), path.end(), "..") == path.end();
 }
 
-// Whether it leads away from this machine. A path without a host is taken for ssh's.
-bool IsRemote(const std::string& url) {
-  const absl::StatusOr<CloneUrl> parsed = ParseCloneUrl(url);
-  return url.find(':') < url.find('/') && parsed.ok() &&
-         (parsed->scheme == "https" || parsed->scheme == "http" || parsed->scheme == "ssh");
-}
-
 // A coordinator decides what is fetched, not what is read and written on this machine besides.
 absl::Status CheckLent(const v1::LentShard& shard) {
   const v1::LentTarget& target = shard.target();
@@ -47,7 +40,7 @@ absl::Status CheckLent(const v1::LentShard& shard) {
   }
   // What is gone is asked for nowhere, and may have no address.
   const bool is_gone = !target.gone().empty() && target.url().empty();
-  return is_gone || IsRemote(target.url())
+  return is_gone || IsRemoteUrl(target.url())
              ? absl::OkStatus()
              : absl::InvalidArgumentError("the coordinator names a repository of this machine");
 }
@@ -91,7 +84,7 @@ class RemoteLease : public Lease {
     v1::ForgeReply reply;
     RETURN_IF_ERROR(Call(&Stub::AskForge, Request(), &reply));
     if (reply.failure().code() != 0) return FromFailure(reply.failure());
-    return reply.url().empty() || IsRemote(reply.url()) ? reply.url() : "";
+    return reply.url().empty() || IsRemoteUrl(reply.url()) ? reply.url() : "";
   }
 
   absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before) override {

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/match/ruleset.h"
@@ -108,9 +109,10 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
   _exit(0);
 }
 
-// Forks a scanner for each request until the asking process ends.
-[[noreturn]] void RunNursery(int control, const Detector& detector,
-                             const ScannerSource::Options& options) {
+using Request = void (const std::string& paths, const int (&fds)[kRequestFds]);
+
+// Forks a process for each request, which `run` ends, until the asking process ends.
+[[noreturn]] void ForkForRequests(int control, absl::FunctionRef<Request> run) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // Ctrl-C goes to the whole foreground group; the coordinator alone decides what ends when.
   signal(SIGINT, SIG_IGN);
@@ -123,13 +125,21 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
     }
     if (fork() == 0) {
       close(control);
-      RunScanner(detector, options, paths, fds);
+      run(paths, fds);
+      _exit(1);
     }
     for (const int fd : fds) close(fd);
   }
   while (waitpid(-1, nullptr, 0) > 0) {
   }
   _exit(0);
+}
+
+// Forks a scanner for each request.
+[[noreturn]] void RunNursery(int control, const Detector& detector, const ScannerSource::Options& options) {
+  ForkForRequests(control, [&](const std::string& paths, const int (&fds)[kRequestFds]) {
+    RunScanner(detector, options, paths, fds);
+  });
 }
 
 // A nursery for rules that come in a file. Says on `control` whether it is ready.
@@ -162,25 +172,26 @@ std::vector<std::filesystem::path> SplitPaths(const std::string& paths) {
   RunNursery(control, **detector, options);
 }
 
-[[noreturn]] void RunLauncher(int control, const ScannerSource::Options& options,
-                              const std::filesystem::path& cache_dir) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
-  std::string unused;
-  int fds[kRequestFds];
-  while (ReceiveRequest(control, &unused, fds)) {
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
-    if (fork() == 0) {
-      close(control);
-      RunLaunched(fds[0], fds[1], options, cache_dir);
-    }
-    for (const int fd : fds) close(fd);
+struct ForkedProcess {
+  int control;  // of a socket pair with it
+  pid_t id;
+};
+
+// Forks a process in which `run` has the other end of the socket pair, and does not return.
+absl::StatusOr<ForkedProcess> ForkWithControl(absl::FunctionRef<void(int control)> run) {
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return absl::ResourceExhaustedError(ErrnoText("making a socket pair"));
   }
-  while (waitpid(-1, nullptr, 0) > 0) {
+  const pid_t id = fork();
+  if (id < 0) return absl::ResourceExhaustedError(ErrnoText("starting a process"));
+  if (id == 0) {
+    close(sockets[0]);
+    run(sockets[1]);
+    _exit(1);
   }
-  _exit(0);
+  close(sockets[1]);
+  return ForkedProcess{sockets[0], id};
 }
 
 }  // namespace
@@ -200,18 +211,9 @@ void Scanner::SetReady(v1::ScannerReady ready) {
 
 absl::StatusOr<std::unique_ptr<ScannerSource>> ScannerSource::Start(const Detector& detector,
                                                                     const Options& options) {
-  int sockets[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
-    return absl::ResourceExhaustedError(ErrnoText("making a socket pair"));
-  }
-  const pid_t nursery = fork();
-  if (nursery < 0) return absl::ResourceExhaustedError(ErrnoText("starting a process"));
-  if (nursery == 0) {
-    close(sockets[0]);
-    RunNursery(sockets[1], detector, options);
-  }
-  close(sockets[1]);
-  return std::unique_ptr<ScannerSource>(new ScannerSource(sockets[0], nursery));
+  ASSIGN_OR_RETURN(const ForkedProcess nursery,
+                   ForkWithControl([&](int control) { RunNursery(control, detector, options); }));
+  return std::unique_ptr<ScannerSource>(new ScannerSource(nursery.control, nursery.id));
 }
 
 ScannerSource::~ScannerSource() {
@@ -263,18 +265,12 @@ absl::StatusOr<std::unique_ptr<Scanner>> ScannerSource::Spawn(
 
 absl::StatusOr<std::unique_ptr<ScannerLauncher>> ScannerLauncher::Start(const ScannerSource::Options& options,
                                                                         const std::filesystem::path& cache_dir) {
-  int sockets[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
-    return absl::ResourceExhaustedError(ErrnoText("making a socket pair"));
-  }
-  const pid_t launcher = fork();
-  if (launcher < 0) return absl::ResourceExhaustedError(ErrnoText("starting a process"));
-  if (launcher == 0) {
-    close(sockets[0]);
-    RunLauncher(sockets[1], options, cache_dir);
-  }
-  close(sockets[1]);
-  return std::unique_ptr<ScannerLauncher>(new ScannerLauncher(sockets[0], launcher));
+  ASSIGN_OR_RETURN(const ForkedProcess launcher, ForkWithControl([&](int control) {
+                     ForkForRequests(control, [&](const std::string&, const int (&fds)[kRequestFds]) {
+                       RunLaunched(fds[0], fds[1], options, cache_dir);
+                     });
+                   }));
+  return std::unique_ptr<ScannerLauncher>(new ScannerLauncher(launcher.control, launcher.id));
 }
 
 ScannerLauncher::~ScannerLauncher() {

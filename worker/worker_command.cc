@@ -55,8 +55,7 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
   const int threads = std::min(options.threads > 0 ? options.threads : processors, kMaxScanThreads);
   const std::unique_ptr<v1::WorkerService::Stub> stub = v1::WorkerService::NewStub(client.channel());
   v1::JoinRequest join;
-  join.mutable_version()->set_major(kProtocolMajor);
-  join.mutable_version()->set_minor(kProtocolMinor);
+  *join.mutable_version() = OurVersion();
   join.set_worker(name);
   join.set_program(options.version);
   join.set_threads(static_cast<uint32_t>(threads));

@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/fork_networks.h"
 #include "coordinator/known_target.h"
 #include "coordinator/run_totals.h"
 #include "engine/base/escape.h"
@@ -21,12 +22,10 @@ std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled 
 
 bool IsFetchable(const std::string& target) {
   if (ParseForgeScope(target)) return true;
-  // Not a path: a colon comes before any slash.
-  if (target.find(':') >= target.find('/')) return false;
-  const absl::StatusOr<CloneUrl> url = ParseCloneUrl(target);
-  // What came in it is in no URL any more.
-  const bool has_user = url.ok() && url->scheme != "ssh" && target.find('@') < target.find('/', url->scheme.size() + 3);
-  return url.ok() && !has_user && (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
+  if (!IsRemoteUrl(target)) return false;
+  // A password in it would be kept with the shard.
+  const std::string scheme = ParseCloneUrl(target)->scheme;
+  return scheme == "ssh" || target.find('@') >= target.find('/', scheme.size() + 3);
 }
 
 ForgeOptions WithSelection(ForgeOptions forge, const v1::Selection& selection) {
@@ -170,9 +169,6 @@ absl::StatusOr<std::unique_ptr<ActiveRun>> ActiveRun::Make(const v1::ClusterRun&
 
 absl::Status ActiveRun::List() {
   Ledger& ledger = *settings_.ledger;
-  // What a listing that was interrupted left.
-  RETURN_IF_ERROR(ledger.shards().Cancel(id()));
-  RETURN_IF_ERROR(ledger.shards().Erase(id()));
   RunTotals totals;
   ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(sorted_), plan_, ledger, &totals));
   if (!work.local.empty()) {
@@ -214,10 +210,7 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
     if (target.network.empty()) continue;
     ++members[target.network];
     const RemoteTarget*& leader = leaders[target.network];
-    const bool is_root = target.key == target.network;
-    if (leader == nullptr || is_root || (leader->key != target.network && target.size_kb > leader->size_kb)) {
-      leader = &target;
-    }
+    if (leader == nullptr || IsFirstRather(target, leader->key, leader->size_kb)) leader = &target;
   }
   absl::flat_hash_map<std::string, Home> home_of_network;
   for (size_t i = 0; i < targets.size(); ++i) {

@@ -47,7 +47,7 @@ class ActiveRun {
                                                          std::function<void(const std::string&)> say,
                                                          std::function<void(const std::string&)> say_step);
 
-  // Lists everything, and what is to be done becomes shards. Cancelled: Stop.
+  // Lists everything, and what is to be done becomes shards; there are none yet. Cancelled: Stop.
   absl::Status List();
   // Ends a List that is under way.
   void Stop() { stop_ = true; }

@@ -33,10 +33,6 @@ using Stub = v1::AdminService::Stub;
 constexpr absl::Duration kPollEvery = absl::Milliseconds(300), kWatchEvery = absl::Seconds(1);
 constexpr std::chrono::hours kReportDeadline{1};
 
-bool IsOver(v1::RunState state) {
-  return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
-}
-
 v1::Selection ToProto(const ForgeOptions& forge) {
   const Selection& from = forge.selection;
   v1::Selection selection;
@@ -77,11 +73,17 @@ class Admin {
   absl::StatusOr<v1::ClusterStatus> Status(uint64_t run, absl::Duration patience) {
     v1::StatusRequest request;
     request.set_run(run);
-    request.mutable_version()->set_major(kProtocolMajor);
-    request.mutable_version()->set_minor(kProtocolMinor);
+    *request.mutable_version() = OurVersion();
     v1::ClusterStatus status;
     RETURN_IF_ERROR(Call(&Stub::Status, request, &status, patience));
     return status;
+  }
+
+  // `asked`, or the run under way, or the last.
+  absl::StatusOr<uint64_t> RunMeant(uint64_t asked) {
+    if (asked != 0) return asked;
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(0, absl::Seconds(5)));
+    return status.run().id();
   }
 
   // Writes the files of a report into `dir`, each beside and then in place of the old one; again from the first when
@@ -147,18 +149,6 @@ class Admin {
   const std::unique_ptr<Stub> stub_;
 };
 
-// What a run on one machine would have ended with.
-int ExitCodeFor(const v1::ClusterRun& run, const ScanOptions& options) {
-  if (run.internal_error()) return kExitInternal;
-  if (!run.complete()) return kExitIncomplete;
-  if (options.fail_on_news) return run.has_news() ? kExitFindings : kExitClean;
-  if (!options.fail_on.has_value()) return kExitClean;
-  for (int severity = static_cast<int>(*options.fail_on); severity < run.by_severity_size(); ++severity) {
-    if (run.by_severity(severity) > 0) return kExitFindings;
-  }
-  return kExitClean;
-}
-
 // Follows a run until it is over, or the person goes away: then it is not over.
 absl::StatusOr<v1::ClusterStatus> Follow(Admin& admin, uint64_t run, bool quiet) {
   LiveText live(quiet);
@@ -175,8 +165,7 @@ absl::StatusOr<v1::ClusterStatus> Follow(Admin& admin, uint64_t run, bool quiet)
 absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection) {
   const TargetGroup& group = scan.groups[0];
   v1::SubmitRequest request;
-  request.mutable_version()->set_major(kProtocolMajor);
-  request.mutable_version()->set_minor(kProtocolMinor);
+  *request.mutable_version() = OurVersion();
   v1::RunPlan& plan = *request.mutable_plan();
   if (!group.targets.empty() || !group.targets_from.empty()) {
     ASSIGN_OR_RETURN(const std::vector<std::string> targets, TargetsOf(group));
@@ -208,7 +197,8 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
   }
   RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir));
   PrintSummary(scan.output_dir);
-  return ExitCodeFor(run, scan);
+  return ExitCodeFor(run.internal_error(), run.complete(), run.has_news(),
+                     {run.by_severity().data(), static_cast<size_t>(run.by_severity_size())}, scan);
 }
 
 absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options) {
@@ -247,11 +237,7 @@ absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options) {
 
 absl::StatusOr<int> ClusterCancelCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
-  uint64_t id = options.run;
-  if (id == 0) {
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(0, absl::Seconds(5)));
-    id = status.run().id();
-  }
+  ASSIGN_OR_RETURN(const uint64_t id, admin->RunMeant(options.run));
   v1::RunRequest request;
   request.set_run(id);
   v1::RunReply reply;
@@ -262,16 +248,13 @@ absl::StatusOr<int> ClusterCancelCommand(const ClusterOptions& options) {
 
 absl::StatusOr<int> ClusterRetryCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  ASSIGN_OR_RETURN(const uint64_t id, admin->RunMeant(options.run));
   v1::RetryRequest request;
-  request.set_run(options.run);
+  request.set_run(id);
   request.set_repository(options.repository);
-  if (options.run == 0) {
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(0, absl::Seconds(5)));
-    request.set_run(status.run().id());
-  }
   v1::RunReply reply;
   RETURN_IF_ERROR(admin->Call(&Stub::Retry, request, &reply));
-  std::printf("run %llu: %llu shards are tried again\n", static_cast<unsigned long long>(request.run()),
+  std::printf("run %llu: %llu shards are tried again\n", static_cast<unsigned long long>(id),
               static_cast<unsigned long long>(reply.shards()));
   return kExitClean;
 }

@@ -33,11 +33,9 @@ constexpr int kMaxStreams = 256;                 // calls under way on one conne
 constexpr size_t kMaxServerBytes = 2ULL << 30;   // of messages that are being taken in
 constexpr int kMaxThreads = 512;
 
-absl::StatusOr<v1::RulesetText> RulesText(const ScanOptions& options, const Ruleset& ruleset) {
+v1::RulesetText RulesText(const std::vector<RuleFile>& files, const Ruleset& ruleset) {
   v1::RulesetText text;
   text.set_id(ruleset.id());
-  if (options.config.empty()) return text;
-  ASSIGN_OR_RETURN(const std::vector<RuleFile> files, Ruleset::ReadFiles(options.config));
   for (const RuleFile& file : files) {
     v1::RulesetText::File& row = *text.add_files();
     row.set_origin(file.origin);
@@ -113,9 +111,12 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
                    ServerCredentials(options.listen, options.tls, absl::Now()));
+  std::vector<RuleFile> rule_files;  // none: the built-in rules
+  if (!scan.config.empty()) {
+    ASSIGN_OR_RETURN(rule_files, Ruleset::ReadFiles(scan.config));
+  }
   ASSIGN_OR_RETURN(const Ruleset ruleset,
-                   scan.config.empty() ? Ruleset::Builtin() : Ruleset::Load(scan.config));
-  ASSIGN_OR_RETURN(v1::RulesetText rules, RulesText(scan, ruleset));
+                   rule_files.empty() ? Ruleset::Builtin() : Ruleset::FromFiles(rule_files));
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(scan.key_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Ledger> ledger,
                    OpenLedger(scan, keys, {.lease_time = options.lease_time,
@@ -138,7 +139,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                      .metrics = &metrics,
                                      .cut_bytes = options.cut_bytes}));
   const ServiceSettings services = {
-      .keeper = keeper.get(), .clock = &clock, .lease_time = options.lease_time, .rules = std::move(rules)};
+      .keeper = keeper.get(), .clock = &clock, .lease_time = options.lease_time, .rules = RulesText(rule_files, ruleset)};
   const std::unique_ptr<grpc::Service> for_workers = NewWorkerService(services), for_admins = NewAdminService(services);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ResourceQuota quota("unsprawl");

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/cluster/status_text.h"
 #include "coordinator/run_report.h"
 #include "coordinator/webhook.h"
 #include "engine/base/escape.h"
@@ -32,16 +32,6 @@ constexpr absl::Duration kStorePause = absl::Seconds(1);
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
 
 std::string RunName(uint64_t run) { return absl::StrFormat("cluster run %d", run); }
-
-bool IsOver(v1::RunState state) {
-  return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
-}
-
-// Microseconds since the epoch; SOURCE_DATE_EPOCH injects another time, so that runs can be repeated.
-int64_t NowMicros() {
-  const char* injected = std::getenv("SOURCE_DATE_EPOCH");
-  return injected != nullptr ? std::atoll(injected) * 1'000'000 : absl::ToUnixMicros(absl::Now());
-}
 
 // A value of a log's line: one word for whoever splits it.
 std::string Quoted(std::string_view text) {
@@ -388,6 +378,7 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
   }
   if (run.state() == v1::RUN_STATE_LISTING) {
+    RETURN_IF_ERROR(EraseShards(run.id()));  // What a listing that was interrupted left.
     RETURN_IF_ERROR(active->List());
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
   }
@@ -478,7 +469,7 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
     return absl::UnavailableError(absl::StrFormat("run %d is not under way", shard.run()));
   }
   ShardTable& shards = settings_.ledger->shards();
-  v1::ShardPayload payload, whole;
+  v1::ShardPayload payload;
   if (!payload.ParseFromString(shard.payload())) return absl::DataLossError("the store holds an unreadable shard");
   LocalLease::Shard lease;
   lease.fence = {.worker = shard.worker(), .shard = shard.id(), .epoch = shard.epoch()};

@@ -50,8 +50,7 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
     absl::Status may = CheckWorker(*context, request->worker());
     if (may.ok()) may = CheckVersion(request->version(), "the worker", "the coordinator");
     if (may.ok()) may = keeper_.Join(*request);
-    reply->mutable_version()->set_major(kProtocolMajor);
-    reply->mutable_version()->set_minor(kProtocolMinor);
+    *reply->mutable_version() = OurVersion();
     reply->set_lease_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(settings_.lease_time)));
     *reply->mutable_rules() = settings_.rules;
     return ToGrpc(may);

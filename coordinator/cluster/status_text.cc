@@ -57,6 +57,10 @@ void AddWorker(const v1::ClusterStatus::Worker& worker, int64_t now, std::string
 
 }  // namespace
 
+bool IsOver(v1::RunState state) {
+  return state == v1::RUN_STATE_DONE || state == v1::RUN_STATE_FAILED || state == v1::RUN_STATE_CANCELLED;
+}
+
 std::string OneLine(const v1::ClusterStatus& status) {
   const v1::ClusterRun& run = status.run();
   if (run.state() == v1::RUN_STATE_LISTING && !status.step().empty()) return EscapeForTerminal(status.step());

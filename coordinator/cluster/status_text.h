@@ -6,6 +6,9 @@
 
 namespace unsprawl {
 
+// Nothing becomes of a run in this state any more.
+bool IsOver(v1::RunState state);
+
 // A status for a person: in one line, and whole. Names are escaped.
 std::string OneLine(const v1::ClusterStatus& status);
 std::string WholeText(const v1::ClusterStatus& status);
