@@ -12,6 +12,7 @@
 #include <iterator>
 #include <map>
 #include <random>
+#include <sstream>
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cluster.h"
@@ -280,8 +281,9 @@ std::string FakeAwsKeyId(uint32_t seed) {
 }
 
 std::string ReadFile(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream content;
+  content << std::ifstream(file, std::ios::binary).rdbuf();  // an iterator would throw at what ends while it is read
+  return content.str();
 }
 
 void WriteFile(const std::filesystem::path& file, std::string_view content) {

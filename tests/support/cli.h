@@ -105,6 +105,7 @@ std::string FakeGithubToken(uint32_t seed);
 // An AWS access key id.
 std::string FakeAwsKeyId(uint32_t seed);
 
+// Empty where there is none, also for what of /proc ends meanwhile.
 std::string ReadFile(const std::filesystem::path& file);
 void WriteFile(const std::filesystem::path& file, std::string_view content);
 
