@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@ namespace unsprawl {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What is left on a disk: room for what RocksDB writes by itself meanwhile.
+constexpr uint64_t kReserveBytes = 64 << 20;
 
 // Index and filters are partitioned and live in the block cache: at 10^9 blobs they are more than a
 // gigabyte, and memory must not grow with the store.
@@ -334,10 +338,20 @@ uint64_t Database::EstimateRows(Family family, uint64_t row_bytes) const {
   return in_files / row_bytes + in_memory;
 }
 
+// After a write that the disk was too full for RocksDB goes on by itself when there is room, but not always: where
+// nothing was in memory its log stays one that failed, and Debian's, built with assertions, aborts at the next write.
 absl::Status Database::Writable() const {
-  if (!reader_) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrFormat("the store %s was opened for reading only", dir_.string()));
+  if (reader_) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("the store %s was opened for reading only", dir_.string()));
+  }
+  struct statvfs disk;
+  if (statvfs(dir_.c_str(), &disk) != 0) return absl::OkStatus();
+  const uint64_t left = uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (left >= kReserveBytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrFormat("writing to the store %s: No space left on device: %d MB are free, and %d MB are to stay so",
+                      dir_.string(), left >> 20, kReserveBytes >> 20));
 }
 
 absl::Status Database::Write(rocksdb::WriteBatch* batch) {

@@ -87,7 +87,8 @@ class Database {
   // two.
   uint64_t EstimateRows(Family family, uint64_t row_bytes) const;
 
-  absl::Status Writable() const;  // FailedPrecondition: a reader
+  // FailedPrecondition: a reader. ResourceExhausted: its disk has 64 MB left, or less. Every write asks.
+  absl::Status Writable() const;
   // All of it at once.
   absl::Status Write(rocksdb::WriteBatch* batch);
   // Sorts `rows` and writes them to a file in the staging folder; the path is the caller's to

@@ -4,10 +4,7 @@
 // UNSPRAWL_SEED=7 makes other choices; UNSPRAWL_CHAOS=200 makes as many events as that (bench/chaos).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +27,7 @@
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
 #include "tests/support/python_server.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
 
 namespace unsprawl {
@@ -74,35 +72,6 @@ std::vector<Process> Processes() {
   }
   return all;
 }
-
-// A disk of its own that can be filled up without filling anything: made smaller.
-class SmallDisk {
- public:
-  explicit SmallDisk(fs::path dir) : dir_(std::move(dir)) {
-    fs::create_directories(dir_);
-    // In a namespace of this process: it goes with it, however that ends.
-    static const bool apart = unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-    mounted_ = apart && mount("none", dir_.c_str(), "tmpfs", 0, "size=2g") == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) umount2(dir_.c_str(), MNT_DETACH);
-  }
-  bool mounted() const { return mounted_; }
-  // Leaves so many bytes.
-  bool Fill(uint64_t left) const {
-    struct statvfs now = {};
-    if (!mounted_ || statvfs(dir_.c_str(), &now) != 0) return false;
-    return Resize((now.f_blocks - now.f_bfree) * now.f_frsize + left);
-  }
-  void Empty() const { (void)Resize(uint64_t{2} << 30); }
-
- private:
-  bool Resize(uint64_t bytes) const {
-    return mount("none", dir_.c_str(), "tmpfs", MS_REMOUNT, absl::StrFormat("size=%d", bytes).c_str()) == 0;
-  }
-  const fs::path dir_;
-  bool mounted_ = false;
-};
 
 class ClusterChaosTest : public testing::Test {
  protected:

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "store/maintenance.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/store_rows.h"
 
@@ -87,6 +88,38 @@ TEST_F(RocksdbLedgerTest, ASecondOpenerIsToldWhoHoldsTheStore) {
   ledger.reset();
   EXPECT_FALSE(fs::exists(store_ / "holder"));
   Open();
+}
+
+// Whatever was written before, memory holds it or not.
+TEST_F(RocksdbLedgerTest, AFullDiskRefusesWhatIsWrittenUntilThereIsRoomAgain) {
+  const SmallDisk disk(store_);
+  if (!disk.mounted()) GTEST_SKIP() << "mounting a disk takes root";
+  const std::string large(100'000, 'x');
+  for (int round = 0; round < 6; ++round) {
+    const auto ledger = Open();
+    if (round % 3 > 0) {
+      ASSERT_THAT(ledger->WriteNote("before", large), IsOk());
+    }
+    if (round % 3 > 1) {
+      ASSERT_THAT(ledger->Flush(), IsOk());
+    }
+    for (int again = 0; again < 2; ++again) {
+      ASSERT_TRUE(disk.Fill(round * 5'000));
+      for (int i = 0; i < 3; ++i) {
+        EXPECT_THAT(ledger->WriteNote("during", large),
+                    FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("No space left on device")));
+      }
+      disk.Empty();
+      absl::Status written = absl::UnknownError("");
+      for (int tenths = 0; tenths < 300 && !written.ok(); ++tenths) {
+        written = ledger->WriteNote("after", std::to_string(round));
+        if (!written.ok()) usleep(100'000);
+      }
+      ASSERT_THAT(written, IsOk());
+    }
+    EXPECT_EQ(*ledger->ReadNote("after"), std::to_string(round));
+  }
+  EXPECT_EQ(Problems(*Open()), 0u);
 }
 
 TEST_F(RocksdbLedgerTest, AFolderThatHoldsOtherThingsIsLeftAlone) {
