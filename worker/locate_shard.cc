@@ -90,8 +90,8 @@ v1::LocateCompleted Completed(const LocateResult& result) {
 
 }  // namespace
 
-absl::Status LocateShard(const v1::LocateShard& shard, const v1::OpenRepository& repository,
-                         const RepositoryState& state, const ShardResources& resources) {
+absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& state,
+                         const ShardResources& resources) {
   const absl::Time start = absl::Now();
   const std::vector<LocateTarget> targets = Targets(shard);
   const std::vector<ObjectNumber> avoid =
@@ -100,9 +100,6 @@ absl::Status LocateShard(const v1::LocateShard& shard, const v1::OpenRepository&
   options.walk.threads = resources.threads;
   options.walk.current_object = resources.current_object;
   options.avoid = avoid;
-  const std::vector<ObjectId> lost_tips = UnpackObjectIds(repository.lost_tips());
-  options.borrows = repository.borrows();
-  options.lost_tips = lost_tips;
 
   v1::ShardEvent commits;
   absl::Status sent;

@@ -9,7 +9,7 @@ namespace unsprawl {
 
 // Finds where the targets lie in history and sends it: CommitBatches, PlaceBatches, LocateCompleted.
 // Unavailable: the channel broke.
-absl::Status LocateShard(const v1::LocateShard& shard, const v1::OpenRepository& repository,
-                         const RepositoryState& state, const ShardResources& resources);
+absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& state,
+                         const ShardResources& resources);
 
 }  // namespace unsprawl

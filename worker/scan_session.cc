@@ -9,6 +9,7 @@
 #include "engine/base/status.h"
 #include "engine/git/object_store.h"
 #include "engine/git/repository.h"
+#include "engine/history/reach.h"
 #include "unsprawl/v1/shard.pb.h"
 #include "worker/locate_shard.h"
 #include "worker/scan_shard.h"
@@ -53,21 +54,30 @@ class Session {
   }
 
   absl::Status Scan(const v1::ScanShard& shard) {
-    RETURN_IF_ERROR(OpenObjects());
+    RETURN_IF_ERROR(OpenObjects(shard));
     return ScanShard(shard, open_seconds_, Resources());
   }
 
   absl::Status LocateTargets(const v1::LocateShard& shard) {
-    RETURN_IF_ERROR(OpenObjects());
-    return LocateShard(shard, open_, state_, Resources());
+    RETURN_IF_ERROR(OpenObjects(shard));
+    return LocateShard(shard, state_, Resources());
   }
 
-  absl::Status OpenObjects() {
+  // `shard`: the first of either kind.
+  template <typename Shard>
+  absl::Status OpenObjects(const Shard& shard) {
     if (store_ != nullptr) return absl::OkStatus();
     const absl::Time start = absl::Now();
     ASSIGN_OR_RETURN(store_, ObjectStore::Open(paths_.common_dir / "objects",
                                                {.max_object_bytes = open_.max_object_bytes(),
                                                 .threads = threads()}));
+    if (open_.borrows()) {
+      ASSIGN_OR_RETURN(std::vector<bool> own,
+                       ReachedObjects(*store_, state_, UnpackObjectIds(open_.lost_tips()),
+                                      ValidAvoid(shard.avoid(), shard.avoid_objects(), *store_),
+                                      {.threads = threads(), .current_object = current_object_}));
+      store_->KeepOnly(std::move(own));
+    }
     open_seconds_ = absl::ToDoubleSeconds(absl::Now() - start);
     return absl::OkStatus();
   }

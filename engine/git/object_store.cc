@@ -31,10 +31,13 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> ObjectStore::Open(
   return std::unique_ptr<ObjectStore>(new ObjectStore(std::move(impl)));
 }
 
+void ObjectStore::KeepOnly(std::vector<bool> kept) { impl_->kept = std::move(kept); }
+bool ObjectStore::IsKept(ObjectNumber object) const { return impl_->kept.empty() || impl_->kept[object]; }
+
 uint32_t ObjectStore::size() const { return impl_->first_number.back(); }
 ObjectId ObjectStore::id(ObjectNumber object) const { return impl_->IdOf(impl_->CopyOf(object)); }
 ObjectType ObjectStore::type(ObjectNumber object) const {
-  return impl_->TypeOfCopy(impl_->CopyOf(object));
+  return IsKept(object) ? impl_->TypeOfCopy(impl_->CopyOf(object)) : ObjectType::kUnknown;
 }
 std::span<const ObjectSkip> ObjectStore::skips() const { return impl_->skips; }
 std::span<const std::string> ObjectStore::broken_files() const { return impl_->broken_files; }
@@ -42,6 +45,9 @@ bool ObjectStore::has_promisor_packs() const { return impl_->has_promisor_packs;
 const ObjectStore::Options& ObjectStore::options() const { return impl_->options; }
 
 std::optional<ObjectNumber> ObjectStore::Find(const ObjectId& id) const {
+  const auto if_kept = [&](std::optional<ObjectNumber> object) {
+    return object && IsKept(*object) ? object : std::nullopt;
+  };
   // One copy of each stored object counts; it is the first one but where that is damaged.
   for (uint32_t pack = 0; pack < impl_->packs.size(); ++pack) {
     const PackForest& forest = *impl_->packs[pack];
@@ -49,11 +55,11 @@ std::optional<ObjectNumber> ObjectStore::Find(const ObjectId& id) const {
     auto position = index.Find(id);
     // A pack may hold an object twice.
     for (; position && *position < index.size() && index.id(*position) == id; ++*position) {
-      if (const auto number = impl_->NumberOfCounted({pack, forest.entry_at(*position)})) return number;
+      if (const auto number = impl_->NumberOfCounted({pack, forest.entry_at(*position)})) return if_kept(number);
     }
   }
   if (const auto index = impl_->loose.Find(id)) {
-    return impl_->NumberOfCounted({StoredCopy::kLoose, *index});
+    return if_kept(impl_->NumberOfCounted({StoredCopy::kLoose, *index}));
   }
   return std::nullopt;
 }

@@ -21,7 +21,7 @@ namespace unsprawl {
 // idx), loose objects, and those of its alternates (followed to a depth of 5, each directory once).
 //
 // An object stored more than once counts once; which copy is read is deterministic. Objects that are
-// damaged are skips, not errors. Immutable after Open; every method is safe from many threads.
+// damaged are skips, not errors. Immutable after Open and KeepOnly; then every method is safe from many threads.
 // Memory: packs and indexes are mapped; anonymous memory is linear, see BytesPerObject in the tests.
 class ObjectStore {
  public:
@@ -41,10 +41,15 @@ class ObjectStore {
       const std::filesystem::path& objects_dir, const Options& options);
   ~ObjectStore();
 
+  // Makes all but `kept` (by number) as if they were not stored, but for being bases of deltas: of unknown type, and
+  // not found. Numbers stay.
+  void KeepOnly(std::vector<bool> kept);
+  bool IsKept(ObjectNumber object) const;
+
   // Number of distinct objects that are stored, readable or not.
   uint32_t size() const;
   ObjectId id(ObjectNumber object) const;
-  // kUnknown for one whose chain of bases is broken or whose header is damaged.
+  // kUnknown for one whose chain of bases is broken, whose header is damaged, or that is not kept.
   ObjectType type(ObjectNumber object) const;
   // The number of `id`, or nullopt if no file holds it. O(packs * log n), no allocation.
   std::optional<ObjectNumber> Find(const ObjectId& id) const;

@@ -36,6 +36,7 @@ struct ObjectStore::Impl {
   std::vector<ObjectSkip> skips;
   std::vector<std::string> broken_files;
   bool has_promisor_packs = false;
+  std::vector<bool> kept;                    // by number; empty: all
 
   // The copy that counts for `object`, which is the one that is read.
   StoredCopy CopyOf(ObjectNumber object) const;

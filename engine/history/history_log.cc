@@ -92,6 +92,7 @@ void NodeTable::BuildIndex(int threads) {
   // Where two threads want one slot, the one that comes second takes the next: any order will do.
   ParallelFor(threads, store_.size(), kObjectsAtOnce, [&](uint64_t begin, uint64_t end) {
     for (uint64_t object = begin; object < end; ++object) {
+      if (!store_.IsKept(static_cast<ObjectNumber>(object))) continue;
       Place place = PlaceOf(store_.id(static_cast<ObjectNumber>(object)));
       const uint32_t entry = place.tag << 29 | static_cast<uint32_t>(object);
       for (uint32_t empty = kNone;

@@ -129,6 +129,7 @@ struct ThreadLog {
   StringTable identities;   // "name\0email"
   SkipLog skips;
   std::vector<uint64_t> gitlinks;  // first eight bytes of ids
+  bool left_out = false;           // entries of some tree: of too long a name, or one too many in no order
 };
 
 // Memory: 33 bytes per commit plus its words; 9 per tree plus its words.

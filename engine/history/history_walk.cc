@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/history/commit_parser.h"
 #include "engine/history/tree_reader.h"
@@ -125,6 +126,12 @@ class HistoryVisitor : public WalkVisitor {
 };
 
 }  // namespace
+
+absl::Status CheckLocatable(const ObjectStore& store) {
+  if (store.size() <= NodeTable::kMaxObjects) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrFormat("%d objects in one repository; at most %d can be located",
+                                                      store.size(), NodeTable::kMaxObjects));
+}
 
 absl::Status WalkHistory(const ObjectStore& store, const NodeTable& nodes,
                          std::span<const ObjectId> shallow, std::span<const ObjectNumber> avoid,

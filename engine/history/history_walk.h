@@ -8,6 +8,9 @@
 
 namespace unsprawl {
 
+// ResourceExhausted: `store` has more objects than a NodeTable takes.
+absl::Status CheckLocatable(const ObjectStore& store);
+
 // Reads every commit, tree and annotated tag of `store` once, on options.threads threads, into `log`
 // (which has as many thread logs). Commits in `shallow` (sorted) have no parents, stored or not.
 // What is missing or damaged goes to the logs' skips.

@@ -110,7 +110,6 @@ class Locator {
     RETURN_IF_ERROR(WalkHistory(store_, nodes_, state_.shallow, options_.avoid, options_.walk, log_));
     CollectCounts();
     FindTips();
-    if (options_.borrows) ForgetForeignCommits();
     nodes_.ReleaseIndex();
     const CommitGraph graph(log_, tip_commits_);
     const RowMaker rows(store_, nodes_, log_, graph, ReadHead());
@@ -137,11 +136,7 @@ class Locator {
     const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
                                             {.max_places = options_.max_places}, events.paths);
     MakePlaces(lives, events, graph, rows, presence);
-    TipPresence lost;
-    if (!lost_.empty()) {
-      lost = FindAtTips(nullptr, lost_, log_, trees, secrets_, {.max_places = options_.max_places}, events.paths);
-    }
-    AddHomelessTargets(events, presence, lost.at_tip);
+    AddHomelessTargets(events, presence);
     result_.skips = skips_.List();
     result_.skips_total = skips_.CountDistinct();
     AddTruncations(events, presence);
@@ -198,35 +193,6 @@ class Locator {
       if (!tip) continue;
       tips_.push_back(*tip);
       if (tip->kind == Tip::kCommit) tip_commits_.push_back(tip->index);
-    }
-  }
-
-  // Makes commits that neither a tip nor a lost one leads to commits that are not stored.
-  void ForgetForeignCommits() {
-    std::vector<bool> own(log_.commits.size(), false);
-    std::vector<uint32_t> open;
-    const auto reach = [&](uint32_t commit) {
-      if (own[commit]) return;
-      own[commit] = true;
-      open.push_back(commit);
-    };
-    for (const uint32_t commit : tip_commits_) reach(commit);
-    for (const ObjectId& id : options_.lost_tips) {
-      const std::optional<Tip> tip = Peel(id);
-      if (!tip) continue;
-      if (tip->kind == Tip::kCommit) {
-        reach(tip->index);
-      } else {
-        lost_.push_back(*tip);
-      }
-    }
-    while (!open.empty()) {
-      const uint32_t commit = open.back();
-      open.pop_back();
-      for (const uint32_t parent : log_.Parents(commit)) reach(parent);
-    }
-    for (uint32_t commit = 0; commit < own.size(); ++commit) {
-      if (!own[commit]) log_.commits[commit] = {};
     }
   }
 
@@ -326,8 +292,7 @@ class Locator {
 
   // Targets that no commit's tree holds, dangling or named by a ref; and secrets whose places were all
   // beyond a limit, so that nobody can hide one behind a million others.
-  void AddHomelessTargets(const Events& events, const TipPresence& tips,
-                          const std::vector<bool>& at_lost_tip) {
+  void AddHomelessTargets(const Events& events, const TipPresence& tips) {
     const bool cut = places_dropped_ > 0 || !events.truncated.empty();
     absl::flat_hash_set<uint32_t> placed;
     if (cut) {
@@ -337,8 +302,6 @@ class Locator {
     for (uint32_t target = 0; target < targets_.size(); ++target) {
       const bool homeless = !tips.in_commit[target];
       if (!homeless && !cut) continue;
-      const bool at_tip = tips.at_tip[target] || (!at_lost_tip.empty() && at_lost_tip[target]);
-      if (options_.borrows && homeless && !at_tip) continue;
       const ObjectNumber object = nodes_.Find(targets_[target].blob);
       if (object == kNoObject || nodes_.at(object).kind != NodeKind::kTarget) continue;
       for (const uint32_t secret : targets_[target].secrets) {
@@ -394,7 +357,6 @@ class Locator {
   std::optional<Tip> head_;
   std::vector<Tip> tips_;
   std::vector<uint32_t> tip_commits_;
-  std::vector<Tip> lost_;  // of a store that borrows: trees and blobs
   uint64_t places_dropped_ = 0;
   LocateResult result_;
 };
@@ -405,11 +367,7 @@ absl::StatusOr<LocateResult> Locate(const ObjectStore& store, const RepositorySt
                                     std::span<const LocateTarget> targets,
                                     const LocateOptions& options,
                                     absl::FunctionRef<void(std::span<const CommitRow>)> on_commits) {
-  if (store.size() > NodeTable::kMaxObjects) {
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "%d objects in one repository; at most %d can be located", store.size(),
-        NodeTable::kMaxObjects));
-  }
+  RETURN_IF_ERROR(CheckLocatable(store));
   return Locator(store, state, targets, options).Run(on_commits);
 }
 

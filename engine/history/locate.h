@@ -22,8 +22,6 @@
 //   itself), else kHistory if the introducing commit is reachable from a ref or HEAD, else kUnreachable.
 //   (Any path, not the last alone: a move on one branch does not take the file from the others.)
 // - Events are in the order of (length of the longest chain of ancestors, committer time, id).
-// - Of a repository that borrows objects (LocateOptions::borrows) only what its refs, HEAD and lost tips
-//   reach is its own: everything else is as if it were not stored.
 // Grafts and refs/replace are ignored.
 #pragma once
 
@@ -97,8 +95,6 @@ struct LocateTimes {
 struct LocateOptions {
   WalkOptions walk;
   std::span<const ObjectNumber> avoid;  // as Walk's: sorted; not touched, listed as skips
-  bool borrows = false;  // the store holds others' objects, too (a mirror of a fork network)
-  std::span<const ObjectId> lost_tips;  // what refs named once; matters only if it borrows
   // Bounds against trees that name one blob under a million paths; beyond them a skip says so. Paths of
   // more than 4,096 bytes are not followed, either.
   uint64_t max_events_per_commit = 1 << 18;

@@ -240,6 +240,7 @@ void TreeReader::KeepNew(Live& live) {
     if (entry.name.size() > PathTable::kMaxPathBytes) {
       log_.skips.Add(entry.id, store_.type(entry.object), ObjectFault::kTruncated,
                      "its name is longer than any path may be");
+      log_.left_out = true;
       continue;
     }
     const uint32_t key = log_.names.Add(entry.name) << 1 | (entry.folder ? 1 : 0);
@@ -275,6 +276,7 @@ uint32_t TreeReader::NoteAll(Live& live) {
     if (all_.size() == kMaxUnsortedEntries) {
       log_.skips.Add(store_.id(nodes_.tree(live.tree)), ObjectType::kTree, ObjectFault::kDamaged,
                      "unsorted entries: only the first 4,096 folders and hits were followed");
+      log_.left_out = true;
       break;
     }
     all_.push_back({kept.key, kept.child});

@@ -24,6 +24,7 @@ using testing::IsEmpty;
 namespace fs = std::filesystem;
 
 constexpr char kToken[] = "the-token-of-the-reader";
+constexpr char kKey[] = "7777777777777777777777777777777777777777777777777777777777777777";  // fingerprints are the same
 constexpr size_t kAssetBytes = 1 << 20;  // of a file that nothing compresses
 
 // root ← fork ← fork2, and two forks of a repository of somebody else.
@@ -46,6 +47,7 @@ class ForkNetworkTest : public testing::Test {
     forge_ = std::make_unique<ForgeServer>(
         json{{"repositories", listing_}, {"tokens", {{"reader", {{"value", kToken}}}}}});
     cli_.SetVariable("GITHUB_TOKEN", kToken);
+    cli_.SetVariable("UNSPRAWL_KEY", kKey);
   }
 
   fs::path Bare(int id) const { return home_.path() / "bare" / absl::StrFormat("r%d.git", id); }
@@ -216,6 +218,29 @@ TEST_F(ForkNetworkTest, TheMirrorsFolderMayBeNamedInAnyWay) {
   Scan({"--mirrors", home_.path() / "x/.." / "mirrors/", "--mirrors-budget", "1KB"});
   EXPECT_THAT(Orphans(), IsEmpty());
   EXPECT_EQ(Places(), PlacesInPlace());
+}
+
+// The root has what no fork has: commits, blobs, one of them too large to scan, a submodule, a fork's own files.
+TEST_F(ForkNetworkTest, WhatIsSaidOfAForkDoesNotDependOnWhereItsObjectsLie) {
+  Write(100, "dev.env", 10, "dev");
+  WriteFile(Work(100) / "large", std::string(30'000, 'l'));
+  Git(100, {"update-index", "--add", "--cacheinfo", "160000," + std::string(40, 'a') + ",lib"});
+  Write(100, "more.env", 11, "dev");
+  SayPushed(100);
+  Scan({"--max-object-size", "20KB"});
+  EXPECT_TRUE(fs::exists(Mirror(101) / "objects/info/alternates"));
+  const auto together = cli_.ReportFiles();
+  forge_->Fault({{"match", "graphql"}, {"kind", "status"}, {"status", 404}, {"times", nullptr}});
+  fs::remove_all(home_.path() / "mirrors");
+  fs::remove_all(home_.path() / "store");
+  Cli alone(home_.path() / "alone");
+  for (const char* const name : {"UNSPRAWL_KEY", "GITHUB_TOKEN"}) alone.SetVariable(name, name[0] == 'U' ? kKey : kToken);
+  EXPECT_EQ(alone.Scan({"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(), "--mirrors",
+                        home_.path() / "mirrors", "--max-object-size", "20KB", "github:acme"}).exit_code, 1);
+  EXPECT_FALSE(fs::exists(Mirror(101) / "objects/info/alternates"));
+  const auto apart = alone.ReportFiles();
+  ASSERT_EQ(together.size(), apart.size());
+  for (const auto& [name, text] : together) EXPECT_EQ(text, apart.at(name)) << name;
 }
 
 TEST_F(ForkNetworkTest, WithoutTheParentsEachIsFetchedAlone) {
