@@ -38,6 +38,15 @@ RepositoryOutcome OutcomeOf(const v1::RepositoryRecord& record, const std::set<v
   return outcome;
 }
 
+RepositoryOutcome FailedOutcome(const v1::RepositoryRecord& record, std::string name,
+                                RepositoryOutcome::Status status, std::string reason) {
+  RepositoryOutcome outcome = OutcomeOf(record, {});
+  outcome.name = std::move(name);
+  outcome.status = status;
+  outcome.reason = std::move(reason);
+  return outcome;
+}
+
 void SetStatus(const std::set<v1::SkipReason>& accepted, RepositoryOutcome* outcome) {
   using Status = RepositoryOutcome::Status;
   const v1::Coverage& coverage = outcome->coverage;

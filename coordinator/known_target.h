@@ -22,6 +22,10 @@ bool IsCurrent(const v1::RepositoryRecord& record, const Ruleset& ruleset);
 // The outcome of a repository of which nothing has changed since its record was made.
 RepositoryOutcome OutcomeOf(const v1::RepositoryRecord& record, const std::set<v1::SkipReason>& accepted);
 
+// The outcome of one that was not scanned: what an earlier run left of it stays in the report.
+RepositoryOutcome FailedOutcome(const v1::RepositoryRecord& record, std::string name,
+                                RepositoryOutcome::Status status, std::string reason);
+
 // Sets status and reason to ok, partial or empty, as the coverage says.
 void SetStatus(const std::set<v1::SkipReason>& accepted, RepositoryOutcome* outcome);
 

@@ -384,7 +384,7 @@ absl::Status LocalLease::End(const v1::TargetEnd& end) {
       }
       AddGone(end.reason());
       break;
-    default: AddFailure(end);
+    default: RETURN_IF_ERROR(AddFailure(end));
   }
   return run_.end(std::move(outcome_), counters_, fence());
 }
@@ -436,15 +436,15 @@ void LocalLease::SetGone(const std::string& why) {
   outcome_.reason = whole ? why : absl::StrFormat("%s; and of what was known: %s", why, outcome_.reason);
 }
 
-void LocalLease::AddFailure(const v1::TargetEnd& end) {
+absl::Status LocalLease::AddFailure(const v1::TargetEnd& end) {
   const bool scanning = outcome_.id != 0;
   counters_.internal_error = scanning && static_cast<absl::StatusCode>(end.code()) == absl::StatusCode::kInternal;
-  if (!scanning) {
-    outcome_ = OutcomeOf(record_, {});  // What an earlier run left; its occurrences stay in the report.
-    outcome_.name = target().name();
+  if (scanning) {  // Ours may say what was not recorded any more.
+    ASSIGN_OR_RETURN(const auto record, run_.ledger->ReadRepository(outcome_.id));
+    if (record) record_ = *record;
   }
-  outcome_.status = StatusOf(end.how());
-  outcome_.reason = end.reason();
+  outcome_ = FailedOutcome(record_, target().name(), StatusOf(end.how()), end.reason());
+  return absl::OkStatus();
 }
 
 // ---- all of a run

@@ -77,7 +77,7 @@ class LocalLease : public Lease {
   void AddScanned(const absl::Status& noted, const std::string& gone);
   void AddGone(const std::string& why);
   void SetGone(const std::string& why);
-  void AddFailure(const v1::TargetEnd& end);
+  absl::Status AddFailure(const v1::TargetEnd& end);
 
   const RemoteTarget* const remote_;  // null: on this machine
   const std::set<v1::SkipReason> accepted_;

@@ -251,12 +251,10 @@ absl::Status ActiveRun::AddShards(const std::vector<const RemoteTarget*>& target
 // One that was given up.
 RepositoryOutcome ActiveRun::ParkedOutcome(const v1::Shard& shard, const v1::RepositoryRecord& record) const {
   using Status = RepositoryOutcome::Status;
-  RepositoryOutcome outcome = OutcomeOf(record, {});
   v1::ShardPayload payload;
-  if (payload.ParseFromString(shard.payload())) outcome.name = payload.target().name();
-  outcome.status = shard.error() == v1::ERROR_CLASS_DENIED ? Status::kRefused : Status::kFailed;
-  outcome.reason = shard.reason();
-  return outcome;
+  const bool known = payload.ParseFromString(shard.payload());
+  return FailedOutcome(record, known ? payload.target().name() : record.name(),
+                       shard.error() == v1::ERROR_CLASS_DENIED ? Status::kRefused : Status::kFailed, shard.reason());
 }
 
 absl::StatusOr<ReportInput> ActiveRun::Collect(bool* internal_error) const {
