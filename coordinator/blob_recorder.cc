@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "engine/base/status.h"
+
 namespace unsprawl {
 namespace {
 
@@ -28,21 +30,25 @@ BlobRecorder::BlobRecorder(Ledger& ledger, const ShardLease* fence)
 
 BlobRecorder::~BlobRecorder() { (void)Finish(); }
 
-void BlobRecorder::Add(v1::BlobBatch* batch, RuleListId rules) {
+absl::Status BlobRecorder::Add(v1::BlobBatch* batch, RuleListId rules) {
   batch->clear_skips();
   const size_t bytes = Bytes(*batch);
   MutexLock lock(mutex_);
   while (pending_bytes_ > kMaxPendingBytes && status_.ok()) changed_.wait(mutex_);
+  RETURN_IF_ERROR(status_);
   Pending& pending = pending_[rules];
   if (pending.bytes == 0) {
     pending.batch = std::move(*batch);
   } else {
+    pending.batch.mutable_clean()->append(batch->clean());  // A merge would replace it.
+    batch->clear_clean();
     pending.batch.MergeFrom(*batch);
     pending.batch.set_bytes_resolved(0);  // A sum of sums: not kept.
   }
   pending.bytes += bytes;
   pending_bytes_ += bytes;
   if (pending_bytes_ >= kFlushBytes) changed_.notify_all();
+  return absl::OkStatus();
 }
 
 absl::Status BlobRecorder::Finish() {

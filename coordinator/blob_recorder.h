@@ -18,8 +18,9 @@ class BlobRecorder {
   explicit BlobRecorder(Ledger& ledger, const ShardLease* fence = nullptr);
   ~BlobRecorder();
 
-  // Takes the content of *batch, which was scanned under `rules`. Its skips are not recorded.
-  void Add(v1::BlobBatch* batch, RuleListId rules);
+  // Takes the content of *batch (which CheckBatch found valid), scanned under `rules`. Its skips are not recorded.
+  // An error: something before could not be recorded, and nothing is taken any more.
+  absl::Status Add(v1::BlobBatch* batch, RuleListId rules);
   // Waits until everything added is recorded; the first error, if any. Idempotent.
   absl::Status Finish();
 

@@ -258,8 +258,7 @@ absl::Status LocalLease::TakeBlobs(v1::BlobBatch* batch) {
   for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
   blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
   outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
-  recorder_->Add(batch, rule_lists_[batch->rules()]);
-  return absl::OkStatus();
+  return recorder_->Add(batch, rule_lists_[batch->rules()]);
 }
 
 // What came before a death is kept, too.

@@ -222,7 +222,7 @@ absl::Status BlobTable::Record(const v1::BlobBatch& batch, RuleListId rules, uin
   };
   for (int i = 0; i < clean; ++i) {
     add(batch.clean().data() + i * ObjectId::kBytes, nullptr,
-        i < batch.clean_bytes_size() ? batch.clean_bytes(i) : 0);
+        batch.clean_bytes(i));
   }
   for (const v1::BlobHit& hit : batch.hits()) add(hit.object_id().data(), &hit, hit.object_bytes());
   // Of one blob named twice the last stays, a hit rather than clean.

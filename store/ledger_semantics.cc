@@ -67,6 +67,11 @@ absl::Status CheckBatch(const v1::BlobBatch& batch) {
         absl::StrFormat("%d bytes of clean blob ids are no multiple of %d", batch.clean().size(),
                         ObjectId::kBytes));
   }
+  if (const size_t blobs = batch.clean().size() / ObjectId::kBytes;
+      static_cast<size_t>(batch.clean_bytes_size()) != blobs) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%d sizes of %d clean blobs", batch.clean_bytes_size(), blobs));
+  }
   for (const v1::BlobHit& hit : batch.hits()) {
     if (hit.object_id().size() != ObjectId::kBytes) {
       return WrongSize("a blob id", hit.object_id().size(), ObjectId::kBytes);

@@ -263,7 +263,7 @@ absl::Status MemoryLedger::RecordAll(const v1::BlobBatch& batch, RuleListId rule
   v1::BlobHit clean;
   const int count = static_cast<int>(batch.clean().size() / ObjectId::kBytes);
   for (int i = 0; i < count; ++i) {
-    clean.set_object_bytes(i < batch.clean_bytes_size() ? batch.clean_bytes(i) : 0);
+    clean.set_object_bytes(batch.clean_bytes(i));
     RecordBlob(ObjectId::FromRaw(batch.clean().data() + i * ObjectId::kBytes), clean, rules);
   }
   for (const v1::BlobHit& hit : batch.hits()) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
 #include "tests/support/git_repo.h"
 
@@ -145,6 +146,26 @@ TEST_F(ScanTest, AfterMoreCommitsTheReportEqualsThatOfAFreshScan) {
       EXPECT_EQ(cli_.ReportFiles(), FreshReport({repo.path()})) << "after commit " << i;
     }
   }
+}
+
+TEST_F(ScanTest, OfManyBlobsOnlyNewOnesAreScannedTheNextTime) {
+  GitRepo repo(repos_.path() / "app");
+  constexpr int kBlobs = 40'000;  // several times what a scanner sends, and the store takes, at once
+  std::string stream = "commit refs/heads/main\ncommitter A <a@b.c> 1700000000 +0000\ndata 0\n";
+  for (int i = 0; i < kBlobs; ++i) {
+    const std::string content = absl::StrFormat("%d of many\n", i);
+    absl::StrAppendFormat(&stream, "M 100644 inline d%d/f%d\ndata %d\n%s\n", i % 100, i, content.size(), content);
+  }
+  repo.Git({"fast-import", "--quiet"}, stream);
+  repo.Git({"reset", "-q", "--hard"});
+  ASSERT_EQ(cli_.Scan({repo.path()}).exit_code, 0);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], kBlobs);
+  repo.Write("one", "more\n");
+  repo.Commit();
+  ASSERT_EQ(cli_.Scan({repo.path()}).exit_code, 0);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_scanned"], 1);
+  EXPECT_EQ(cli_.Json("run.json")["blobs_known"], kBlobs);
+  EXPECT_EQ(cli_.ReportFiles(), FreshReport({repo.path()}));
 }
 
 TEST_F(ScanTest, DeltaAndFullModeReportTheSame) {
