@@ -1,10 +1,13 @@
 #include "coordinator/cluster/active_run.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "coordinator/fork_networks.h"
@@ -165,6 +168,21 @@ absl::StatusOr<std::unique_ptr<ActiveRun>> ActiveRun::Make(const v1::ClusterRun&
   for (const SortedGroup& group : active->sorted_) accepted.push_back(group.accepted);
   active->sources_.emplace(active->plan_, std::move(accepted), *settings.ledger);
   return active;
+}
+
+std::string ActiveRun::Basis() const {
+  std::string text = absl::StrFormat("%s %s %s %d", settings_.ruleset->id(),
+                                     absl::BytesToHexString(std::string(KeyCheck(resources_.settings.key).raw())),
+                                     ScanSettingsText(resources_.settings), resources_.settings.full_mode);
+  for (size_t i = 0; i < sorted_.size(); ++i) {
+    absl::StrAppendFormat(&text, "\n%s", groups_[i].forge.api_url);
+    for (const ForgeScope& scope : sorted_[i].targets.scopes) absl::StrAppendFormat(&text, "\n %s", scope.text);
+    for (const std::string& url : sorted_[i].targets.urls) absl::StrAppendFormat(&text, "\n %s", url);
+    for (const v1::SkipReason reason : sorted_[i].accepted) absl::StrAppendFormat(&text, " %d", reason);
+  }
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), digest);
+  return absl::BytesToHexString(std::string(reinterpret_cast<const char*>(digest), sizeof(digest)));
 }
 
 absl::Status ActiveRun::List() {

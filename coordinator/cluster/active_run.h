@@ -47,7 +47,10 @@ class ActiveRun {
                                                          std::function<void(const std::string&)> say,
                                                          std::function<void(const std::string&)> say_step);
 
-  // Lists everything, and what is to be done becomes shards; there are none yet. Cancelled: Stop.
+  // A digest of what its shards mean something under: rules, key, settings, and the configuration's groups, which they
+  // name by number; but not of credentials, which may be replaced.
+  std::string Basis() const;
+  // Lists everything, and what is to be done becomes shards; there are none yet. Once. Cancelled: Stop.
   absl::Status List();
   // Ends a List that is under way.
   void Stop() { stop_ = true; }

@@ -29,6 +29,7 @@ constexpr size_t kMaxWorkers = 10'000;
 constexpr size_t kMaxPhaseBytes = 100, kMaxReasonBytes = 4 << 10;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr absl::Duration kStorePause = absl::Seconds(1);
+constexpr int kReportTries = 60;     // with such a pause between them
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
 
 std::string RunName(uint64_t run) { return absl::StrFormat("cluster run %d", run); }
@@ -47,14 +48,15 @@ ShardLease LeaseOf(const v1::LeaseRef& ref) {
 }
 
 // What trying again may mend.
-bool MayPass(int code) {
-  switch (static_cast<absl::StatusCode>(code)) {
+bool MayPass(absl::StatusCode code) {
+  switch (code) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kResourceExhausted: return true;
     default: return false;
   }
 }
+bool MayPass(const absl::Status& status) { return MayPass(status.code()); }
 
 }  // namespace
 
@@ -83,7 +85,8 @@ absl::Status RunKeeper::Load() {
   for (const uint64_t id : ids.ids()) {
     ASSIGN_OR_RETURN(const auto row, settings_.ledger->ReadNote(RunName(id)));
     v1::ClusterRun run;
-    if (!row || !run.ParseFromString(*row)) return absl::DataLossError(absl::StrFormat("the store holds no run %d", id));
+    if (!row) continue;  // Its submission was not acknowledged.
+    if (!run.ParseFromString(*row)) return absl::DataLossError(absl::StrFormat("the store holds an unreadable run %d", id));
     if (IsOver(run.state())) RETURN_IF_ERROR(EraseShards(id));  // It was killed just then.
     runs_[id] = std::move(run);
   }
@@ -95,10 +98,11 @@ absl::Status RunKeeper::EraseShards(uint64_t run) {
   return settings_.ledger->shards().Erase(run);
 }
 
-absl::Status RunKeeper::WriteIds() {
+absl::Status RunKeeper::WriteIds(uint64_t added) {
   while (runs_.size() > kMaxRuns && IsOver(runs_.begin()->second.state())) runs_.erase(runs_.begin());
   v1::ClusterRuns ids;
   for (const auto& [id, run] : runs_) ids.add_ids(id);
+  ids.add_ids(added);
   return settings_.ledger->WriteNote(kIdsName, ids.SerializeAsString());
 }
 
@@ -143,9 +147,11 @@ absl::StatusOr<uint64_t> RunKeeper::Submit(const v1::RunPlan& plan, const std::s
   *run.mutable_plan() = plan;
   run.set_token(token);
   run.set_submitted(absl::ToUnixMicros(settings_.clock->Now()));
+  {
+    MutexLock lock(mutex_);
+    RETURN_IF_ERROR(WriteIds(run.id()));
+  }
   RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_QUEUED));
-  MutexLock lock(mutex_);
-  RETURN_IF_ERROR(WriteIds());
   return run.id();
 }
 
@@ -168,6 +174,7 @@ absl::Status RunKeeper::Cancel(uint64_t id) {
 }
 
 absl::StatusOr<uint64_t> RunKeeper::Retry(uint64_t run, const std::string& repository) {
+  MutexLock scanning(retrying_);
   {
     MutexLock lock(mutex_);
     const auto found = runs_.find(run);
@@ -343,17 +350,25 @@ void RunKeeper::Execute(v1::ClusterRun run) {
     const auto now = runs_.find(run.id());
     if (now != runs_.end() && now->second.state() == v1::RUN_STATE_CANCELLED) run = now->second;
   }
-  if (run.state() != v1::RUN_STATE_CANCELLED && !carried.ok()) {
+  const bool unlisted = run.state() == v1::RUN_STATE_QUEUED || run.state() == v1::RUN_STATE_LISTING;
+  if (unlisted && absl::IsResourceExhausted(carried)) {
+    // It is listed again when there is room.
+  } else if (run.state() != v1::RUN_STATE_CANCELLED && !carried.ok()) {
     run.set_error(Printable(carried));
     carried = SetState(run, v1::RUN_STATE_FAILED);
   } else {
     carried = absl::OkStatus();
   }
   // What cannot be written is not so: the run goes on as soon as the store takes something again.
-  if (carried.ok()) carried = EraseShards(run.id());
-  if (carried.ok()) return;
-  spdlog::error("run={} error={}", run.id(), Quoted(Printable(carried)));
-  (void)Pause(kStorePause, &stop_);
+  if (!carried.ok()) {
+    (void)WaitForStore(run.id(), carried);
+    return;
+  }
+  while (!stop_) {
+    const absl::Status erased = EraseShards(run.id());
+    if (erased.ok()) return;
+    (void)WaitForStore(run.id(), erased);
+  }
 }
 
 absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
@@ -372,9 +387,9 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     active_ = active;
     active_since_ = settings_.clock->Now();
   }
-  // Begun under other rules, it is begun again.
-  if (run.state() == v1::RUN_STATE_QUEUED || run.ruleset_id() != settings_.ruleset->id()) {
-    run.set_ruleset_id(settings_.ruleset->id());
+  // Begun under other rules, say, it is begun again.
+  if (const std::string basis = active->Basis(); run.state() == v1::RUN_STATE_QUEUED || run.listed_under() != basis) {
+    run.set_listed_under(basis);
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
   }
   if (run.state() == v1::RUN_STATE_LISTING) {
@@ -382,17 +397,39 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     RETURN_IF_ERROR(active->List());
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
   }
-  ShardTable& shards = settings_.ledger->shards();
   while (run.state() == v1::RUN_STATE_SCANNING) {
-    RETURN_IF_ERROR(shards.Expire(settings_.clock->Now()));
-    ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run.id()));
+    if (const absl::Status looked = EndScanning(run); MayPass(looked) ? !WaitForStore(run.id(), looked) : !looked.ok()) {
+      return looked;
+    }
     MutexLock lock(mutex_);
     if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
-    if (counts.over()) break;
-    changed_.wait_for(mutex_, kTick);
+    if (run.state() == v1::RUN_STATE_SCANNING) changed_.wait_for(mutex_, kTick);
   }
-  if (run.state() == v1::RUN_STATE_SCANNING) RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_REPORTING));
-  return Report(run, *active);
+  absl::Status reported = Report(run, *active);
+  for (int i = 0; i < kReportTries && MayPass(reported) && WaitForStore(run.id(), reported); ++i) {
+    reported = Report(run, *active);
+  }
+  return reported;
+}
+
+// Goes on to REPORTING if no shard is left.
+absl::Status RunKeeper::EndScanning(v1::ClusterRun& run) {
+  MutexLock scanning(retrying_);
+  ShardTable& shards = settings_.ledger->shards();
+  RETURN_IF_ERROR(shards.Expire(settings_.clock->Now()));
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run.id()));
+  if (!counts.over()) return absl::OkStatus();
+  v1::ClusterRun next = run;
+  RETURN_IF_ERROR(SetState(next, v1::RUN_STATE_REPORTING));
+  run = next;
+  return absl::OkStatus();
+}
+
+bool RunKeeper::WaitForStore(uint64_t run, const absl::Status& why) {
+  spdlog::error("run={} waits=true error={}", run, Quoted(Printable(why)));
+  (void)Pause(kStorePause, &stop_);
+  MutexLock lock(mutex_);
+  return !stop_ && runs_[run].state() != v1::RUN_STATE_CANCELLED;
 }
 
 absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
@@ -534,8 +571,9 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
       return reply;
     }
     // What it needs is not to be had now.
-    RETURN_IF_ERROR(Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()}, v1::ERROR_CLASS_RETRY,
-                         std::string(lent.status().message())));
+    const absl::Status failed = Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()},
+                                     v1::ERROR_CLASS_RETRY, std::string(lent.status().message()));
+    if (!failed.ok() && !absl::IsAborted(failed)) return failed;  // Aborted: its run was cancelled meanwhile.
   }
 }
 
@@ -571,7 +609,11 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& r
   ASSIGN_OR_RETURN(v1::Shard shard, shards.Read(lease.shard));
   shard.set_worker(lease.worker);
   shard.set_epoch(lease.epoch);
-  return Open(shard);
+  absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(shard);
+  if (lent.ok() || absl::IsAborted(lent.status()) || MayPass(lent.status())) return lent;
+  // After a restart its forge has no token any more, say: nothing that its worker has done.
+  RETURN_IF_ERROR(Fail(lease, v1::ERROR_CLASS_RETRY, std::string(lent.status().message())));
+  return absl::AbortedError(lent.status().message());
 }
 
 absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
@@ -606,7 +648,7 @@ absl::Status RunKeeper::End(const v1::EndRequest& request) {
   const bool failed = end.how() == v1::TargetEnd::FAILED;
   const bool denied = end.how() == v1::TargetEnd::REFUSED &&
                       static_cast<absl::StatusCode>(end.code()) == absl::StatusCode::kPermissionDenied;
-  if ((failed && (MayPass(end.code()) || (*lent)->part())) || denied) {
+  if ((failed && (MayPass(static_cast<absl::StatusCode>(end.code())) || (*lent)->part())) || denied) {
     ended = Fail(lease, denied ? v1::ERROR_CLASS_DENIED : v1::ERROR_CLASS_RETRY, end.reason());
   } else {
     ended = (*lent)->End(end);

@@ -82,12 +82,15 @@ class RunKeeper {
   std::optional<v1::ClusterRun> NextRun() ABSL_LOCKS_EXCLUDED(mutex_);
   void Execute(v1::ClusterRun run);
   absl::Status Carry(v1::ClusterRun& run);
+  absl::Status EndScanning(v1::ClusterRun& run);
   absl::Status Report(v1::ClusterRun& run, const ActiveRun& active);
   absl::Status SetState(v1::ClusterRun& run, v1::RunState state);
   absl::Status Write(const v1::ClusterRun& run) ABSL_LOCKS_EXCLUDED(mutex_);  // FailedPrecondition: it is over
   absl::Status EraseShards(uint64_t run);
   bool IsDone(const ShardLease& lease) const;
-  absl::Status WriteIds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status WriteIds(uint64_t added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Says that the run waits for its store. False: it waits no longer, being cancelled, or this ends.
+  bool WaitForStore(uint64_t run, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                           const ShardLease* lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
@@ -99,7 +102,8 @@ class RunKeeper {
 
   const CoordinatorSettings settings_;
   std::atomic<bool> stop_ = false;
-  Mutex submitting_;  // before mutex_
+  // Before mutex_: of a run that is submitted, and of one that may have no shard left to scan.
+  Mutex submitting_, retrying_;
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::map<uint64_t, v1::ClusterRun> runs_ ABSL_GUARDED_BY(mutex_);

@@ -12,7 +12,9 @@
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
+#include "store/rocksdb_ledger.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
 
 namespace unsprawl {
@@ -248,6 +250,34 @@ TEST_F(RunKeeperTest, WithOtherRulesARunBeginsAgain) {
   EXPECT_EQ(Repositories(run).size(), 2U);
 }
 
+// Shards name a group of the configuration by its number: another group's tokens must not go to their forge.
+TEST_F(RunKeeperTest, WithAnotherConfigurationARunBeginsAgain) {
+  options_.groups.resize(2);
+  options_.groups[0].targets = {"https://127.0.0.1:1/a.git"};
+  options_.groups[1].targets = {"https://127.0.0.1:1/b.git"};
+  Start();
+  const uint64_t run = Submit(0);
+  const v1::LeaseRef held = Acquire("w");
+  options_.groups[1].forge.selection.pushed_since += 9;  // "30d" is another date every time.
+  Start();
+  EXPECT_THAT(End(held, How::UNCHANGED), IsOk());
+  const std::function<void()> changes[] = {
+      [&] { std::swap(options_.groups[0], options_.groups[1]); },
+      [&] { options_.groups[0].targets = {"https://127.0.0.1:1/c.git"}; },
+      [&] { options_.max_object_bytes /= 2; },
+      [&] { keys_.current.bytes[0] ^= 1; },
+      [&] { options_.groups.pop_back(); },
+  };
+  for (const auto& change : changes) {
+    const v1::LeaseRef lease = Acquire("w");
+    change();
+    Start();
+    EXPECT_TRUE(Await([&] { return absl::IsAborted(keeper_->Find(lease).status()); }));
+  }
+  EXPECT_THAT(End(Acquire("w"), How::UNCHANGED), IsOk());
+  EXPECT_EQ(Repositories(run).size(), 1U);
+}
+
 TEST_F(RunKeeperTest, AWorkerWithOtherRulesHandsBackAtOnce) {
   Start();
   Submit(1);
@@ -272,6 +302,113 @@ TEST_F(RunKeeperTest, ACancelledRunStaysCancelled) {
   const uint64_t run = Submit(1);
   EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
   EXPECT_EQ(Repositories(run).size(), 1U);
+}
+
+// For anything but patience a worker ends.
+TEST_F(RunKeeperTest, WhoAsksForWorkWhileARunIsCancelledIsToldToWait) {
+  Start();
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 4; ++i) {
+    workers.emplace_back([&, i] {
+      v1::AcquireRequest request;
+      request.set_worker(absl::StrFormat("w%d", i));
+      for (uint64_t nonce = 1; !stop; ++nonce) {
+        request.set_nonce(nonce);
+        ASSERT_THAT(keeper_->Acquire(request), IsOk());
+      }
+    });
+  }
+  for (int i = 0; i < 400; ++i) {
+    const uint64_t run = Submit(20);
+    EXPECT_TRUE(Await([&] { return StateOf(run) >= v1::RUN_STATE_SCANNING; }));
+    std::this_thread::sleep_for(std::chrono::microseconds(i % 200));
+    EXPECT_THAT(keeper_->Cancel(run), IsOk());
+  }
+  stop = true;
+  for (std::thread& worker : workers) worker.join();
+}
+
+TEST_F(RunKeeperTest, ARetryThatIsPromisedHappensThoughTheLastShardEndsJustThen) {
+  Start();
+  int promised = 0;
+  for (int i = 0; i < 300; ++i) {
+    const uint64_t run = Submit(2);
+    const v1::LeaseRef parked = Acquire("w"), last = Acquire("w");
+    ASSERT_THAT(ledger_->shards().Fail({"w", parked.shard(), parked.epoch()},
+                                       {.error = v1::ERROR_CLASS_DENIED, .reason = "parked", .retry_after = {}},
+                                       clock_.Now()),
+                IsOk());
+    std::thread end([&] { EXPECT_THAT(End(last, How::GONE, "gone"), IsOk()); });
+    std::this_thread::sleep_for(std::chrono::microseconds(i));
+    const absl::StatusOr<uint64_t> retried = keeper_->Retry(run, "");
+    end.join();
+    if (retried.ok() && *retried == 1) {
+      ++promised;
+      EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+    }
+    const json repositories = Repositories(run);
+    const bool failed = repositories.dump().find("\"failed\"") != std::string::npos ||
+                        repositories.dump().find("\"refused\"") != std::string::npos;
+    ASSERT_EQ(failed, !retried.ok() || *retried == 0) << repositories;
+  }
+  EXPECT_GT(promised, 0);
+}
+
+TEST_F(RunKeeperTest, WhatCannotBeRecordedAnyMoreIsRefusedAndNotKept) {
+  Start();
+  Submit(1);
+  const v1::LeaseRef lease = Acquire("w");
+  ASSERT_THAT(Begin(lease, 5), IsOk());
+  const auto lent = keeper_->Find(lease);
+  ASSERT_THAT(lent, IsOk());
+  ASSERT_THAT(ledger_->shards().Release({"w", lease.shard(), lease.epoch()}, clock_.Now()), IsOk());
+  int taken = 0;
+  for (uint32_t sequence = 1; sequence < 1000; ++sequence, ++taken) {
+    v1::TellRequest request;
+    request.set_nonce(5);
+    request.set_sequence(sequence);
+    v1::BlobBatch& batch = *request.mutable_event()->mutable_blobs();
+    batch.mutable_clean()->resize(8192 * ObjectId::kBytes, static_cast<char>(sequence));
+    for (int i = 0; i < 8192; ++i) batch.add_clean_bytes(100);
+    const absl::StatusOr<v1::TellReply> reply = (*lent)->Tell(&request);
+    if (!reply.ok() || reply->begin_again()) break;
+  }
+  EXPECT_LT(taken, 100);
+}
+
+TEST_F(RunKeeperTest, AFullDiskHoldsARunUpAndFailsNothing) {
+  const SmallDisk disk(home_.path() / "disk");
+  if (!disk.mounted()) GTEST_SKIP() << "mounting a disk takes root";
+  absl::StatusOr<std::unique_ptr<RocksdbLedger>> ledger = RocksdbLedger::Open(home_.path() / "disk" / "store", {});
+  ASSERT_THAT(ledger, IsOk());
+  ledger_ = *std::move(ledger);
+  Start();
+  uint64_t run = Submit(1);
+  v1::LeaseRef lease = Acquire("w");
+  ASSERT_TRUE(disk.Fill(1 << 20));
+  EXPECT_TRUE(absl::IsResourceExhausted(End(lease, How::GONE, "gone")));
+  EXPECT_TRUE(absl::IsResourceExhausted(keeper_->Cancel(run)));
+  v1::RunPlan plan;
+  plan.add_targets("https://127.0.0.1:1/more.git");
+  EXPECT_TRUE(absl::IsResourceExhausted(keeper_->Submit(plan, "").status()));
+  disk.Empty();
+  EXPECT_THAT(End(lease, How::GONE, "gone"), IsOk());
+  ASSERT_TRUE(disk.Fill(1 << 20));  // Mostly before the report.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  disk.Empty();
+  EXPECT_EQ(Repositories(run).size(), 1U);
+  run = Submit(3);
+  lease = Acquire("w");
+  EXPECT_THAT(keeper_->Cancel(run), IsOk());
+  ASSERT_TRUE(disk.Fill(1 << 20));  // Mostly before its shards are erased.
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  disk.Empty();
+  run = Submit(1);
+  EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+  EXPECT_EQ(Repositories(run).size(), 1U);
+  keeper_ = nullptr;
+  ledger_ = nullptr;
 }
 
 TEST_F(RunKeeperTest, OfARunThatWasKilledWhileItEndedNoShardIsLent) {
