@@ -13,6 +13,7 @@
 #include "coordinator/forges/listing.h"
 #include "coordinator/known_target.h"
 #include "coordinator/report/coverage.h"
+#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
 #include "store/ledger_semantics.h"
@@ -362,6 +363,11 @@ absl::Status LocalLease::Record() {
 }
 
 // ---- the end
+
+void LocalLease::Say(const char* /*event*/, const absl::Status& why) {
+  if (!run_.say) return;
+  run_.say(absl::StrFormat("%s: %s", EscapeForTerminal(target().name()), EscapeForTerminal(std::string(why.message()))));
+}
 
 absl::Status LocalLease::End(const v1::TargetEnd& end) {
   if (end.how() == v1::TargetEnd::SCANNED && !whole_) {

@@ -58,6 +58,8 @@ class LocalLease : public Lease {
   absl::Status TakePlaces(const v1::PlaceBatch& places) override;
   absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) override;
 
+  void Say(const char* event, const absl::Status& why) override;
+
   // FailedPrecondition: of SCANNED, that there was no whole pass under this lease; it is not ended.
   absl::Status End(const v1::TargetEnd& end) override;
 

@@ -266,6 +266,12 @@ void AddMetrics(CLI::App& app, std::string* address) {
                  "serve figures for Prometheus at http://HOST:PORT/metrics, to whoever asks (a port alone: this machine)");
 }
 
+void AddLogLevel(CLI::App& app, std::string* level) {
+  app.add_option("--log-level", *level, "what is said on stderr (default: info)")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->option_text("debug|info|warning|error");
+}
+
 struct ScanCommandOptions {
   ScanOptions scan;
   ClusterOptions cluster;
@@ -315,9 +321,7 @@ void AddCoordinator(CLI::App& app, CoordinatorOptions* options, int* exit_code) 
       ->capture_default_str();
   AddTls(*coordinator, &options->tls);
   AddMetrics(*coordinator, &options->metrics);
-  coordinator->add_option("--log-level", options->log_level, "what is said on stderr")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
-      ->option_text("debug|info|warning|error");
+  AddLogLevel(*coordinator, &options->log_level);
   coordinator->add_option_function<int>(
           "--lease-seconds", [options](const int& s) { options->lease_time = absl::Seconds(s); },
           "a worker that is not heard of for so long has lost its shards (default 60)")
@@ -349,6 +353,7 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
   worker->add_option("--name", options->name, "stays the same, since mirrors are known by it (default: the host's)");
   AddTls(*worker, &options->tls);
   AddMetrics(*worker, &options->metrics);
+  AddLogLevel(*worker, &options->log_level);
   worker->add_option("-j,--jobs", options->threads, "threads (default: one per processor)")->check(CLI::Range(1, 256));
   worker->add_option("--fetch-jobs", options->fetch_jobs, "fetches at a time")
       ->check(CLI::Range(1, 64))
@@ -358,7 +363,7 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
   AddBackend(*worker, &options->pipeline);
   AddFetching(*worker, &options->network, &options->pipeline);
   worker->add_flag("!--no-sandbox", options->sandbox, "do not confine the process that parses repositories");
-  worker->add_flag("-q,--quiet", options->quiet, "no progress");
+  worker->add_flag("-q,--quiet", options->quiet, "no progress on a terminal");
 }
 
 void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {

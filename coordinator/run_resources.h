@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "absl/time/time.h"
 #include "coordinator/run_totals.h"
@@ -27,6 +28,8 @@ struct RunResources {
   // fences: null in a run of this process.
   std::function<absl::Status(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                              const ShardLease* lease)> end = {};
+  // Takes a line for a person; may be empty.
+  std::function<void(const std::string& line)> say = {};
   ScanSettings settings = {};
   uint64_t max_pull_requests = 1'000'000;  // FetchOptions::max_pull_requests
   // A repository that its forge says is unchanged is looked at anyway when its refs were last compared

@@ -149,6 +149,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                                         if (outcome) totals.Add(*std::move(outcome), counters);
                                         return absl::OkStatus();
                                       },
+                                  .say = plan.say,
                                   .settings = {.full_mode = options.full_mode,
                                                .max_object_bytes = options.max_object_bytes,
                                                .key = keys.current,

@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "absl/strings/str_format.h"
-#include "engine/base/escape.h"
 #include "worker/pause.h"
 
 namespace unsprawl {
@@ -69,12 +68,10 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
     const grpc::Status status = call(&context);
     if (status.ok() || !MayPass(status) || give_up()) {
-      if (said_.exchange(false) && status.ok()) say_(kAnswersAgain);
+      if (said_.exchange(false) && status.ok()) say_(absl::OkStatus());
       return FromGrpc(status);
     }
-    if (pause > kSayAfter && !said_.exchange(true)) {
-      say_("the coordinator does not answer, trying on: " + EscapeForTerminal(status.error_message()));
-    }
+    if (pause > kSayAfter && !said_.exchange(true)) say_(FromGrpc(status));
     ++repeated_;
     (void)Pause(WithJitter(pause), stop_);  // Cancelled or not: `give_up` decides.
     if (give_up()) return FromGrpc(status);

@@ -37,11 +37,10 @@ grpc::Status ToGrpc(const absl::Status& status);
 // ResourceExhausted, Cancelled) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
 class CoordinatorClient {
  public:
-  static constexpr char kAnswersAgain[] = "the coordinator answers again";
-
-  // `say` is told, once, when nobody answers, and when somebody does again; it may be called from any thread.
+  // `say` is told, once, why a call has to be made again and again, and that one was answered then (OK). It may be
+  // called from any thread.
   CoordinatorClient(std::shared_ptr<grpc::Channel> channel, const std::atomic<bool>* stop,
-                    std::function<void(const std::string&)> say)
+                    std::function<void(const absl::Status&)> say)
       : channel_(std::move(channel)), stop_(stop), say_(std::move(say)) {}
 
   template <typename Stub, typename Request, typename Reply>
@@ -66,7 +65,7 @@ class CoordinatorClient {
  private:
   const std::shared_ptr<grpc::Channel> channel_;
   const std::atomic<bool>* const stop_;  // ends pauses early
-  const std::function<void(const std::string&)> say_;
+  const std::function<void(const absl::Status&)> say_;
   mutable std::atomic<bool> said_ = false;
   mutable std::atomic<uint64_t> repeated_ = 0;
 };

@@ -66,6 +66,9 @@ class Lease {
   // The next locate shard; nullopt: that was the last, the occurrences are visible and the watermark has moved.
   virtual absl::StatusOr<std::optional<v1::LocateShard>> CompleteLocate(const v1::LocateCompleted& completed) = 0;
 
+  // Tells whoever looks on what went wrong: `event` in a word ("failed"), and why. Nothing depends on it.
+  virtual void Say(const char* event, const absl::Status& why) = 0;
+
   // Once, and last.
   virtual absl::Status End(const v1::TargetEnd& end) = 0;
 

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
 #include "unsprawl/v1/cluster.pb.h"
+#include "worker/log.h"
 
 namespace unsprawl {
 namespace {
@@ -76,6 +77,11 @@ absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ServeMetrics(
     return absl::UnavailableError(absl::StrFormat(
         "cannot serve metrics on %s: another program listens there, or it is no address of this machine", at));
   }
+}
+
+void LogMetricsUrl(const prometheus::Exposer& exposer) {
+  Log(LogLevel::kInfo, "metrics",
+      {{"url", absl::StrFormat("http://127.0.0.1:%d/metrics", exposer.GetListeningPorts().front())}});
 }
 
 RpcMetrics::RpcMetrics(prometheus::Registry& registry, const char* name)

@@ -35,6 +35,8 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
 // InvalidArgument: no such address. Unavailable: it cannot be listened on.
 absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ServeMetrics(const std::string& address,
                                                                   const std::shared_ptr<prometheus::Registry>& registry);
+// Says in the log where they are.
+void LogMetricsUrl(const prometheus::Exposer& exposer);
 
 // How long calls took, by method and code, on either side.
 class RpcMetrics {

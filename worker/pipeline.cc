@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
 #include "engine/git/repository.h"
@@ -112,8 +111,7 @@ class Pipeline {
       how = v1::TargetEnd::FAILED;
     }
     if (how == v1::TargetEnd::REFUSED) Mirror(MirrorDir(target)).SetGone(true);
-    scan_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(name),
-                                        EscapeForTerminal(std::string(obtained.message()))));
+    work.lease->Say("failed", obtained);
     End(*work.lease, FailureOf(how, obtained));
   }
 
@@ -128,10 +126,9 @@ class Pipeline {
     const absl::Status ended = lease.End(end);
     if (!ended.ok()) SayLost(lease, ended);
   }
-  void SayLost(const Lease& lease, const absl::Status& why) {
-    scan_.progress->Say(absl::StrFormat("%s: how it ended could not be recorded: %s",
-                                        EscapeForTerminal(lease.target().name()),
-                                        EscapeForTerminal(std::string(why.message()))));
+  static void SayLost(Lease& lease, const absl::Status& why) {
+    lease.Say("unrecorded", absl::Status(why.code(), absl::StrFormat("how it ended could not be recorded: %s",
+                                                                     std::string(why.message()))));
   }
 
   // The outcome of one that is there no longer. Rules that it was not scanned under go over its mirror first,
@@ -415,8 +412,7 @@ class Pipeline {
     v1::TargetEnd end = EndOf(v1::TargetEnd::SCANNED, std::move(ready.gone));
     if (!done.ok()) {
       end = FailureOf(absl::IsFailedPrecondition(done) ? v1::TargetEnd::NOT_COVERED : v1::TargetEnd::FAILED, done);
-      scan_.progress->Say(absl::StrFormat("%s: %s", EscapeForTerminal(ready.target.name),
-                                          EscapeForTerminal(std::string(done.message()))));
+      ready.lease->Say("failed", done);
     } else if (!ready.folder.empty()) {
       end.mutable_note()->Swap(&ready.note);
     }

@@ -9,6 +9,7 @@
 
 #include "engine/base/status.h"
 #include "worker/clone_url.h"
+#include "worker/log.h"
 #include "worker/mirror.h"
 
 namespace unsprawl {
@@ -57,8 +58,7 @@ class RemoteLease : public Lease {
   RemoteLease(v1::LentShard lent, RemoteLeases& source, std::shared_ptr<std::atomic<bool>> lost)
       : Lease(std::move(*lent.mutable_target())), lent_(std::move(lent)), source_(source), lost_(std::move(lost)) {}
   ~RemoteLease() override {
-    // At once: without it others would wait for its time to run out.
-    if (!ended_ && !is_lost()) GiveBack();
+    if (!ended_ && !cut_) is_lost() ? Note(LogLevel::kWarning, "lost") : GiveBack();
     source_.Drop(lent_.lease());
   }
 
@@ -98,7 +98,10 @@ class RemoteLease : public Lease {
 
   absl::StatusOr<std::string> Lender() override { return lent_.lender(); }
   void EndFetch() override {
-    if (!std::exchange(fetched_, true)) source_.worker_.metrics->Fetched(absl::ToDoubleSeconds(absl::Now() - since_));
+    if (!std::exchange(fetched_, true)) {
+      source_.worker_.metrics->Fetched(seconds());
+      Note(LogLevel::kDebug, "fetch_ended", {{"seconds", seconds()}});
+    }
     source_.SetStage(lent_.lease(), RemoteLeases::Stage::kReady);
   }
 
@@ -141,12 +144,16 @@ class RemoteLease : public Lease {
     v1::ShardEvent event;
     event.mutable_scan_cut();
     RETURN_IF_ERROR(Tell(&event).status());
-    *lost_ = true;
+    Note(LogLevel::kInfo, "cut");
+    *lost_ = cut_ = true;
     return absl::OkStatus();
   }
 
   absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) override {
     source_.worker_.metrics->Scanned(completed);
+    Note(LogLevel::kDebug, "scanned",
+         {{"blobs", completed.blobs_scanned()}, {"bytes", completed.bytes_resolved()},
+          {"seconds", completed.scan_seconds()}});
     v1::ShardEvent event;
     *event.mutable_scan_completed() = completed;
     return NextLocate(&event);
@@ -182,12 +189,35 @@ class RemoteLease : public Lease {
     v1::EndReply reply;
     const absl::Status ended = Call(&Stub::End, request, &reply);
     ended_ = ended.ok();
-    if (ended_) source_.worker_.metrics->Ended(end);
-    return ended;
+    if (!ended_) return ended;
+    source_.worker_.metrics->Ended(end);
+    std::vector<LogField> fields = {{"how", v1::TargetEnd::How_Name(end.how())}, {"code", CodeName(end.code())},
+                                    {"seconds", seconds()}, {"scanner_deaths", end.scanner_deaths()}};
+    if (!end.reason().empty()) fields.emplace_back("reason", end.reason());
+    Note(LogLevel::kDebug, "ended", fields);
+    return absl::OkStatus();
+  }
+
+  void Say(const char* event, const absl::Status& why) override {
+    Note(LogLevel::kWarning, event, {{"code", CodeName(static_cast<int>(why.code()))}, {"error", why}});
+  }
+  // A line of the log.
+  void Note(LogLevel level, const char* event, const std::vector<LogField>& more = {}) const {
+    const v1::LeaseRef& lease = lent_.lease();
+    std::vector<LogField> fields = {{"run", lent_.run()},           {"shard", lease.shard()},
+                                    {"worker", lease.worker()},     {"epoch", lease.epoch()},
+                                    {"attempt", lent_.attempt()},   {"repository", target().key()},
+                                    {"name", target().name()}};
+    fields.insert(fields.end(), more.begin(), more.end());
+    Log(level, event, fields);
   }
 
  private:
+  double seconds() const { return absl::ToDoubleSeconds(absl::Now() - since_); }
+
+  // At once: without it others would wait for its time to run out.
   void GiveBack() {
+    Note(LogLevel::kInfo, "given_back");
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kGiveBackDeadline);
     v1::ReleaseReply reply;
@@ -220,6 +250,7 @@ class RemoteLease : public Lease {
     RETURN_IF_ERROR(Call(&Stub::Tell, request, &reply));
     if (reply.begin_again()) {
       restart_ = true;
+      Note(LogLevel::kInfo, "begun_again");
       return absl::FailedPreconditionError("the coordinator was started again");
     }
     return std::move(*reply.mutable_command());
@@ -236,7 +267,7 @@ class RemoteLease : public Lease {
   const std::shared_ptr<std::atomic<bool>> lost_;
   uint64_t nonce_ = 0;
   uint32_t sequence_ = 0;
-  bool restart_ = false, ended_ = false, fetched_ = false;
+  bool restart_ = false, ended_ = false, fetched_ = false, cut_ = false;
   const absl::Time since_ = absl::Now();
 };
 
@@ -314,7 +345,9 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
                                         .stage = Stage::kFetching, .has_mirror = mirror.exists(), .fetching = true,
                                         .lost = lost};
         CountStages();
-        lease = std::make_unique<RemoteLease>(std::move(*reply.mutable_shard()), *this, std::move(lost));
+        auto remote = std::make_unique<RemoteLease>(std::move(*reply.mutable_shard()), *this, std::move(lost));
+        remote->Note(LogLevel::kDebug, "lent");
+        lease = std::move(remote);
       }
       changed_.notify_all();
     }

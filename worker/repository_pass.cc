@@ -32,7 +32,7 @@ class RepositoryPasses {
       scanner_died_ = false;
       done = Pass();
       if (*resources_.stop) return absl::CancelledError("stopped");
-    } while (lease_.TakeRestart() || (scanner_died_ && NoteDeath()));
+    } while (lease_.TakeRestart() || (scanner_died_ && NoteDeath(done)));
     return done;
   }
 
@@ -187,16 +187,21 @@ class RepositoryPasses {
 
   // After a death: one strike for each object that was being worked on. Until one is found to be the
   // cause passes have one thread, so that it is certain. False: it died too often.
-  bool NoteDeath() {
+  bool NoteDeath(const absl::Status& why) {
     std::vector<uint32_t> noted;
     if (scanner_ != nullptr) noted = CurrentObjects();  // Else it died before it was ready.
     bool found = false;
+    std::string objects;
     for (const uint32_t object : noted) {
+      absl::StrAppendFormat(&objects, "%s%d", objects.empty() ? "object " : ", ", object - 1);
       if (++strikes_[object - 1] < kStrikes || !single_thread_) continue;
       avoid_.push_back(object - 1);
       avoid_objects_ = planned_objects_;
       found = true;
     }
+    lease_.Say("scanner_died", absl::UnavailableError(absl::StrFormat(
+                                   "a scanner died on %s, %s: %s", objects.empty() ? "no object" : objects,
+                                   found ? "which becomes a skip" : "and is replaced", std::string(why.message()))));
     single_thread_ = !found;
     if (noted.empty()) ++blameless_;
     scanner_ = nullptr;

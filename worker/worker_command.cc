@@ -15,6 +15,7 @@
 #include "engine/base/status.h"
 #include "unsprawl/v1/cluster.grpc.pb.h"
 #include "worker/coordinator_client.h"
+#include "worker/log.h"
 #include "worker/pause.h"
 #include "worker/remote_lease.h"
 #include "worker/scanner_process.h"
@@ -64,9 +65,11 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
   RETURN_IF_ERROR(CheckVersion(joined.version(), "the coordinator", "the worker"));
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerSource> scanners,
                    launcher.Launch(joined.rules().SerializeAsString()));
-  Progress progress(options.quiet ? Progress::Style::kQuiet
-                    : isatty(STDERR_FILENO) != 0 ? Progress::Style::kTerminal : Progress::Style::kLines);
-  progress.Say(absl::StrFormat("%s works for %s on %d threads", name, options.coordinator, threads));
+  // Where nobody sits and watches there is the log.
+  const bool watched = isatty(STDERR_FILENO) != 0 && !options.quiet;
+  Progress progress(watched ? Progress::Style::kTerminal : Progress::Style::kQuiet);
+  Log(LogLevel::kInfo, "joined",
+      {{"worker", name}, {"coordinator", options.coordinator}, {"threads", threads}, {"ruleset", joined.rules().id()}});
   const WorkerResources worker = {.client = &client,
                                   .progress = &progress,
                                   .metrics = &metrics,
@@ -90,6 +93,7 @@ absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop
   WorkerOptions options = asked;
   options.pipeline.fetch.network = options.network;
   options.pipeline.fetch.stop = &stop;
+  StartLog(options.log_level);
   ASSIGN_OR_RETURN(const std::string name, NameOf(options));
   // Before threads and files: scanners inherit neither.
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerLauncher> launcher,
@@ -103,16 +107,19 @@ absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop
   std::unique_ptr<prometheus::Exposer> exposer;
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(exposer, ServeMetrics(options.metrics, metrics.registry()));
-    std::fprintf(stderr, "unsprawl: metrics=http://127.0.0.1:%d/metrics\n", exposer->GetListeningPorts().front());
+    LogMetricsUrl(*exposer);
   }
-  const CoordinatorClient client(channel, &stop, [&](const std::string& line) {
-    std::fprintf(stderr, "unsprawl: %s: %s\n", options.coordinator.c_str(), line.c_str());
-    if (line == CoordinatorClient::kAnswersAgain) metrics.Reconnected();
+  const CoordinatorClient client(channel, &stop, [&](const absl::Status& why) {
+    if (why.ok()) metrics.Reconnected();
+    std::vector<LogField> fields = {{"worker", name}, {"coordinator", options.coordinator}};
+    if (!why.ok()) fields.insert(fields.end(), {{"code", CodeName(static_cast<int>(why.code()))}, {"error", why}});
+    Log(why.ok() ? LogLevel::kInfo : LogLevel::kWarning, why.ok() ? "answered" : "waiting", fields);
   });
   while (!stop) {
     const absl::Status stayed = Stay(options, name, client, *launcher, metrics, stop);
     if (!stayed.ok() && !stop) return stayed;  // Stopped while nobody answered it has not failed.
   }
+  Log(LogLevel::kInfo, "drained", {{"worker", name}});
   return absl::OkStatus();
 }
 

@@ -25,6 +25,7 @@ struct WorkerOptions {
   std::filesystem::path rules_cache_dir;
   std::string version;
   std::string metrics;          // where they are served; empty: nowhere
+  std::string log_level = "info";
 };
 
 // Works for a coordinator until `stop` is set; what is not finished then is given back. Must be called while the

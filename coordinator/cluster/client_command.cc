@@ -138,8 +138,11 @@ class Admin {
       : address_(std::move(address)),
         stop_(CatchSignals()),
         client_(channel, &stop_,
-                [this](const std::string& line) {
-                  std::fprintf(stderr, "unsprawl: %s: %s\n", address_.c_str(), line.c_str());
+                [this](const absl::Status& why) {
+                  const std::string said = why.ok() ? "the coordinator answers again"
+                                                    : "the coordinator does not answer, trying on: " +
+                                                          EscapeForTerminal(std::string(why.message()));
+                  std::fprintf(stderr, "unsprawl: %s: %s\n", address_.c_str(), said.c_str());
                 }),
         stub_(v1::AdminService::NewStub(channel)) {}
 

@@ -6,16 +6,12 @@
 #include "engine/base/object_id.h"
 
 namespace unsprawl {
-namespace {
 
-// "LOST"
-std::string Word(v1::ErrorClass error) {
+std::string ErrorWord(v1::ErrorClass error) {
   constexpr size_t kPrefix = sizeof("ERROR_CLASS_") - 1;
   const std::string& name = v1::ErrorClass_Name(error);
   return name.size() > kPrefix ? name.substr(kPrefix) : "UNSPECIFIED";
 }
-
-}  // namespace
 
 ClusterMetrics::ClusterMetrics()
     : failed_(CounterFamily(*registry_, "unsprawl_shards_failed_total", "Attempts that failed, by class of error")),
@@ -32,8 +28,8 @@ ClusterMetrics::ClusterMetrics()
       places_(CounterFamily(*registry_, "unsprawl_places_recorded_total", "Places of secrets in histories").Add({})) {}
 
 void ClusterMetrics::Failed(v1::ErrorClass error, bool parked) {
-  failed_.Add({{"class", Word(error)}}).Increment();
-  if (parked) parked_.Add({{"class", Word(error)}}).Increment();
+  failed_.Add({{"class", ErrorWord(error)}}).Increment();
+  if (parked) parked_.Add({{"class", ErrorWord(error)}}).Increment();
 }
 
 void ClusterMetrics::Looked(const v1::LookupAnswer& answer) {

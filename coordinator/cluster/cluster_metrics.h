@@ -1,12 +1,16 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "unsprawl/v1/cluster.pb.h"
 #include "unsprawl/v1/shard_table.pb.h"
 #include "worker/metrics.h"
 
 namespace unsprawl {
+
+// "LOST"
+std::string ErrorWord(v1::ErrorClass error);
 
 // What a coordinator counts of what it is asked and told. (What is at the moment: RunKeeper::Collect.) Thread-safe.
 class ClusterMetrics {

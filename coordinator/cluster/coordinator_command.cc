@@ -20,10 +20,9 @@
 #include "coordinator/run_config.h"
 #include "coordinator/signals.h"
 #include "engine/base/status.h"
-#include "spdlog/sinks/stdout_sinks.h"
-#include "spdlog/spdlog.h"
 #include "store/key_file.h"
 #include "worker/coordinator_client.h"
+#include "worker/log.h"
 #include "worker/transport.h"
 
 namespace unsprawl {
@@ -100,10 +99,7 @@ class ClusterState final : public prometheus::Collectable {
 
 absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   const std::atomic<bool>& stop = CatchSignals();
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("unsprawl"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ level=%l %v", spdlog::pattern_time_type::utc);
-  spdlog::set_level(spdlog::level::from_str(options.log_level));
-  spdlog::flush_on(spdlog::level::debug);
+  StartLog(options.log_level);
   ClusterMetrics metrics;
   ScanOptions scan = options.scan;
   if (!options.config.empty()) {
@@ -125,9 +121,10 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                            .on_expired = [&metrics](const v1::Shard& shard) {
                                              const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
                                              metrics.Failed(v1::ERROR_CLASS_LOST, parked);
-                                             spdlog::warn("run={} shard={} worker={} {} attempts={}", shard.run(),
-                                                          shard.id(), shard.worker(), parked ? "parked" : "expired",
-                                                          shard.attempts());
+                                             Log(LogLevel::kWarning, parked ? "parked" : "expired",
+                                                 {{"run", shard.run()}, {"shard", shard.id()},
+                                                  {"worker", shard.worker()}, {"class", "LOST"},
+                                                  {"attempts", shard.attempts()}});
                                            }}));
   const SteadyClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<RunKeeper> keeper,
@@ -149,7 +146,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(exposer, ServeMetrics(options.metrics, metrics.registry()));
     exposer->RegisterCollectable(state);
-    spdlog::info("metrics=http://127.0.0.1:{}/metrics", exposer->GetListeningPorts().front());
+    LogMetricsUrl(*exposer);
   }
   int port = 0;
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> timers;
@@ -175,11 +172,12 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
     return absl::UnavailableError(
         absl::StrFormat("cannot listen on %s: another program does, or it is no address of this machine", options.listen));
   }
-  spdlog::info("serving on {} ({}), ruleset={} store is open",
-               options.listen.substr(0, options.listen.rfind(':') + 1) + std::to_string(port),
-               options.tls.ca.empty() ? "this machine only, without certificates" : "mutual TLS", ruleset.id());
+  Log(LogLevel::kInfo, "serving",
+      {{"address", options.listen.substr(0, options.listen.rfind(':') + 1) + std::to_string(port)},
+       {"tls", options.tls.ca.empty() ? "none" : "mutual"},
+       {"ruleset", ruleset.id()}});
   while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  spdlog::info("stopping: a run under way goes on when this store is served again");
+  Log(LogLevel::kInfo, "stopping", {});  // A run under way goes on when this store is served again.
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
   RETURN_IF_ERROR(ledger->Flush());
   return kExitClean;

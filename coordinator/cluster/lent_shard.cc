@@ -4,11 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "engine/base/escape.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
 #include "engine/git/cut.h"
-#include "spdlog/spdlog.h"
+#include "worker/log.h"
 
 namespace unsprawl {
 namespace {
@@ -186,8 +185,9 @@ absl::Status LentShard::CutUp() {
   }
   pieces_.clear();
   RETURN_IF_ERROR(run_->resources().ledger->shards().Cut(lease_id_, pieces, run_->clock().Now()));
-  spdlog::info("run={} shard={} worker={} cut into {} parts", run_->id(), lease_id_.shard,
-               EscapeForTerminal(lease_id_.worker), pieces.size());
+  Log(LogLevel::kInfo, "cut",
+      {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
+       {"parts", pieces.size()}});
   return absl::OkStatus();
 }
 

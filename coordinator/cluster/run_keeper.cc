@@ -12,7 +12,7 @@
 #include "coordinator/webhook.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
-#include "spdlog/spdlog.h"
+#include "worker/log.h"
 #include "worker/pause.h"
 
 namespace unsprawl {
@@ -33,15 +33,6 @@ constexpr int kReportTries = 60;     // with such a pause between them
 constexpr absl::Duration kRateWindow = absl::Minutes(1);
 
 std::string RunName(uint64_t run) { return absl::StrFormat("cluster run %d", run); }
-
-// A value of a log's line: one word for whoever splits it.
-std::string Quoted(std::string_view text) {
-  std::string quoted = EscapeForTerminal(std::string(text));
-  std::replace(quoted.begin(), quoted.end(), '"', '\'');
-  return '"' + quoted + '"';
-}
-
-std::string Printable(const absl::Status& status) { return EscapeForTerminal(std::string(status.message())); }
 
 ShardLease LeaseOf(const v1::LeaseRef& ref) {
   return {.worker = ref.worker(), .shard = ref.shard(), .epoch = ref.epoch()};
@@ -113,8 +104,9 @@ absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
     return absl::FailedPreconditionError(absl::StrFormat("run %d is over", run.id()));
   }
   RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
-  spdlog::info("run={} state={}{}", run.id(), v1::RunState_Name(run.state()),
-               run.error().empty() ? "" : " error=" + Quoted(run.error()));
+  std::vector<LogField> fields = {{"run", run.id()}, {"state", v1::RunState_Name(run.state())}};
+  if (!run.error().empty()) fields.emplace_back("error", run.error());
+  Log(LogLevel::kInfo, "run", fields);
   runs_[run.id()] = run;
   changed_.notify_all();
   return absl::OkStatus();
@@ -354,7 +346,7 @@ void RunKeeper::Execute(v1::ClusterRun run) {
   if (unlisted && absl::IsResourceExhausted(carried)) {
     // It is listed again when there is room.
   } else if (run.state() != v1::RUN_STATE_CANCELLED && !carried.ok()) {
-    run.set_error(Printable(carried));
+    run.set_error(EscapeForTerminal(std::string(carried.message())));
     carried = SetState(run, v1::RUN_STATE_FAILED);
   } else {
     carried = absl::OkStatus();
@@ -373,7 +365,9 @@ void RunKeeper::Execute(v1::ClusterRun run) {
 
 absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
   if (run.started() == 0) run.set_started(NowMicros());
-  const auto say = [id = run.id()](const std::string& line) { spdlog::info("run={} listing={}", id, Quoted(line)); };
+  const auto say = [id = run.id()](const std::string& line) {
+    Log(LogLevel::kInfo, "listing", {{"run", id}, {"said", line}});
+  };
   const auto say_step = [this](const std::string& step) {
     MutexLock lock(mutex_);
     step_ = step;
@@ -426,7 +420,7 @@ absl::Status RunKeeper::EndScanning(v1::ClusterRun& run) {
 }
 
 bool RunKeeper::WaitForStore(uint64_t run, const absl::Status& why) {
-  spdlog::error("run={} waits=true error={}", run, Quoted(Printable(why)));
+  Log(LogLevel::kError, "run_held_up", {{"run", run}, {"error", why}});
   (void)Pause(kStorePause, &stop_);
   MutexLock lock(mutex_);
   return !stop_ && runs_[run].state() != v1::RUN_STATE_CANCELLED;
@@ -446,7 +440,7 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
   ASSIGN_OR_RETURN(const ReportTotals totals,
                    ReportRun(std::move(input), record, DirOf(run.id()), options.webhook, *settings_.ledger));
   const absl::Status called = SettleWebhook(options.webhook, options.network, *settings_.ledger, &stop_);
-  if (!called.ok()) spdlog::warn("run={} webhook=later error={}", run.id(), Quoted(Printable(called)));
+  if (!called.ok()) Log(LogLevel::kWarning, "webhook_later", {{"run", run.id()}, {"error", called}});
   run.set_complete(totals.complete);
   run.set_incidents(totals.incidents);
   run.mutable_by_severity()->Assign(std::begin(totals.by_severity), std::end(totals.by_severity));
@@ -492,7 +486,8 @@ absl::Status RunKeeper::Admit(const std::string& worker) {
 }
 
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
-  spdlog::info("worker={} joined threads={} program={}", request.worker(), request.threads(), Quoted(request.program()));
+  Log(LogLevel::kInfo, "joined",
+      {{"worker", request.worker()}, {"threads", request.threads()}, {"program", request.program()}});
   RETURN_IF_ERROR(settings_.ledger->shards().Renew(request.worker(), {}, settings_.clock->Now()).status());  // It lives.
   MutexLock lock(mutex_);
   workers_[request.worker()].joined = request;
@@ -566,8 +561,12 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
     if (lent.ok()) {
       settings_.metrics->Lent();
-      spdlog::debug("run={} shard={} worker={} epoch={} lent", shard->run(), shard->id(), worker, shard->epoch());
       *reply.mutable_shard() = (*lent)->ToProto();
+      reply.mutable_shard()->set_run(shard->run());
+      reply.mutable_shard()->set_attempt(shard->attempts() + 1);
+      Log(LogLevel::kDebug, "lent",
+          {{"run", shard->run()}, {"shard", shard->id()}, {"worker", worker}, {"epoch", shard->epoch()},
+           {"attempt", shard->attempts() + 1}, {"repository", shard->repository()}, {"name", (*lent)->name()}});
       return reply;
     }
     // What it needs is not to be had now.
@@ -620,8 +619,15 @@ absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
   const ShardLease lease = LeaseOf(ref);
   Forget(lease);
   RETURN_IF_ERROR(settings_.ledger->shards().Release(lease, settings_.clock->Now()));
-  spdlog::debug("shard={} worker={} epoch={} given back", lease.shard, lease.worker, lease.epoch);
+  LogLease("given_back", lease);
   return absl::OkStatus();
+}
+
+// What is daily business.
+void RunKeeper::LogLease(const char* event, const ShardLease& lease) {
+  const std::shared_ptr<ActiveRun> run = active();
+  Log(LogLevel::kDebug, event, {{"run", run == nullptr ? 0 : run->id()}, {"shard", lease.shard},
+                                {"worker", lease.worker}, {"epoch", lease.epoch}});
 }
 
 void RunKeeper::Forget(const ShardLease& lease) {
@@ -680,9 +686,10 @@ absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, cons
   ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(lease.shard));
   const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
   settings_.metrics->Failed(error, parked);
-  spdlog::warn("run={} shard={} worker={} epoch={} {} class={} attempts={} reason={}", shard.run(), lease.shard,
-               lease.worker, lease.epoch, parked ? "parked" : "failed", v1::ErrorClass_Name(error), shard.attempts(),
-               Quoted(reason));
+  Log(LogLevel::kWarning, parked ? "parked" : "failed",
+      {{"run", shard.run()}, {"shard", lease.shard}, {"worker", lease.worker}, {"epoch", lease.epoch},
+       {"repository", shard.repository()}, {"class", ErrorWord(error)}, {"attempts", shard.attempts()},
+       {"reason", reason}});
   return absl::OkStatus();
 }
 
@@ -696,7 +703,7 @@ absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, con
 
 void RunKeeper::CountDone(const ShardLease& lease, uint64_t bytes) {
   settings_.metrics->Completed();
-  spdlog::debug("shard={} worker={} epoch={} done", lease.shard, lease.worker, lease.epoch);
+  LogLease("done", lease);
   MutexLock lock(mutex_);
   ++workers_[lease.worker].shards_done;
   done_.emplace_back(settings_.clock->Now(), bytes);

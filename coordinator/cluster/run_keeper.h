@@ -97,6 +97,7 @@ class RunKeeper {
   absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
+  void LogLease(const char* event, const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void CountDone(const ShardLease& lease, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   std::filesystem::path DirOf(uint64_t run) const;
 

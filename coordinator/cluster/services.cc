@@ -8,11 +8,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "engine/base/escape.h"
 #include "engine/base/status.h"
-#include "spdlog/spdlog.h"
 #include "unsprawl/v1/cluster.grpc.pb.h"
 #include "worker/coordinator_client.h"
+#include "worker/log.h"
 #include "worker/transport.h"
 
 namespace unsprawl {
@@ -22,7 +21,7 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 // A call by somebody who may not: worth a look.
 absl::Status Refused(const grpc::ServerContext& context, const absl::Status& why) {
-  spdlog::warn("refused peer={} error=\"{}\"", context.peer(), EscapeForTerminal(std::string(why.message())));
+  Log(LogLevel::kWarning, "refused", {{"peer", context.peer()}, {"error", why}});
   return why;
 }
 

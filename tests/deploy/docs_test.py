@@ -72,7 +72,7 @@ class Docs(unittest.TestCase):
                     running.callback(process.communicate)
                     running.callback(process.terminate)
                     said = process.stderr.readline()
-                    self.assertRegex(said, "serving on|works for")
+                    self.assertRegex(said, "event=serving|event=joined")
                     if words[1] == "coordinator":
                         address = re.search(r"127.0.0.1:\d+", said).group()
                     continue

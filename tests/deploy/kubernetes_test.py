@@ -114,7 +114,7 @@ class Kubernetes(unittest.TestCase):
             line = process.stderr.readline()
             process.terminate()
             rest = process.communicate(timeout=60)[1]
-            self.assertIn("serving on", line, rest)
+            self.assertIn("event=serving", line, rest)
             self.assertEqual(process.returncode, 0, rest)
 
     def test_scanners_together_stay_below_the_limit_of_memory(self):

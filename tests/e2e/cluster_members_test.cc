@@ -124,7 +124,7 @@ TEST_F(ClusterMembersTest, AWorkerWaitsForItsCoordinator) {
   cluster->coordinator().SignalAll(SIGKILL);
   cluster->coordinator().Wait();
   cluster->StartWorker("early");
-  ASSERT_TRUE(cluster->worker("early").WaitFor("does not answer, trying on"));
+  ASSERT_TRUE(cluster->worker("early").WaitFor("event=waiting "));
   cluster->StartCoordinator();
   ExpectReport(*StartClient(*cluster));
 }
@@ -142,7 +142,7 @@ TEST_F(ClusterMembersTest, TwoWorkersOfOneNameDoNoHarm) {
                                    "--ca-file", forge_.CaFile(), "--mirrors",
                                    home_.path() / "cluster" / (one_folder ? "m" : absl::StrFormat("m%d", i))});
     }
-    for (const auto& twin : twins) ASSERT_TRUE(twin->WaitFor("twin works for")) << twin->err();
+    for (const auto& twin : twins) ASSERT_TRUE(twin->WaitFor("event=joined worker=twin ")) << twin->err();
     ExpectReport(*StartClient(*cluster));
     ExpectReport(*StartClient(*cluster));
     for (const auto& twin : twins) EXPECT_TRUE(twin->running()) << twin->err();
@@ -176,7 +176,7 @@ TEST_F(ClusterMembersTest, OtherRulesOfARestartedCoordinatorAreThoseOfTheRun) {
 TEST_F(ClusterMembersTest, AWorkerOutlivesTheProcessThatForksItsScanners) {
   const auto cluster = Start("3600");
   cluster->StartWorker("w");
-  ASSERT_TRUE(cluster->worker("w").WaitFor("w works for"));
+  ASSERT_TRUE(cluster->worker("w").WaitFor("event=joined worker=w "));
   const auto child_of = [](pid_t process) {
     return std::atoi(ReadFile(absl::StrFormat("/proc/%d/task/%d/children", process, process)).c_str());
   };

@@ -66,7 +66,7 @@ TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
   const CliResult together = cluster.Scan({"github:acme"});
   ASSERT_EQ(together.exit_code, 1) << together.err << cluster.coordinator().err();
   EXPECT_EQ(cli_.ReportFiles(), report);
-  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("cut"));
+  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("event=cut "));
 }
 
 TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
@@ -96,7 +96,7 @@ TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
 
 TEST_F(ClusterTest, AWorkerThatIsStoppedWhileNobodyAnswersHasNotFailed) {
   BackgroundProgram worker(cli_, "alone", {"worker", "--coordinator", "127.0.0.1:9"});
-  ASSERT_TRUE(worker.WaitFor("does not answer, trying on")) << worker.err();
+  ASSERT_TRUE(worker.WaitFor("event=waiting ")) << worker.err();
   worker.Signal(SIGTERM);
   EXPECT_EQ(worker.Wait(), 0) << worker.err();
 }

@@ -28,8 +28,8 @@ void Cluster::StartCoordinator() {
   coordinator_ = nullptr;
   const size_t said = ReadFile(cli_.home() / "coordinator.err").size();
   coordinator_ = std::make_unique<BackgroundProgram>(cli_, "coordinator", arguments);
-  ASSERT_TRUE(coordinator_->WaitFor("serving on", said)) << coordinator_->err();
-  const std::string serving = "serving on 127.0.0.1:";
+  ASSERT_TRUE(coordinator_->WaitFor("event=serving", said)) << coordinator_->err();
+  const std::string serving = "event=serving address=127.0.0.1:";
   const std::string err = coordinator_->err();
   port_ = std::atoi(err.c_str() + err.find(serving, said) + serving.size());
 }

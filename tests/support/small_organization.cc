@@ -2,7 +2,11 @@
 
 #include <filesystem>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "engine/base/object_id.h"
+#include "store/key_file.h"
+#include "tests/support/status_matchers.h"
 
 namespace unsprawl {
 
@@ -42,6 +46,21 @@ CliResult SmallOrganization::Scan(const ForgeServer& forge, const std::vector<st
 
 std::string SmallOrganization::CloneUrl(const ForgeServer& forge, uint32_t repository) const {
   return absl::StrFormat("https://x:%s@%s/acme/app%d.git", kToken, forge.Url().substr(8), repository);
+}
+
+std::vector<std::string> SmallOrganization::Secrets() const {
+  const auto base64 = [](const std::string& text) { return std::string(absl::Base64Escape({text.data(), text.size()})); };
+  const std::string token = kToken;
+  std::vector<std::string> secrets = {token, base64(token), base64("x-access-token:" + token), "Authorization", "Basic "};
+  for (uint32_t i = 0; i < kRepositories; ++i) secrets.push_back(FakeGithubToken(i));
+  const std::filesystem::path file = home_.path() / ".config" / "unsprawl" / "key";
+  EXPECT_TRUE(std::filesystem::exists(file));  // The key that is looked for is the one that was used.
+  const auto keys = LoadOrCreateKey(file);
+  EXPECT_THAT(keys, IsOk());
+  if (!keys.ok()) return secrets;
+  const std::string key(reinterpret_cast<const char*>(keys->current.bytes.data()), keys->current.bytes.size());
+  secrets.insert(secrets.end(), {key, ToHex(key), base64(key)});
+  return secrets;
 }
 
 nlohmann::json SmallOrganization::Outcome(const std::string& name) const {

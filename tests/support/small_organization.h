@@ -26,6 +26,9 @@ class SmallOrganization : public testing::Test {
   CliResult Scan(const ForgeServer& forge, const std::vector<std::string>& targets = {"github:acme"});
   // The clone URL of a repository, with the token in it.
   std::string CloneUrl(const ForgeServer& forge, uint32_t repository) const;
+  // What no log, metric or message may hold once a run was made: the token, the secrets in the repositories and the key
+  // for their ids, in all forms in which they travel.
+  std::vector<std::string> Secrets() const;
   // What manifest.json says of the repository whose name ends so; null: nothing.
   nlohmann::json Outcome(const std::string& name) const;
   // Bytes of what the last scan's mirrors hold of objects.
