@@ -28,9 +28,7 @@
 namespace unsprawl {
 namespace {
 
-constexpr int kMaxStreams = 256;                 // calls under way on one connection
 constexpr size_t kMaxServerBytes = 2ULL << 30;   // of messages that are being taken in
-constexpr int kMaxThreads = 512;
 
 v1::RulesetText RulesText(const std::vector<RuleFile>& files, const Ruleset& ruleset) {
   v1::RulesetText text;
@@ -135,12 +133,13 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                      .clock = &clock,
                                      .metrics = &metrics,
                                      .cut_bytes = options.cut_bytes}));
+  CallLimit calls;
   const ServiceSettings services = {
-      .keeper = keeper.get(), .clock = &clock, .lease_time = options.lease_time, .rules = RulesText(rule_files, ruleset)};
+      .keeper = keeper.get(), .calls = &calls, .lease_time = options.lease_time, .rules = RulesText(rule_files, ruleset)};
   const std::unique_ptr<grpc::Service> for_workers = NewWorkerService(services), for_admins = NewAdminService(services);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ResourceQuota quota("unsprawl");
-  quota.Resize(kMaxServerBytes).SetMaxThreads(kMaxThreads);
+  quota.Resize(kMaxServerBytes).SetMaxThreads(kServerThreads);
   const auto state = std::make_shared<ClusterState>(keeper.get(), scan.store_dir);
   std::unique_ptr<prometheus::Exposer> exposer;
   if (!options.metrics.empty()) {

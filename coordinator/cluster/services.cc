@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
@@ -46,80 +47,90 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
   explicit WorkerServiceImpl(const ServiceSettings& settings) : settings_(settings), keeper_(*settings.keeper) {}
 
   grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* request, v1::JoinReply* reply) override {
-    absl::Status may = CheckWorker(*context, request->worker());
-    if (may.ok()) may = CheckVersion(request->version(), "the worker", "the coordinator");
-    if (may.ok()) may = keeper_.Join(*request);
-    *reply->mutable_version() = OurVersion();
-    reply->set_lease_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(settings_.lease_time)));
-    *reply->mutable_rules() = settings_.rules;
-    return ToGrpc(may);
+    return ForWorker(*context, request->worker(), [&] {
+      absl::Status may = CheckVersion(request->version(), "the worker", "the coordinator");
+      if (may.ok()) may = keeper_.Join(*request);
+      *reply->mutable_version() = OurVersion();
+      reply->set_lease_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(settings_.lease_time)));
+      *reply->mutable_rules() = settings_.rules;
+      return ToGrpc(may);
+    });
   }
 
   grpc::Status Acquire(grpc::ServerContext* context, const v1::AcquireRequest* request,
                        v1::AcquireReply* reply) override {
-    const absl::Status may = CheckWorker(*context, request->worker());
-    return may.ok() ? Answer(keeper_.Acquire(*request), reply) : ToGrpc(may);
+    return ForWorker(*context, request->worker(), [&] { return Answer(keeper_.Acquire(*request), reply); });
   }
 
   grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request, v1::RenewReply* reply) override {
-    const absl::Status may = CheckWorker(*context, request->worker());
-    return may.ok() ? Answer(keeper_.Renew(*request), reply) : ToGrpc(may);
+    return ForWorker(*context, request->worker(), [&] { return Answer(keeper_.Renew(*request), reply); },
+                     /*may_wait=*/false);
   }
 
   grpc::Status AskForge(grpc::ServerContext* context, const v1::LeaseRequest* request, v1::ForgeReply* reply) override {
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
-    return lent.ok() ? Answer<v1::ForgeReply>((*lent)->AskForge(), reply) : ToGrpc(lent.status());
+    return ForLease(*context, request->lease(),
+                    [&](LentShard& lent) { return Answer<v1::ForgeReply>(lent.AskForge(), reply); });
   }
 
   grpc::Status RenewTokens(grpc::ServerContext* context, const v1::LeaseRequest* request,
                            v1::TokensReply* reply) override {
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
-    return lent.ok() ? Answer<v1::TokensReply>((*lent)->RenewTokens(), reply) : ToGrpc(lent.status());
+    return ForLease(*context, request->lease(),
+                    [&](LentShard& lent) { return Answer<v1::TokensReply>(lent.RenewTokens(), reply); });
   }
 
   grpc::Status ListDropped(grpc::ServerContext* context, const v1::ListDroppedRequest* request,
                            v1::DroppedCommits* reply) override {
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
-    return lent.ok() ? Answer((*lent)->ListDropped(request->before()), reply) : ToGrpc(lent.status());
+    return ForLease(*context, request->lease(),
+                    [&](LentShard& lent) { return Answer(lent.ListDropped(request->before()), reply); });
   }
 
   grpc::Status Begin(grpc::ServerContext* context, const v1::BeginRequest* request, v1::BeginReply* reply) override {
-    const absl::Status may = CheckWorker(*context, request->lease().worker());
-    return may.ok() ? Answer(keeper_.Begin(*request), reply) : ToGrpc(may);
+    return ForWorker(*context, request->lease().worker(), [&] { return Answer(keeper_.Begin(*request), reply); });
   }
 
   grpc::Status Tell(grpc::ServerContext* context, const v1::TellRequest* request, v1::TellReply* reply) override {
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Find(*context, request->lease());
-    // The request is ours alone, and may be large.
-    return lent.ok() ? Answer((*lent)->Tell(const_cast<v1::TellRequest*>(request)), reply) : ToGrpc(lent.status());
+    return ForLease(*context, request->lease(), [&](LentShard& lent) {
+      // The request is ours alone, and may be large.
+      return Answer(lent.Tell(const_cast<v1::TellRequest*>(request)), reply);
+    });
   }
 
   grpc::Status End(grpc::ServerContext* context, const v1::EndRequest* request, v1::EndReply*) override {
-    absl::Status done = CheckWorker(*context, request->lease().worker());
-    if (done.ok()) done = keeper_.End(*request);
-    return ToGrpc(done);
+    return ForWorker(*context, request->lease().worker(), [&] { return ToGrpc(keeper_.End(*request)); });
   }
 
   grpc::Status Release(grpc::ServerContext* context, const v1::LeaseRequest* request, v1::ReleaseReply*) override {
-    absl::Status done = CheckWorker(*context, request->lease().worker());
-    if (done.ok()) done = keeper_.Release(request->lease());
-    return ToGrpc(done);
+    return ForWorker(*context, request->lease().worker(), [&] { return ToGrpc(keeper_.Release(request->lease())); });
   }
 
  private:
-  // OK: the caller is the worker that it says it is, and there is room for it.
-  absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
+  // OK: the caller is the worker that it says it is.
+  static absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
     ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
     if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
     if (!peer.name.empty() && peer.name != worker) {
       return Refused(context, absl::PermissionDeniedError(
                                   absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker)));
     }
-    return keeper_.Admit(worker);
+    return absl::OkStatus();
   }
-  absl::StatusOr<std::shared_ptr<LentShard>> Find(const grpc::ServerContext& context, const v1::LeaseRef& lease) {
-    RETURN_IF_ERROR(CheckWorker(context, lease.worker()));
-    return keeper_.Find(lease);
+
+  // What `answer` answers to a worker, if there is room for it and for one more call of it.
+  grpc::Status ForWorker(const grpc::ServerContext& context, const std::string& worker,
+                         absl::FunctionRef<grpc::Status()> answer, bool may_wait = true) {
+    if (const absl::Status may = CheckWorker(context, worker); !may.ok()) return ToGrpc(may);
+    const absl::StatusOr<CallLimit::Call> call = settings_.calls->Begin(PeerUri(Peer::Role::kWorker, worker), may_wait);
+    if (!call.ok()) return ToGrpc(call.status());
+    const absl::Status admitted = keeper_.Admit(worker);
+    return admitted.ok() ? answer() : ToGrpc(admitted);
+  }
+
+  grpc::Status ForLease(const grpc::ServerContext& context, const v1::LeaseRef& lease,
+                        absl::FunctionRef<grpc::Status(LentShard&)> answer) {
+    return ForWorker(context, lease.worker(), [&] {
+      const absl::StatusOr<std::shared_ptr<LentShard>> lent = keeper_.Find(lease);
+      return lent.ok() ? answer(**lent) : ToGrpc(lent.status());
+    });
   }
 
   const ServiceSettings& settings_;
@@ -128,48 +139,56 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
 
 class AdminServiceImpl final : public v1::AdminService::Service {
  public:
-  explicit AdminServiceImpl(const ServiceSettings& settings) : keeper_(*settings.keeper) {}
+  explicit AdminServiceImpl(const ServiceSettings& settings) : settings_(settings), keeper_(*settings.keeper) {}
 
   grpc::Status Submit(grpc::ServerContext* context, const v1::SubmitRequest* request,
                       v1::SubmitReply* reply) override {
-    absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (may.ok()) may = CheckVersion(request->version(), "the client", "the coordinator");
-    if (!may.ok()) return ToGrpc(may);
-    const absl::StatusOr<uint64_t> run = keeper_.Submit(request->plan(), request->token());
-    if (run.ok()) reply->set_run(*run);
-    return ToGrpc(run.status());
+    return ForAdmin(*context, [&] {
+      const absl::Status may = CheckVersion(request->version(), "the client", "the coordinator");
+      if (!may.ok()) return ToGrpc(may);
+      const absl::StatusOr<uint64_t> run = keeper_.Submit(request->plan(), request->token());
+      if (run.ok()) reply->set_run(*run);
+      return ToGrpc(run.status());
+    });
   }
 
   grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
                       v1::ClusterStatus* reply) override {
-    absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (may.ok()) may = CheckVersion(request->version(), "the client", "the coordinator");
-    return may.ok() ? Answer(keeper_.Status(request->run()), reply) : ToGrpc(may);
+    return ForAdmin(*context, [&] {
+      const absl::Status may = CheckVersion(request->version(), "the client", "the coordinator");
+      return may.ok() ? Answer(keeper_.Status(request->run()), reply) : ToGrpc(may);
+    });
   }
 
   grpc::Status Cancel(grpc::ServerContext* context, const v1::RunRequest* request, v1::RunReply*) override {
-    absl::Status done = Caller(*context, Peer::Role::kAdmin).status();
-    if (done.ok()) done = keeper_.Cancel(request->run());
-    return ToGrpc(done);
+    return ForAdmin(*context, [&] { return ToGrpc(keeper_.Cancel(request->run())); });
   }
 
   grpc::Status Retry(grpc::ServerContext* context, const v1::RetryRequest* request, v1::RunReply* reply) override {
-    const absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (!may.ok()) return ToGrpc(may);
-    const absl::StatusOr<uint64_t> shards = keeper_.Retry(request->run(), request->repository());
-    if (shards.ok()) reply->set_shards(*shards);
-    return ToGrpc(shards.status());
+    return ForAdmin(*context, [&] {
+      const absl::StatusOr<uint64_t> shards = keeper_.Retry(request->run(), request->repository());
+      if (shards.ok()) reply->set_shards(*shards);
+      return ToGrpc(shards.status());
+    });
   }
 
   grpc::Status FetchReport(grpc::ServerContext* context, const v1::RunRequest* request,
                            grpc::ServerWriter<v1::ReportChunk>* writer) override {
-    const absl::Status may = Caller(*context, Peer::Role::kAdmin).status();
-    if (!may.ok()) return ToGrpc(may);
-    const absl::StatusOr<std::filesystem::path> dir = keeper_.ReportDir(request->run());
-    return dir.ok() ? ToGrpc(Send(*dir, *writer)) : ToGrpc(dir.status());
+    return ForAdmin(*context, [&] {
+      const absl::StatusOr<std::filesystem::path> dir = keeper_.ReportDir(request->run());
+      return dir.ok() ? ToGrpc(Send(*dir, *writer)) : ToGrpc(dir.status());
+    });
   }
 
  private:
+  grpc::Status ForAdmin(const grpc::ServerContext& context, absl::FunctionRef<grpc::Status()> answer) {
+    const absl::StatusOr<Peer> peer = Caller(context, Peer::Role::kAdmin);
+    if (!peer.ok()) return ToGrpc(peer.status());
+    const absl::StatusOr<CallLimit::Call> call =
+        settings_.calls->Begin(PeerUri(Peer::Role::kAdmin, peer->name), /*may_wait=*/false);
+    return call.ok() ? answer() : ToGrpc(call.status());
+  }
+
   static absl::Status Send(const std::filesystem::path& dir, grpc::ServerWriter<v1::ReportChunk>& writer) {
     std::error_code error;
     for (std::filesystem::directory_iterator entries(dir, error);
@@ -193,6 +212,7 @@ class AdminServiceImpl final : public v1::AdminService::Service {
     return file.bad() ? absl::DataLossError(absl::StrFormat("%s: cannot be read", path.string())) : absl::OkStatus();
   }
 
+  const ServiceSettings& settings_;
   RunKeeper& keeper_;
 };
 

@@ -6,13 +6,14 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "coordinator/cluster/call_limit.h"
 #include "coordinator/cluster/run_keeper.h"
 
 namespace unsprawl {
 
 struct ServiceSettings {
   RunKeeper* keeper;
-  const SteadyClock* clock;
+  CallLimit* calls;
   absl::Duration lease_time;
   v1::RulesetText rules;
 };

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/cluster/call_limit.h"
 #include "coordinator/forges/api_client.h"
 #include "engine/match/ruleset.h"
 #include "tests/support/cluster.h"
@@ -259,6 +262,61 @@ TEST_F(ClusterSecurityTest, NobodyWorksUnderTheLeaseOfAnother) {
   ASSERT_THAT(told, IsOk());
   EXPECT_FALSE(told->begin_again());
   EXPECT_TRUE(*a.Renew(held.shard(), held.epoch()));
+}
+
+// Calls that wait for a forge which does not answer, more than a coordinator has threads, and over many connections.
+TEST_F(ClusterSecurityTest, OneWorkerCannotTakeAllThreads) {
+  constexpr size_t kConnections = 8, kCalls = 90;
+  MakeCertificates();
+  Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), {});
+  const RawWorker a("a", ChannelTo(cluster, FilesOf("worker-a"))), b("b", ChannelTo(cluster, FilesOf("worker-b")));
+  const auto admin = ChannelTo(cluster, FilesOf("admin-ann"));
+  ASSERT_THAT(a.Join(), IsOk());
+  ASSERT_THAT(SubmitRun(admin, {"github:acme"}), IsOk());
+  v1::LeaseRequest request;
+  const auto lent = a.Acquire();
+  ASSERT_THAT(lent, IsOk());
+  *request.mutable_lease() = lent->lease();
+  forge_.Fault({{"match", "/repos/|/repositories/"}, {"times", nullptr}, {"kind", "stall"}});
+
+  struct Call {
+    grpc::ClientContext context;
+    v1::ForgeReply reply;
+  };
+  std::vector<std::unique_ptr<v1::WorkerService::Stub>> connections;
+  std::deque<Call> calls(kConnections * kCalls);
+  std::atomic<size_t> refused = 0, ended = 0;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (i % kCalls == 0) {
+      grpc::ChannelArguments arguments = ChannelArguments();
+      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+      const auto channel = OpenChannel(cluster.address(), FilesOf("worker-a"), absl::Now(), arguments);
+      ASSERT_THAT(channel, IsOk());
+      connections.push_back(v1::WorkerService::NewStub(*channel));
+    }
+    connections.back()->async()->AskForge(&calls[i].context, &request, &calls[i].reply, [&](const grpc::Status& status) {
+      refused += status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ? 1 : 0;
+      ++ended;
+    });
+  }
+  const size_t too_many = calls.size() - CallLimit::kOfOneCaller;
+  for (int tries = 0; tries < 100 && refused < too_many; ++tries) absl::SleepFor(absl::Milliseconds(100));
+  // Meanwhile the others are served, again and again.
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(b.Join(), IsOk());
+    EXPECT_THAT(b.Renew(1, 1), IsOk());
+    v1::StatusRequest asked;
+    asked.mutable_version()->set_major(kProtocolMajor);
+    v1::ClusterStatus status;
+    grpc::ClientContext context;
+    EXPECT_THAT(FromGrpc(v1::AdminService::NewStub(admin)->Status(&context, asked, &status)), IsOk());
+  }
+  EXPECT_THAT(b.Acquire(), IsOk());
+  EXPECT_EQ(refused, too_many);
+  EXPECT_EQ(ended, too_many);  // The others are still under way.
+  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("event=busy caller=unsprawl:worker/a "));
+  for (Call& call : calls) call.context.TryCancel();
+  while (ended < calls.size()) absl::SleepFor(absl::Milliseconds(10));
 }
 
 TEST_F(ClusterSecurityTest, WithoutCertificatesNothingLeavesThisMachine) {
