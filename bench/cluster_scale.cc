@@ -46,6 +46,7 @@ void FillStore(const std::filesystem::path& store, uint64_t blobs) {
     std::mt19937_64 random(i);
     v1::BlobBatch batch;
     *batch.mutable_clean() = Ids(random, static_cast<int>(std::min<uint64_t>(kBatch, blobs - i)));
+    batch.mutable_clean_bytes()->Resize(static_cast<int>(batch.clean().size() / ObjectId::kBytes), 1000);
     CHECK((*ledger)->RecordBlobs(batch, rules).ok());
   }
   CHECK((*ledger)->Flush().ok());
@@ -112,6 +113,7 @@ class Worker {
     }
     v1::ShardEvent blobs, scanned, located;
     blobs.mutable_blobs()->set_clean(unknown.substr(0, 20 * kRecorded));
+    blobs.mutable_blobs()->mutable_clean_bytes()->Resize(kRecorded, 1000);
     tell(blobs);
     scanned.mutable_scan_completed()->set_blobs(kAsked);
     tell(scanned);

@@ -12,6 +12,7 @@ namespace {
 // Longer than the store ever takes for a batch, shorter than two leases.
 constexpr std::chrono::seconds kDeadline{100};
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100), kMaxPause = absl::Seconds(3);
+constexpr std::chrono::milliseconds kStopPoll{100};
 constexpr absl::Duration kSayAfter = absl::Milliseconds(500);
 
 bool MayPass(const grpc::Status& status) {
@@ -49,7 +50,7 @@ grpc::ChannelArguments ChannelArguments() {
   // A coordinator whose machine is gone says nothing: only silence tells.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
   return arguments;
 }
 
@@ -59,6 +60,18 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+// gRPC connects only while somebody waits on the channel: who merely sleeps is connected at its own poll, every 5 s.
+void CoordinatorClient::Wait(absl::Duration duration) const {
+  if (channel_->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) {
+    (void)Pause(duration, stop_);
+    return;
+  }
+  const auto until = std::chrono::system_clock::now() + absl::ToChronoMilliseconds(duration);
+  while (!*stop_ && std::chrono::system_clock::now() < until) {
+    if (channel_->WaitForConnected(std::min(until, std::chrono::system_clock::now() + kStopPoll))) return;
+  }
 }
 
 absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::ClientContext*)>& call,
@@ -73,7 +86,7 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
     }
     if (pause > kSayAfter && !said_.exchange(true)) say_(FromGrpc(status));
     ++repeated_;
-    (void)Pause(WithJitter(pause), stop_);  // Cancelled or not: `give_up` decides.
+    Wait(WithJitter(pause));  // Cancelled or not: `give_up` decides.
     if (give_up()) return FromGrpc(status);
   }
 }

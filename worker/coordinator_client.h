@@ -63,6 +63,9 @@ class CoordinatorClient {
                       const std::function<bool()>& give_up) const;
 
  private:
+  // Until there is a connection, if there is none, and `duration` at most.
+  void Wait(absl::Duration duration) const;
+
   const std::shared_ptr<grpc::Channel> channel_;
   const std::atomic<bool>* const stop_;  // ends pauses early
   const std::function<void(const absl::Status&)> say_;

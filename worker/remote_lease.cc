@@ -272,7 +272,7 @@ class RemoteLease : public Lease {
 };
 
 RemoteLeases::RemoteLeases(const WorkerResources& worker)
-    : worker_(worker), stub_(v1::WorkerService::NewStub(worker.client->channel())),
+    : worker_(worker), stub_(v1::WorkerService::NewStub(worker.client->channel())), lease_time_(worker.lease_time),
       renewer_([this] { RenewUntilStopped(); }) {}
 
 RemoteLeases::~RemoteLeases() {
@@ -314,7 +314,7 @@ bool RemoteLeases::MayTakeMore() const {
 
 std::unique_ptr<Lease> RemoteLeases::Take() {
   v1::AcquireRequest request;
-  request.set_worker(worker_.name);
+  request.set_worker(worker_.join.worker());
   for (;;) {
     request.set_nonce(NewNonce());
     {
@@ -391,7 +391,7 @@ void RemoteLeases::RenewUntilStopped() {
   for (;;) {
     {
       MutexLock lock(mutex_);
-      const Clock::time_point due = last + absl::ToChronoMilliseconds(worker_.lease_time / 3);
+      const Clock::time_point due = last + absl::ToChronoMilliseconds(lease_time_ / 3);
       // One that was started again takes every lease for one that fetches, and lends little, until it hears otherwise.
       while (!ended_ && !renew_soon_ && Clock::now() < due && worker_.client->repeated() == repeated) {
         changed_.wait_for(mutex_, std::chrono::milliseconds(100));
@@ -408,7 +408,7 @@ void RemoteLeases::RenewUntilStopped() {
 
 void RemoteLeases::RenewAll() {
   v1::RenewRequest request;
-  request.set_worker(worker_.name);
+  request.set_worker(worker_.join.worker());
   std::vector<std::shared_ptr<std::atomic<bool>>> lost;
   {
     MutexLock lock(mutex_);
@@ -436,6 +436,19 @@ void RemoteLeases::RenewAll() {
   for (int i = 0; i < reply.held_size(); ++i) {
     if (!reply.held(i)) *lost[static_cast<size_t>(i)] = true;
   }
+  if (reply.join_again()) JoinAgain();
+}
+
+// Its leases go on; but for how long they are lent may be another time by now.
+void RemoteLeases::JoinAgain() {
+  v1::JoinReply joined;
+  const absl::Status called = worker_.client->Call(*stub_, &Stub::Join, worker_.join, &joined, [this] {
+    MutexLock lock(mutex_);
+    return ended_;
+  });
+  if (!called.ok()) return;
+  MutexLock lock(mutex_);
+  lease_time_ = absl::Seconds(std::max(1U, joined.lease_seconds()));
 }
 
 }  // namespace unsprawl

@@ -30,10 +30,10 @@ struct WorkerResources {
   WorkerMetrics* metrics;
   const ScannerSource* scanners;
   const std::atomic<bool>* stop;
-  std::string name;
+  v1::JoinRequest join;        // its name, among others
   std::string ruleset_id;      // that its scanners have
   std::filesystem::path mirrors_dir;
-  absl::Duration lease_time;   // as the coordinator said
+  absl::Duration lease_time;   // as the coordinator said then
   size_t threads = 1;          // that scan
   size_t fetch_jobs = 4;
 };
@@ -72,6 +72,7 @@ class RemoteLeases : public LeaseSource {
   void SetStage(const v1::LeaseRef& lease, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
   void RenewUntilStopped();
   void RenewAll();
+  void JoinAgain();
   void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const WorkerResources& worker_;
@@ -83,6 +84,7 @@ class RemoteLeases : public LeaseSource {
   bool renew_soon_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_);
   std::thread renewer_;                                     // last: it uses everything above
 };
 

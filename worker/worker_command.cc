@@ -75,7 +75,7 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
                                   .metrics = &metrics,
                                   .scanners = scanners.get(),
                                   .stop = &stop,
-                                  .name = name,
+                                  .join = join,
                                   .ruleset_id = joined.rules().id(),
                                   .mirrors_dir = options.pipeline.mirrors_dir,
                                   .lease_time = absl::Seconds(std::max(1U, joined.lease_seconds())),

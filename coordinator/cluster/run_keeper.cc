@@ -154,6 +154,7 @@ absl::Status RunKeeper::Cancel(uint64_t id) {
     MutexLock lock(mutex_);
     const auto found = runs_.find(id);
     if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
+    if (found->second.state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();  // Sent again.
     if (IsOver(found->second.state()) || found->second.state() == v1::RUN_STATE_REPORTING) {
       return absl::FailedPreconditionError(absl::StrFormat("run %d is over", id));
     }
@@ -380,6 +381,7 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
     active_ = active;
     active_since_ = settings_.clock->Now();
+    done_.clear();
   }
   // Begun under other rules, say, it is begun again.
   if (const std::string basis = active->Basis(); run.state() == v1::RUN_STATE_QUEUED || run.listed_under() != basis) {
@@ -587,6 +589,7 @@ absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request)
   for (const bool one : held) reply.add_held(one);
   MutexLock lock(mutex_);
   WorkerFacts& facts = workers_[request.worker()];
+  reply.set_join_again(facts.joined.worker().empty());
   facts.held.clear();
   for (int i = 0; i < request.held_size(); ++i) {
     if (!reply.held(i)) continue;

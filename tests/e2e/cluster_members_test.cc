@@ -31,12 +31,13 @@ class ClusterMembersTest : public SmallOrganization {
     std::filesystem::remove_all(cli_.report());
   }
 
+  std::vector<std::string> Coordinator(const std::string& lease_seconds) const {
+    return {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile(), "--lease-seconds", lease_seconds,
+            "--retry-seconds", "0"};
+  }
   std::unique_ptr<Cluster> Start(const std::string& lease_seconds) const {
-    return std::make_unique<Cluster>(
-        cli_,
-        std::vector<std::string>{"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile(), "--lease-seconds",
-                                 lease_seconds, "--retry-seconds", "0"},
-        std::vector<std::string>{"--ca-file", forge_.CaFile()});
+    return std::make_unique<Cluster>(cli_, Coordinator(lease_seconds),
+                                     std::vector<std::string>{"--ca-file", forge_.CaFile()});
   }
   std::unique_ptr<BackgroundProgram> StartClient(const Cluster& cluster) const {
     return std::make_unique<BackgroundProgram>(
@@ -117,6 +118,29 @@ TEST_F(ClusterMembersTest, ACoordinatorThatWasAwayForLongerThanALeaseGoesOn) {
   cluster->StartCoordinator();
   ExpectReport(*client);
   EXPECT_TRUE(cluster->worker("w").running());
+}
+
+TEST_F(ClusterMembersTest, FromACoordinatorThatLendsForAShorterTimeItsWorkersLearnThat) {
+  Stall();
+  const auto cluster = Start("3600");
+  cluster->StartWorker("w");
+  const auto client = StartClient(*cluster);
+  ASSERT_TRUE(AwaitLeases(*cluster, "w"));
+  cluster->coordinator().SignalAll(SIGKILL);
+  cluster->SetCoordinatorArguments(Coordinator("2"));
+  cluster->StartCoordinator();
+  ASSERT_TRUE(Await([&] {
+    const json status = cluster->Status();
+    return status.is_object() && !status["workers"].empty() && status["workers"][0].value("threads", 0) > 0;
+  }));
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  EXPECT_FALSE(LeasesOf(*cluster, "w").empty());
+  EXPECT_THAT(cluster->coordinator().err(), testing::Not(HasSubstr("event=expired")));
+  GoOn();
+  cluster->worker("w").Signal(SIGTERM);  // What stalls under it goes on under another.
+  EXPECT_EQ(cluster->worker("w").Wait(), 0);
+  cluster->StartWorker("other");
+  ExpectReport(*client);
 }
 
 TEST_F(ClusterMembersTest, AWorkerWaitsForItsCoordinator) {

@@ -400,17 +400,21 @@ TEST_F(ClusterSecurityTest, APartIsRecordedAsItWasCutAndNothingBesides) {
     const std::string own = begun->begun().scan().only();
     EXPECT_TRUE(own == one || own == two);
     v1::ShardEvent blobs;
-    blobs.mutable_blobs()->set_clean(own + foreign);
+    const auto set_clean = [&](const std::string& ids) {
+      blobs.mutable_blobs()->set_clean(ids);
+      blobs.mutable_blobs()->mutable_clean_bytes()->Resize(static_cast<int>(ids.size() / 20), 1);
+    };
+    set_clean(own + foreign);
     EXPECT_THAT(a.Tell(part->lease(), 4, 1, blobs),
                 FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("not of this part")));
     ASSERT_THAT(a.Begin(part->lease(), 5), IsOk());
-    blobs.mutable_blobs()->set_clean("");
+    set_clean("");
     blobs.mutable_blobs()->add_hits()->set_object_id(own == one ? two : one);
     EXPECT_THAT(a.Tell(part->lease(), 5, 1, blobs),
                 FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("not of this part")));
     ASSERT_THAT(a.Begin(part->lease(), 6), IsOk());
     blobs.mutable_blobs()->clear_hits();
-    blobs.mutable_blobs()->set_clean(own);
+    set_clean(own);
     EXPECT_THAT(a.Tell(part->lease(), 6, 1, blobs), IsOk());
     v1::ShardEvent done;
     done.mutable_scan_completed();

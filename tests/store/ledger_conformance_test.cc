@@ -150,6 +150,10 @@ TEST_P(LedgerTest, AMalformedBatchRecordsNothing) {
   EXPECT_THAT(ledger_->RecordBlobs(batch, rules),
               FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("21 bytes")));
   batch = Batch({1}, {Hit(2, {{1, 0, 4, 7}})});
+  batch.add_clean_bytes(9);
+  EXPECT_THAT(ledger_->RecordBlobs(batch, rules),
+              FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("2 sizes of 1 clean")));
+  batch = Batch({1}, {Hit(2, {{1, 0, 4, 7}})});
   batch.mutable_hits(0)->mutable_matches(0)->set_secret("short");
   EXPECT_THAT(ledger_->RecordBlobs(batch, rules),
               FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("secret id")));

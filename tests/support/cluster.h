@@ -23,6 +23,8 @@ class Cluster {
 
   // Starts the coordinator; again on the same port, whatever became of the one before.
   void StartCoordinator();
+  // With others than it had.
+  void SetCoordinatorArguments(std::vector<std::string> arguments) { coordinator_arguments_ = std::move(arguments); }
   // The store is <home>/cluster/store, mirrors are below <home>/cluster/NAME.
   void StartWorker(const std::string& name);
   void StartWorker(const std::string& name, const std::string& mirrors);
@@ -37,7 +39,8 @@ class Cluster {
 
  private:
   const Cli& cli_;
-  const std::vector<std::string> coordinator_arguments_, worker_arguments_;
+  std::vector<std::string> coordinator_arguments_;
+  const std::vector<std::string> worker_arguments_;
   int port_ = 0;
   std::unique_ptr<BackgroundProgram> coordinator_;
   std::map<std::string, std::unique_ptr<BackgroundProgram>> workers_;
