@@ -107,7 +107,7 @@ absl::StatusOr<v1::KnownTarget> LocalLease::LookUp() {
 }
 
 absl::StatusOr<std::vector<std::string>> LocalLease::Authorizations() {
-  return AuthorizationsFor(*remote_, shard_.has_value());
+  return AuthorizationsFor(*remote_);
 }
 
 bool LocalLease::RenewTokens() {

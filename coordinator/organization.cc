@@ -634,9 +634,20 @@ RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source) {
   return target;
 }
 
-absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target, bool given_away) {
+absl::StatusOr<std::vector<GivenToken>> AuthorizationsToGive(const RemoteTarget& target) {
+  if (target.source->client == nullptr) {
+    return std::vector<GivenToken>{{target.authorization, absl::UnimplementedError("the password of a URL")}};
+  }
+  ASSIGN_OR_RETURN(std::vector<GivenToken> tokens, target.source->client->GitTokensFor(target.AtForge().id()));
+  for (GivenToken& token : tokens) {
+    if (!token.value.empty()) token.value = target.source->forge->GitAuthorization(token.value);
+  }
+  return tokens;
+}
+
+absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target) {
   if (target.source->client == nullptr) return std::vector<std::string>{target.authorization};
-  ASSIGN_OR_RETURN(std::vector<std::string> tokens, target.source->client->GitTokens(given_away ? target.AtForge().id() : ""));
+  ASSIGN_OR_RETURN(std::vector<std::string> tokens, target.source->client->GitTokens());
   for (std::string& token : tokens) {
     if (!token.empty()) token = target.source->forge->GitAuthorization(token);
   }

@@ -66,9 +66,10 @@ struct RemoteTarget {
 RemoteTarget TargetOfUrl(const CloneUrl& url, const RemoteSource& source);
 
 // Values of the Authorization header that git takes, one for each token that its source has for it (at least one; ""
-// for none), beginning with the one whose turn it is. `given_away`: to another machine; where its forge makes tokens
-// for a single repository, they are that. PermissionDenied: all tokens were refused.
-absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target, bool given_away = false);
+// for none), beginning with the one whose turn it is. PermissionDenied: all tokens were refused.
+absl::StatusOr<std::vector<std::string>> AuthorizationsFor(const RemoteTarget& target);
+// The same for another machine: where its forge makes tokens for a single repository, they are that.
+absl::StatusOr<std::vector<GivenToken>> AuthorizationsToGive(const RemoteTarget& target);
 
 struct Organization {
   std::vector<RemoteTarget> targets;

@@ -76,6 +76,7 @@ class RemoteLease : public Lease {
     v1::TokensReply reply;
     if (!Call(&Stub::RenewTokens, Request(), &reply).ok() || !reply.renewed()) return false;
     lent_.clear_refused();
+    if (reply.has_refused()) lent_.mutable_refused()->Swap(reply.mutable_refused());
     *lent_.mutable_authorizations() = reply.authorizations();
     return true;
   }

@@ -12,7 +12,7 @@ absl::StatusOr<CallLimit::Call> CallLimit::Begin(const std::string& caller, bool
   if (one_too_many || (may_wait && waiting_.under_way >= kThatWait)) {
     Calls& which = one_too_many ? own : waiting_;
     const absl::Status refused = absl::ResourceExhaustedError(absl::StrFormat(
-        "%d calls of %s are under way, which is as many as may be", which.under_way, one_too_many ? caller : "workers"));
+        "%d calls of %s are under way, as many as may be", which.under_way, one_too_many ? caller : "workers"));
     if (!std::exchange(which.said, true)) Log(LogLevel::kWarning, "busy", {{"caller", caller}, {"error", refused}});
     if (own.under_way == 0) callers_.erase(caller);
     return refused;

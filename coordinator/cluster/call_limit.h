@@ -13,15 +13,15 @@
 namespace unsprawl {
 
 inline constexpr int kServerThreads = 512;
-// Calls under way on one connection; what is beyond waits at the client. More than a worker can have waiting for a forge
-// (64 fetches): its renewals do not wait behind them.
+// Calls under way on one connection; what is beyond waits at the client. More than a worker can have waiting for a
+// forge (64 fetches): its renewals do not wait behind them.
 inline constexpr int kMaxStreams = 96;
 
 // Thread-safe.
 class CallLimit {
  public:
-  // Of one caller, by its certificate. A worker makes one call at a time on each of its threads: 64 that fetch, one that
-  // renews, and 127 that scan fit. Of one with more threads kMaxStreams holds most back.
+  // Of one caller, by its certificate. A worker makes one call at a time on each of its threads: 64 that fetch, one
+  // that renews, and 127 that scan fit. Of one with more threads kMaxStreams holds most back.
   static constexpr size_t kOfOneCaller = 192;
   // Of all callers, those that may wait. The other threads are for admins and for renewals, which do not.
   static constexpr size_t kThatWait = kServerThreads - 64;

@@ -16,6 +16,8 @@ std::string ErrorWord(v1::ErrorClass error) {
 ClusterMetrics::ClusterMetrics()
     : failed_(CounterFamily(*registry_, "unsprawl_shards_failed_total", "Attempts that failed, by class of error")),
       parked_(CounterFamily(*registry_, "unsprawl_shards_parked_total", "Shards given up, by class of error")),
+      tokens_(CounterFamily(*registry_, "unsprawl_tokens_given_total",
+                            "Tokens given to workers; OK: for one repository alone, else why for more")),
       lent_(CounterFamily(*registry_, "unsprawl_shards_lent_total", "Leases that were given").Add({})),
       completed_(CounterFamily(*registry_, "unsprawl_shards_completed_total", "Shards that are done").Add({})),
       asked_(CounterFamily(*registry_, "unsprawl_blobs_asked_total", "Blobs that workers asked about").Add({})),
@@ -26,6 +28,10 @@ ClusterMetrics::ClusterMetrics()
       bytes_(CounterFamily(*registry_, "unsprawl_bytes_recorded_total", "Content of them").Add({})),
       commits_(CounterFamily(*registry_, "unsprawl_commits_recorded_total", "Commits of repositories").Add({})),
       places_(CounterFamily(*registry_, "unsprawl_places_recorded_total", "Places of secrets in histories").Add({})) {}
+
+void ClusterMetrics::GaveToken(const absl::Status& scoped) {
+  tokens_.Add({{"code", CodeName(static_cast<int>(scoped.code()))}}).Increment();
+}
 
 void ClusterMetrics::Failed(v1::ErrorClass error, bool parked) {
   failed_.Add({{"class", ErrorWord(error)}}).Increment();

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "unsprawl/v1/cluster.pb.h"
 #include "unsprawl/v1/shard_table.pb.h"
 #include "worker/metrics.h"
@@ -22,6 +23,8 @@ class ClusterMetrics {
 
   void Lent() { lent_.Increment(); }
   void Completed() { completed_.Increment(); }
+  // `scoped`: GivenToken::scoped.
+  void GaveToken(const absl::Status& scoped);
   // `parked`: that was its last attempt.
   void Failed(v1::ErrorClass error, bool parked);
   void Looked(const v1::LookupAnswer& answer);
@@ -35,7 +38,7 @@ class ClusterMetrics {
  private:
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   RpcMetrics rpc_{*registry_, "unsprawl_coordinator_rpc_seconds"};
-  prometheus::Family<prometheus::Counter>&failed_, &parked_;
+  prometheus::Family<prometheus::Counter>&failed_, &parked_, &tokens_;
   prometheus::Counter &lent_, &completed_, &asked_, &known_, &blobs_, &bytes_, &commits_, &places_;
 };
 

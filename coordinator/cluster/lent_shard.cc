@@ -56,17 +56,31 @@ v1::LentShard LentShard::ToProto() {
   lent.mutable_lease()->set_epoch(lease_id_.epoch);
   *lent.mutable_target() = lease_.target();
   *lent.mutable_known() = known_;
-  const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
-  if (authorizations.ok()) {
-    lent.mutable_authorizations()->Add(authorizations->begin(), authorizations->end());
-    for (const std::string& authorization : *authorizations) {
-      if (!authorization.empty()) gave_credentials_ = true;
-    }
-  } else {
-    *lent.mutable_refused() = ToFailure(authorizations.status());
-  }
+  GiveTokens(&lent);
   lent.set_lender(lender_);
   return lent;
+}
+
+template <typename Message>
+void LentShard::GiveTokens(Message* message) {
+  const absl::StatusOr<std::vector<GivenToken>> tokens = AuthorizationsToGive(target_);
+  if (!tokens.ok()) {
+    *message->mutable_refused() = ToFailure(tokens.status());
+    return;
+  }
+  for (const GivenToken& token : *tokens) {
+    message->add_authorizations(token.value);
+    if (token.value.empty()) continue;
+    gave_credentials_ = true;
+    run_->metrics().GaveToken(token.scoped);
+    if (token.scoped.ok()) continue;
+    gave_unscoped_ = true;
+    if (absl::IsUnimplemented(token.scoped)) continue;  // As it is for every lease of its scope.
+    Log(LogLevel::kWarning, "unscoped_token",
+        {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
+         {"repository", target_.key}, {"name", target_.name}, {"code", CodeName(static_cast<int>(token.scoped.code()))},
+         {"error", token.scoped}});
+  }
 }
 
 absl::Status LentShard::Ask() {
@@ -91,10 +105,8 @@ v1::TokensReply LentShard::RenewTokens() {
   MutexLock lock(mutex_);
   v1::TokensReply reply;
   if (!Ask().ok() || !lease_.RenewTokens()) return reply;
-  const absl::StatusOr<std::vector<std::string>> authorizations = lease_.Authorizations();
-  if (!authorizations.ok()) return reply;
   reply.set_renewed(true);
-  reply.mutable_authorizations()->Add(authorizations->begin(), authorizations->end());
+  GiveTokens(&reply);
   return reply;
 }
 

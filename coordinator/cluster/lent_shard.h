@@ -29,8 +29,9 @@ class LentShard {
   bool part() const { return part_; }
   absl::Time since() const { return since_; }
   uint64_t run() const { return run_->id(); }
-  // A token of its forge was given away with it.
+  // A token of its forge was given away with it; one that is good for more than this repository.
   bool gave_credentials() const { return gave_credentials_; }
+  bool gave_unscoped() const { return gave_unscoped_; }
   // Reads what the ledger has of it; to be called once, before all others.
   absl::Status LookUp();
   // What a worker needs for it.
@@ -44,6 +45,9 @@ class LentShard {
   absl::Status End(const v1::TargetEnd& end);
 
  private:
+  // What its worker fetches with, or why there is nothing: into a LentShard or TokensReply.
+  template <typename Message>
+  void GiveTokens(Message* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more call of its forge's API for this lease: OK, or too many.
   absl::Status Ask() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<v1::ShardCommand> Answer(v1::ShardEvent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -57,7 +61,7 @@ class LentShard {
   const bool may_cut_;
   const std::string lender_;
   const absl::Time since_;
-  std::atomic<bool> gave_credentials_ = false;
+  std::atomic<bool> gave_credentials_ = false, gave_unscoped_ = false;
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);
   v1::KnownTarget known_ ABSL_GUARDED_BY(mutex_);

@@ -231,6 +231,7 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
         if (const auto lent = lent_.find(held.shard); lent != lent_.end()) {
           lease.set_repository(lent->second->name());
           lease.set_credentials(lent->second->gave_credentials());
+          lease.set_unscoped(lent->second->gave_unscoped());
         }
         if (const auto said = facts.held.find(held.shard); said != facts.held.end()) {
           lease.set_phase(said->second.phase());

@@ -50,7 +50,7 @@ void AddWorker(const v1::ClusterStatus::Worker& worker, int64_t now, std::string
     if (lease.progress().objects_total() > 0) {
       *text += absl::StrFormat(" %d %%", 100 * lease.progress().objects_done() / lease.progress().objects_total());
     }
-    if (lease.credentials()) *text += " (has a token)";
+    if (lease.credentials()) *text += lease.unscoped() ? " (has a token for more than it)" : " (has a token for it alone)";
     *text += '\n';
   }
 }

@@ -76,10 +76,10 @@ absl::StatusOr<HttpResponse> ApiClient::Post(const std::string& url, const std::
 }
 
 absl::StatusOr<HttpResponse> ApiClient::TryPost(const std::string& url, const std::string& json) {
-  return Send(PostOf(url, json, {}), /*optional=*/true);
+  return Send(PostOf(url, json, {}), /*once=*/true);
 }
 
-absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional) {
+absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool once) {
   if (request.url.rfind("/", 0) == 0) request.url = base_url_ + request.url;
   if (OriginOf(request.url) != OriginOf(base_url_)) {
     return absl::FailedPreconditionError(absl::StrFormat(
@@ -96,7 +96,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
   bool renewed = false;
   int limits = 0;
   for (int attempt = 0; attempt < options_.max_attempts;) {
-    ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused, optional ? absl::ZeroDuration() : options_.max_limit_wait));
+    ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused, once ? absl::ZeroDuration() : options_.max_limit_wait));
     request.headers = plain;
     if (!anonymous_) {
       absl::StatusOr<std::string> value = token->source->Value(absl::Now(), std::exchange(token->renew, false));
@@ -121,7 +121,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
       }
       last = Error(answer, *response);
       if (answer == ApiAnswer::kLimited) {  // WaitForToken waits, or takes another token.
-        if (optional || ++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
+        if (once || ++limits > options_.max_limits) return absl::ResourceExhaustedError(last.message());
         continue;
       }
       if (answer == ApiAnswer::kTokenRefused) {
@@ -133,7 +133,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
         }
         token->why = std::string(last.message());
         refused.push_back(token);
-        if (optional || anonymous_) continue;
+        if (once || anonymous_) continue;
         if (response->status == 401) {
           Park(token);
         } else if (RefusesToken(*response)) {
@@ -146,7 +146,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool optional)
       last = response.status();
       if (!absl::IsUnavailable(last)) return last;
     }
-    if (++attempt == options_.max_attempts) break;
+    if (once || ++attempt == options_.max_attempts) break;
     const absl::Duration pause =
         std::min(options_.max_pause, options_.first_pause * (1 << std::min(attempt - 1, 10)));
     // Jitter: many scopes that failed together do not come back together.
@@ -208,13 +208,14 @@ std::vector<TokenSource*> ApiClient::UsableGitTokens() {
   return usable;
 }
 
-absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens(const std::string& repository) {
-  if (anonymous_) return std::vector<std::string>{""};
-  std::vector<std::string> values;
+template <typename Value>
+absl::StatusOr<std::vector<Value>> ApiClient::GitTokensBy(
+    absl::FunctionRef<absl::StatusOr<Value>(TokenSource&)> value_of) {
+  if (anonymous_) return std::vector<Value>(1);
+  std::vector<Value> values;
   absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s refused every token", OriginOf(base_url_)));
   for (TokenSource* source : UsableGitTokens()) {
-    absl::StatusOr<std::string> value =
-        repository.empty() ? source->Value(absl::Now(), false) : source->ValueFor(repository, absl::Now());
+    absl::StatusOr<Value> value = value_of(*source);
     if (value.ok()) {
       values.push_back(*std::move(value));
     } else {
@@ -223,6 +224,14 @@ absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens(const std::string&
   }
   if (values.empty()) return last;
   return values;
+}
+
+absl::StatusOr<std::vector<std::string>> ApiClient::GitTokens() {
+  return GitTokensBy<std::string>([](TokenSource& source) { return source.Value(absl::Now(), false); });
+}
+
+absl::StatusOr<std::vector<GivenToken>> ApiClient::GitTokensFor(const std::string& repository) {
+  return GitTokensBy<GivenToken>([&](TokenSource& source) { return source.ValueFor(repository, absl::Now()); });
 }
 
 bool ApiClient::RenewGitTokens() {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/forges/rate_limit.h"
@@ -57,13 +58,15 @@ class ApiClient {
   absl::StatusOr<HttpResponse> Get(const std::string& url, const HttpHeaders& headers = {});
   absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json,
                                     const HttpHeaders& headers = {});
-  // A Post that nothing depends on: no token is parked for its refusal, and no limit is waited for.
+  // A Post that is made once, by whoever comes again: no token is parked for its refusal, no limit is waited for, and
+  // what failed is not tried again.
   absl::StatusOr<HttpResponse> TryPost(const std::string& url, const std::string& json);
 
   // The tokens for git that the API has not refused, beginning with the one whose turn it is. One that is empty:
   // there are no tokens (anonymous). PermissionDenied: all were refused.
-  // `repository`: they are to be given away, and as far as the forge allows are for the repository with this id only.
-  absl::StatusOr<std::vector<std::string>> GitTokens(const std::string& repository = "");
+  absl::StatusOr<std::vector<std::string>> GitTokens();
+  // The same, to be given away: as far as the forge allows for the repository with this id only.
+  absl::StatusOr<std::vector<GivenToken>> GitTokensFor(const std::string& repository);
   // To be called when git was refused: a token may have ended since it was given out. Whether another is there now.
   // A token is renewed for that once in a few minutes, however many repositories are refused.
   bool RenewGitTokens();
@@ -84,13 +87,15 @@ class ApiClient {
     bool refused = false;
   };
 
-  absl::StatusOr<HttpResponse> Send(HttpRequest request, bool optional = false) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<HttpResponse> Send(HttpRequest request, bool once = false) ABSL_LOCKS_EXCLUDED(mutex_);
   // The token that may send first, but for those that were `refused` this request; waits for it.
   // ResourceExhausted: not in less than `at_most`.
   absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused, absl::Duration at_most)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Never asked with again, by this client or by git.
   void Park(Token* token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  template <typename Value>
+  absl::StatusOr<std::vector<Value>> GitTokensBy(absl::FunctionRef<absl::StatusOr<Value>(TokenSource&)> value_of);
   // Those that are not parked, beginning with the one whose turn it is.
   std::vector<TokenSource*> UsableGitTokens() ABSL_LOCKS_EXCLUDED(git_mutex_);
   absl::Status Refused() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -55,18 +55,15 @@ class Installation final : public TokenSource {
 
   // A call of the App's own budget (thousands an hour) for each lease. When that is used up, a worker is given what
   // the installation has rather than nothing: a first scan of a hundred thousand repositories would stand still for a
-  // day. So it is for a repository that the installation was not given (a public one).
-  absl::StatusOr<std::string> ValueFor(const std::string& repository, absl::Time now) override {
-    uint64_t id = 0;
-    const auto [end, error] = std::from_chars(repository.data(), repository.data() + repository.size(), id);
-    // A wiki's begins with its repository's; a gist's is no number, and no installation's.
-    if (error == std::errc() && (end == repository.data() + repository.size() || *end == '.')) {
-      const Json asked = {{"repository_ids", Json::array({id})}, {"permissions", {{"contents", "read"}}}};
-      const absl::StatusOr<HttpResponse> response = app_->TryPost(path_, asked.dump());
-      const absl::StatusOr<Json> json = response.ok() ? ParseBody(*response) : response.status();
-      if (json.ok() && !TextField(*json, "token").empty()) return TextField(*json, "token");
-    }
-    return Value(now, false);
+  // day. So it is where the forge says that it makes no such token: of a repository that the installation was not given
+  // (a public one). All else may be otherwise the next time.
+  absl::StatusOr<GivenToken> ValueFor(const std::string& repository, absl::Time now) override {
+    absl::StatusOr<std::string> one = Mint(repository);
+    if (one.ok()) return GivenToken{*std::move(one), absl::OkStatus()};
+    const absl::Status why = one.status();
+    if (!absl::IsFailedPrecondition(why) && !absl::IsResourceExhausted(why)) return None(why);
+    ASSIGN_OR_RETURN(std::string all, Value(now, false));
+    return GivenToken{std::move(all), why};
   }
 
   absl::Time expires() const override {
@@ -75,18 +72,36 @@ class Installation final : public TokenSource {
   }
 
  private:
+  // There is no token, and why.
+  absl::Status None(const absl::Status& why) const {
+    const std::string what = absl::StrFormat("a token for %s: %s", name_, std::string(why.message()));
+    // To whoever wants the token it is all one: it is not to be had.
+    const bool refused = absl::IsNotFound(why) || absl::IsFailedPrecondition(why);
+    return refused ? absl::PermissionDeniedError(what) : absl::Status(why.code(), what);
+  }
+
+  // FailedPrecondition: the forge makes none for this repository alone.
+  absl::StatusOr<std::string> Mint(const std::string& repository) {
+    uint64_t id = 0;
+    const auto [end, error] = std::from_chars(repository.data(), repository.data() + repository.size(), id);
+    // A wiki's begins with its repository's; a gist's is no number, and no installation's.
+    if (error != std::errc() || (end != repository.data() + repository.size() && *end != '.')) {
+      return absl::FailedPreconditionError(absl::StrFormat("%s is no repository of an installation", repository));
+    }
+    const Json asked = {{"repository_ids", Json::array({id})}, {"permissions", {{"contents", "read"}}}};
+    ASSIGN_OR_RETURN(const HttpResponse response, app_->TryPost(path_, asked.dump()));
+    const absl::StatusOr<Json> json = ParseBody(response);
+    std::string value = json.ok() ? TextField(*json, "token") : "";
+    if (value.empty()) return absl::UnavailableError("an answer without one");
+    return value;
+  }
+
   absl::Status Renew(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const absl::StatusOr<HttpResponse> response = app_->Post(path_, "{}", GitHub().Headers());
-    if (!response.ok()) {
-      const std::string what =
-          absl::StrFormat("a token for %s: %s", name_, std::string(response.status().message()));
-      // To whoever wants the token it is all one: it is not to be had.
-      const bool refused = absl::IsNotFound(response.status()) || absl::IsFailedPrecondition(response.status());
-      return refused ? absl::PermissionDeniedError(what) : absl::Status(response.status().code(), what);
-    }
+    if (!response.ok()) return None(response.status());
     ASSIGN_OR_RETURN(const Json json, ParseBody(*response));
     std::string value = TextField(json, "token");
-    if (value.empty()) return absl::UnavailableError(absl::StrFormat("a token for %s: an answer without one", name_));
+    if (value.empty()) return None(absl::UnavailableError("an answer without one"));
     value_ = std::move(value);
     absl::Time expires = now + absl::Hours(1);
     std::string error;

@@ -30,6 +30,11 @@ class Static final : public TokenSource {
 
 }  // namespace
 
+absl::StatusOr<GivenToken> TokenSource::ValueFor(const std::string& /*repository*/, absl::Time now) {
+  ASSIGN_OR_RETURN(std::string value, Value(now, false));
+  return GivenToken{std::move(value), absl::UnimplementedError(name() + " is for all that it was made for")};
+}
+
 std::unique_ptr<TokenSource> StaticToken(std::string name, std::string value) {
   return std::make_unique<Static>(std::move(name), std::move(value));
 }

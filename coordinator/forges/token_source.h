@@ -11,6 +11,14 @@
 
 namespace unsprawl {
 
+// A token to be given away: to a worker.
+struct GivenToken {
+  std::string value;  // "": none is needed
+  // OK: it reads one repository and nothing else. Else it has all that its owner has, and this is why. Unimplemented:
+  // there is no other of its kind.
+  absl::Status scoped;
+};
+
 // One identity towards a forge. Thread-safe. The values stay in memory: never in argv, a URL, a log, the
 // store or a message.
 class TokenSource {
@@ -23,10 +31,8 @@ class TokenSource {
   // The token to use now. `renew`: the last one was refused.
   virtual absl::StatusOr<std::string> Value(absl::Time now, bool renew) = 0;
   // A token for git that reads the repository with this id and nothing else, where the forge makes such; else Value.
-  // To be given away: to a worker.
-  virtual absl::StatusOr<std::string> ValueFor(const std::string& /*repository*/, absl::Time now) {
-    return Value(now, false);
-  }
+  // Unavailable: the forge did not say.
+  virtual absl::StatusOr<GivenToken> ValueFor(const std::string& repository, absl::Time now);
   // When the value given out last stops working; InfiniteFuture if that is not known.
   virtual absl::Time expires() const = 0;
 };

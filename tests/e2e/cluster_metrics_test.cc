@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,7 +12,6 @@
 #include "tests/support/cluster_calls.h"
 #include "tests/support/small_organization.h"
 #include "tests/support/status_matchers.h"
-#include "worker/http_client.h"
 
 namespace unsprawl {
 namespace {
@@ -23,30 +21,6 @@ using testing::Not;
 
 class ClusterMetricsTest : public SmallOrganization {
  protected:
-  // The text that a program serves, by what it said on stderr.
-  static std::string Scrape(const BackgroundProgram& program) {
-    const std::string said = "event=metrics url=http://127.0.0.1:";
-    EXPECT_TRUE(program.WaitFor(said)) << program.err();
-    const std::string err = program.err();
-    HttpRequest request;
-    request.url = absl::StrFormat("http://127.0.0.1:%d/metrics", std::atoi(err.c_str() + err.find(said) + said.size()));
-    const auto answer = HttpClient({}, nullptr).Send(request);
-    EXPECT_THAT(answer, IsOk());
-    return answer.ok() ? answer->body : "";
-  }
-  // By name and labels, as they are written.
-  static std::map<std::string, double> Figures(const std::string& text) {
-    std::map<std::string, double> figures;
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      const std::string line = text.substr(begin, end - begin);
-      begin = end + 1;
-      if (line.empty() || line[0] == '#') continue;
-      figures[line.substr(0, line.rfind(' '))] = std::strtod(line.c_str() + line.rfind(' '), nullptr);
-    }
-    return figures;
-  }
-
   ForgeServer forge_{Settings()};
 };
 
@@ -80,6 +54,7 @@ TEST_F(ClusterMetricsTest, TheyAreWhatTheRunDidAndHoldNothingOfIt) {
   EXPECT_EQ(of["unsprawl_commits_recorded_total"], commits);
   EXPECT_EQ(of["unsprawl_places_recorded_total"], cli_.Rows("occurrences.jsonl").size());
   EXPECT_LE(of["unsprawl_blobs_known_total"], of["unsprawl_blobs_asked_total"]);
+  EXPECT_EQ(of["unsprawl_tokens_given_total{code=\"UNIMPLEMENTED\"}"], kRepositories);  // a personal one
   EXPECT_GT(of["unsprawl_store_bytes"], 0);
   EXPECT_EQ(of["unsprawl_coordinator_rpc_seconds_count{code=\"OK\",method=\"Join\"}"], 1);
   EXPECT_EQ(of["unsprawl_coordinator_rpc_seconds_count{code=\"OK\",method=\"End\"}"], kRepositories);

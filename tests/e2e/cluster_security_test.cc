@@ -604,6 +604,98 @@ TEST_F(ClusterSecurityTest, AWorkerOfAnAppIsGivenATokenForOneRepository) {
   EXPECT_EQ(cluster.Status()["run"]["complete"], true) << cluster.coordinator().err();
 }
 
+// A forge that is out of order is waited for; where it makes no token for one repository, or no more of them, a worker
+// is given one for all, and that is said.
+TEST_F(ClusterSecurityTest, ATokenForMoreThanOneRepositoryIsGivenOnlyWhereThereIsNoOtherAndIsSaid) {
+  nlohmann::json settings = Settings();
+  settings["tokens"] = nlohmann::json::object();
+  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
+  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  const ForgeServer forge(settings);
+  cli_.RemoveVariable("GITHUB_TOKEN");
+  Cluster cluster(cli_, {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--app-id", "5", "--app-key-file",
+                         home_.path() / "app.pem", "--retry-seconds", "0", "--metrics", "0"},
+                  {"--ca-file", forge.CaFile()});
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker raw("raw", channel);
+  ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
+  ASSERT_TRUE(cluster.coordinator().WaitFor("state=RUN_STATE_SCANNING"));
+  NetworkOptions network;
+  network.ca_file = forge.CaFile();
+  HttpClient http(network, nullptr);
+  const auto opens = [&](const std::string& authorization) {
+    uint32_t opened = 0;
+    for (uint32_t i = 0; i < kRepositories; ++i) {
+      HttpRequest request;
+      request.url = absl::StrFormat("%s/acme/app%d.git/info/refs?service=git-upload-pack", forge.Url(), i);
+      request.headers = {{"Authorization", authorization}};
+      const auto answer = http.Send(request);
+      opened += answer.ok() && answer->status == 200 ? 1 : 0;
+    }
+    return opened;
+  };
+  const auto fault = [](const nlohmann::json& of) {
+    nlohmann::json whole = {{"match", "access_tokens"}, {"match_body", "repository_ids"}};
+    whole.update(of);
+    return whole;
+  };
+  const auto answering = [&](int status) { return fault({{"kind", "status"}, {"status", status}}); };
+  struct Case {
+    nlohmann::json fault;
+    absl::StatusCode refused;  // OK: there is a token
+    uint32_t opens;            // … for as many
+  };
+  for (const Case& one : std::vector<Case>{
+           {answering(503), absl::StatusCode::kUnavailable, 0},
+           {fault({{"kind", "garbage"}}), absl::StatusCode::kUnavailable, 0},
+           {answering(403), absl::StatusCode::kPermissionDenied, 0},
+           {answering(404), absl::StatusCode::kPermissionDenied, 0},
+           {fault({{"kind", "status"}, {"times", 0}}), absl::StatusCode::kOk, 1},
+           {answering(422), absl::StatusCode::kOk, kRepositories},
+           {fault({{"kind", "secondary"}, {"seconds", 1}}), absl::StatusCode::kOk, kRepositories},
+       }) {
+    SCOPED_TRACE(one.fault.dump());
+    forge.Fault(one.fault);
+    const auto lent = raw.Acquire();
+    ASSERT_THAT(lent, IsOk());
+    EXPECT_EQ(static_cast<absl::StatusCode>(lent->refused().code()), one.refused) << lent->refused().message();
+    ASSERT_EQ(lent->authorizations_size(), one.opens == 0 ? 0 : 1);
+    if (one.opens > 0) {
+      EXPECT_EQ(opens(lent->authorizations(0)), one.opens);
+    }
+    // Who has it.
+    const nlohmann::json status = cluster.Status();
+    ASSERT_EQ(status["workers"].size(), 1);
+    EXPECT_EQ(status["workers"][0]["name"], "raw");
+    const nlohmann::json& lease = status["workers"][0]["leases"][0];
+    EXPECT_EQ(lease.value("credentials", false), one.opens > 0);
+    EXPECT_EQ(lease.value("unscoped", false), one.opens > 1);
+    const CliResult shown = cli_.Run({"status", "--coordinator", cluster.address()});
+    EXPECT_EQ(shown.out.find("has a token for it alone") != std::string::npos, one.opens == 1) << shown.out;
+    EXPECT_EQ(shown.out.find("has a token for more than it") != std::string::npos, one.opens > 1) << shown.out;
+    ASSERT_THAT(raw.Release(lent->lease()), IsOk());
+  }
+  for (const char* code : {"FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}) {
+    EXPECT_THAT(cluster.coordinator().err(),
+                testing::ContainsRegex(absl::StrFormat("event=unscoped_token run=1 .* code=%s ", code)));
+  }
+
+  // The forge is back after a while, and no worker had more than it needed.
+  absl::SleepFor(absl::Seconds(3));  // the limit
+  const size_t said = cluster.coordinator().err().size();
+  nlohmann::json out_of_order = answering(503);
+  out_of_order["times"] = 3;
+  forge.Fault(out_of_order);
+  cluster.StartWorker("w");
+  ASSERT_TRUE(cluster.coordinator().WaitFor("state=RUN_STATE_DONE"));
+  EXPECT_EQ(cluster.Status()["run"]["complete"], true) << cluster.coordinator().err();
+  EXPECT_EQ(cluster.coordinator().err().find("unscoped_token", said), std::string::npos);
+  std::map<std::string, double> given = Figures(Scrape(cluster.coordinator()));
+  EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"FAILED_PRECONDITION\"}"], 1);
+  EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"RESOURCE_EXHAUSTED\"}"], 1);
+  EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"OK\"}"], 1 + kRepositories);
+}
+
 // There is no forge behind a clone URL.
 TEST_F(ClusterSecurityTest, AWorkerMayAskForWhatATargetHasNot) {
   const Cluster cluster(cli_, AtForge(), {});

@@ -258,15 +258,24 @@ TEST_F(InstallationTest, WhatIsGivenAwayIsForOneRepositoryAndReadsOnly) {
   };
   const std::string whole = *source->Value(now, false);
   EXPECT_TRUE(sees(whole, "app") && sees(whole, "other"));
-  const std::string one = *source->ValueFor("1", now), wiki = *source->ValueFor("2.wiki", now);
+  const std::string one = source->ValueFor("1", now)->value, wiki = source->ValueFor("2.wiki", now)->value;
   EXPECT_TRUE(sees(one, "app") && sees(wiki, "other"));
   EXPECT_FALSE(sees(one, "other") || sees(wiki, "app"));
-  EXPECT_NE(*source->ValueFor("1", now), one);  // Another lease, another token.
+  const auto another = source->ValueFor("1", now);  // Another lease, another token.
+  ASSERT_THAT(another, IsOk());
+  EXPECT_NE(another->value, one);
+  EXPECT_THAT(another->scoped, IsOk());
+  const auto expect_whole = [&](const std::string& repository, absl::StatusCode why, const char* words) {
+    const auto given = source->ValueFor(repository, now);
+    ASSERT_THAT(given, IsOk());
+    EXPECT_EQ(given->value, whole);
+    EXPECT_THAT(given->scoped, FailsWith(why, HasSubstr(words)));
+  };
   // What is not the installation's to give, and what is no number.
-  EXPECT_EQ(*source->ValueFor("99", now), whole);
-  EXPECT_EQ(*source->ValueFor("a1", now), whole);
+  expect_whole("99", absl::StatusCode::kFailedPrecondition, "not accessible to the parent installation");
+  expect_whole("a1", absl::StatusCode::kFailedPrecondition, "a1");
   // The App's budget is used up: nobody waits for it.
-  EXPECT_EQ(*source->ValueFor("1", now), whole);
+  expect_whole("1", absl::StatusCode::kResourceExhausted, "rate limit");
   EXPECT_EQ(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 5);
 }
 

@@ -7,8 +7,32 @@
 #include <set>
 
 #include "absl/strings/str_format.h"
+#include "worker/http_client.h"
 
 namespace unsprawl {
+
+std::string Scrape(const BackgroundProgram& program) {
+  const std::string said = "event=metrics url=http://127.0.0.1:";
+  EXPECT_TRUE(program.WaitFor(said)) << program.err();
+  const std::string err = program.err();
+  HttpRequest request;
+  request.url = absl::StrFormat("http://127.0.0.1:%d/metrics", std::atoi(err.c_str() + err.find(said) + said.size()));
+  const auto answer = HttpClient({}, nullptr).Send(request);
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  return answer.ok() ? answer->body : "";
+}
+
+std::map<std::string, double> Figures(const std::string& metrics) {
+  std::map<std::string, double> figures;
+  for (size_t begin = 0; begin < metrics.size();) {
+    const size_t end = std::min(metrics.find('\n', begin), metrics.size());
+    const std::string line = metrics.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.empty() || line[0] == '#') continue;
+    figures[line.substr(0, line.rfind(' '))] = std::strtod(line.c_str() + line.rfind(' '), nullptr);
+  }
+  return figures;
+}
 
 Cluster::Cluster(const Cli& cli, std::vector<std::string> coordinator, std::vector<std::string> worker)
     : cli_(cli), coordinator_arguments_(std::move(coordinator)), worker_arguments_(std::move(worker)) {

@@ -16,6 +16,11 @@ namespace unsprawl {
 // it is for. nullopt: that cannot do it (local repositories, --list-only).
 std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::string>& arguments, int workers);
 
+// The metrics that a program with --metrics serves, by what it says on stderr; a failure of the test if it does not.
+std::string Scrape(const BackgroundProgram& program);
+// Their figures by name and labels, as they are written.
+std::map<std::string, double> Figures(const std::string& metrics);
+
 class Cluster {
  public:
   // `cli`: in whose home they run. `coordinator`, `worker`: more arguments of theirs.
