@@ -280,6 +280,7 @@ absl::Time ShardIndex::Advance(absl::Time now) {
 }
 
 void ShardIndex::Restart() {
+  restarted_ = *now_;
   const int64_t latest = absl::ToUnixMicros(*now_ + options_.max_wait);
   std::vector<uint64_t> loaded;
   for (const auto& [until, shard] : deadlines_) loaded.push_back(shard);
@@ -318,29 +319,28 @@ ShardIndex::Rows ShardIndex::Expired() const {
 
 // ---- leases
 
+// A home that has not called since the restart may live: whoever does calls within one lease time.
+bool ShardIndex::KeptFrom(const LiveWorker& worker, const Turn& turn) const {
+  const Group& group = *turn.group;
+  if (group.home.empty() || group.home == worker.name || !At(turn.shard).row.home_only()) return false;
+  return *now_ < restarted_ + options_.lease_time || (group.owner != nullptr && group.owner->name == group.home);
+}
+
 std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
   const auto worker = workers_.find(name);
   CHECK(worker != workers_.end());  // it was seen just now
   const Turn *own = nullptr, *idle = nullptr, *busy = nullptr;
-  const auto take = [](const std::set<Turn>& turns, const Turn** best) {
-    if (!turns.empty() && (*best == nullptr || *turns.begin() < **best)) *best = &*turns.begin();
-  };
-  // The first that is not kept for a worker that lives.
-  const auto steal = [&](const std::set<Turn>& turns, const Turn** best) {
-    for (const Turn& turn : turns) {
-      const LiveWorker* const owner = turn.group->owner;
-      const bool at_home = owner != nullptr && owner->name == turn.group->home;
-      if (at_home && owner != &worker->second && At(turn.shard).row.home_only()) continue;
-      if (*best == nullptr || turn < **best) *best = &turn;
-      return;
-    }
+  const auto take = [&](const std::set<Turn>& turns, const Turn** best) {
+    const auto first = std::find_if(turns.begin(), turns.end(),
+                                    [&](const Turn& turn) { return !KeptFrom(worker->second, turn); });
+    if (first != turns.end() && (*best == nullptr || *first < **best)) *best = &*first;
   };
   for (const auto& [host_name, host] : hosts_) {
     if (host.fetching >= options_.max_fetches_per_host) continue;
     const auto owned = host.owned.find(&worker->second);
     if (owned != host.owned.end()) take(owned->second, &own);
-    steal(host.idle, &idle);
-    steal(host.busy, &busy);
+    take(host.idle, &idle);
+    take(host.busy, &busy);
   }
   const Turn* const turn = own != nullptr ? own : idle != nullptr ? idle : busy;
   if (turn == nullptr) return std::nullopt;

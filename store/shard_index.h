@@ -127,12 +127,14 @@ class ShardIndex {
   void Leave(Group& group);   // its place in host
   void Queue(Group& group);   // takes it again
   static uint64_t Weight(const Group& group, const LiveWorker& worker);
+  bool KeptFrom(const LiveWorker& worker, const Turn& turn) const;  // for its home
   void Restart();
   void Depart();  // workers that were not seen for a lease time
   void LoseAttempt(v1::Shard& row) const;
 
   const ShardTableOptions options_;
   std::optional<absl::Time> now_;  // nullopt: not told yet
+  absl::Time restarted_;           // when it was told first
   absl::Duration ahead_;           // of the caller's clock, which went back
   absl::flat_hash_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<uint64_t, std::set<uint64_t>> runs_;

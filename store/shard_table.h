@@ -95,8 +95,9 @@ class ShardTable {
   // ask), its own PARTs are done or parked, and its host has less than max_fetches_per_host leases in
   // the fetching phase, in which every lease begins. The largest of the worker's own groups comes
   // first: those of which it has the mirror, or that hash to it among the live workers while nobody
-  // live has. Who has nothing of its own takes the largest of others' that are not home_only: of groups that nobody works on,
-  // then of any.
+  // live has. Who has nothing of its own takes the largest of others': of groups that nobody works on,
+  // then of any. What is home_only nobody but its home is lent while that is live, or may be: for one lease time after
+  // a restart.
   // The answer has payload, epoch and worker.
   virtual absl::StatusOr<std::optional<v1::Shard>> Acquire(std::string_view worker, absl::Time now) = 0;
   // `fetching`: false once the worker needs nothing more from the host. A phase that is over does not

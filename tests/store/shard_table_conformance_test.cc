@@ -332,6 +332,23 @@ TEST_P(ShardTableTest, WhatOnlyItsHomeHasNobodyElseTakesWhileThatLives) {
   EXPECT_EQ(Acquire("thief"), "gone");
 }
 
+TEST_P(ShardTableTest, AfterARestartWhatOnlyItsHomeHasWaitsOneLeaseTimeForThat) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("gone", 9), Repository("unobtainable", 8), Repository("first", 1)};
+  for (v1::Shard& shard : shards) shard.set_home_only(true);
+  shards[0].set_home("w");
+  shards[1].set_home("dead");
+  Add(shards);
+  if (GetParam() != Form::kMemory) ledger_.reset();
+  EXPECT_EQ(Acquire("thief"), "first");  // has no home yet
+  EXPECT_EQ(Acquire("thief"), "");       // w has not called yet
+  EXPECT_EQ(Acquire("w"), "gone");
+  EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());
+  EXPECT_EQ(Acquire("w"), "");
+  now_ += options_.lease_time;
+  EXPECT_EQ(Acquire("thief"), "unobtainable");
+}
+
 TEST_P(ShardTableTest, WhoFetchesAGroupsFirstKeepsTheRestOfIt) {
   stays_open_ = true;
   std::vector<v1::Shard> shards = {Repository("fork", 9, "network"), Repository("first", 1, "network")};
