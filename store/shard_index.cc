@@ -62,7 +62,8 @@ void ShardIndex::Insert(Entry& entry) {
   if (IsLeased(entry)) {
     deadlines_.emplace(entry.until, row.id());
     held_[row.worker()].insert(row.id());
-    if (group.leased == 0) home = row.worker();  // who helps others does not take the mirror from them
+    // Who helps others, with a part or with another of their group, does not take the mirror from them.
+    if (group.leased == 0 && row.kind() == v1::SHARD_KIND_REPOSITORY) home = row.worker();
     ++group.leased;
     if (entry.fetching) ++group.host->fetching;
   } else if (Waits(entry)) {

@@ -332,6 +332,23 @@ TEST_P(ShardTableTest, WhatOnlyItsHomeHasNobodyElseTakesWhileThatLives) {
   EXPECT_EQ(Acquire("thief"), "gone");
 }
 
+TEST_P(ShardTableTest, WhoTakesAPartFirstIsNotTheHomeOfItsWhole) {
+  stays_open_ = true;
+  std::vector<v1::Shard> shards = {Repository("giant", 100)};
+  shards[0].set_home("w");
+  shards[0].set_home_only(true);
+  Add(shards);
+  ASSERT_EQ(Acquire("w"), "giant");
+  const std::vector<ShardTable::Piece> pieces = {{30, "one"}, {70, "two"}};
+  ASSERT_THAT(table().Cut(lease_, pieces, now_), IsOk());
+  const std::optional<v1::Shard> two = AcquireShard("thief"), one = AcquireShard("w");
+  ASSERT_TRUE(one && two);
+  EXPECT_THAT(table().Complete({"thief", two->id(), two->epoch()}, "", now_), IsOk());
+  EXPECT_THAT(table().Complete({"w", one->id(), one->epoch()}, "", now_), IsOk());
+  EXPECT_EQ(Acquire("thief"), "");
+  EXPECT_EQ(Acquire("w"), "giant");
+}
+
 TEST_P(ShardTableTest, AfterARestartWhatOnlyItsHomeHasWaitsOneLeaseTimeForThat) {
   stays_open_ = true;
   std::vector<v1::Shard> shards = {Repository("gone", 9), Repository("unobtainable", 8), Repository("first", 1)};

@@ -3,6 +3,7 @@
 // memory, workers die, pause for longer than a lease and go on, drain, and fail in every class; clocks
 // jump. Every choice comes from the seed. UNSPRAWL_SEED=7 or 7-99 runs that one or those; a seed that
 // fails is named, with the end of its trace.
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -25,6 +26,7 @@ constexpr size_t kCutFrom = 7;  // blobs of a repository that is cut
 struct Repository {
   std::string key, group, host;
   bool leads = false;
+  bool home_only = false;
   std::vector<int> blobs;
 };
 
@@ -202,6 +204,8 @@ class Cluster {
       const bool fork = count > 3 && i < 6 && Percent(80);
       repository.group = fork ? "network" + repository.host : repository.key;
       repository.leads = fork && leaders_.try_emplace(repository.group, i).second;
+      const auto [first, is_first] = homes_.try_emplace(repository.group, Percent(30) ? "w0" : "");
+      repository.home_only = is_first ? Percent(50) : HomeOnly(repository.group);
       std::set<int> blobs;
       for (int n = Number(0, 12); n > 0; --n) blobs.insert(Number(1, 30));
       repository.blobs.assign(blobs.begin(), blobs.end());
@@ -217,13 +221,50 @@ class Cluster {
       shard.set_host(repository.host);
       shard.set_leads(repository.leads);
       shard.set_size(repository.blobs.size());
-      if (Percent(30)) shard.set_home("w0");
+      shard.set_home(homes_[repository.group]);
+      shard.set_home_only(repository.home_only);
       ids_.push_back(disk_.ledger().OpenRepository(repository.key, repository.key)->id());
     }
     Check(*table_->Add(shards) == 1, "ids begin at 1");
   }
   const Repository& RepositoryOf(const v1::Shard& shard) const {
     return repositories_[static_cast<size_t>(std::stoi(shard.repository().substr(1)))];
+  }
+
+  bool HomeOnly(const std::string& group) const {
+    return std::any_of(repositories_.begin(), repositories_.end(),
+                       [&](const Repository& other) { return other.group == group && other.home_only; });
+  }
+  bool MayLive(const std::string& worker) const {
+    const auto seen = seen_.find(worker);
+    return clock_ - restarted_ < options_.lease_time ||
+           (seen != seen_.end() && clock_ - seen->second < options_.lease_time);
+  }
+  // Whether a shard is kept for another: one that has a home which may live. nullopt: nobody knows the home of its
+  // fork network any more.
+  std::optional<bool> IsKeptFrom(const std::string& worker, const v1::Shard& shard) const {
+    if (!RepositoryOf(shard).home_only) return false;
+    const auto home = homes_.find(RepositoryOf(shard).group);
+    if (home == homes_.end()) return std::nullopt;
+    return !home->second.empty() && home->second != worker && MayLive(home->second);
+  }
+  // Of a fork network the table remembers no home but the shards' own.
+  void ForgetHomes() {
+    std::erase_if(homes_, [&](const auto& home) { return leaders_.contains(home.first); });
+  }
+  // Who takes a repository of which, and of whose network, nobody has a shard is its home.
+  void MoveHome(const v1::Shard& lent) {
+    const std::string& group = RepositoryOf(lent).group;
+    bool helps = false;
+    CheckStatus(table_->Visit(kRun, [&](const v1::Shard& shard) {
+      helps |= shard.state() == v1::SHARD_STATE_LEASED && shard.id() != lent.id() && RepositoryOf(shard).group == group;
+    }));
+    const auto home = homes_.find(group);
+    if (!helps) {
+      homes_[group] = lent.worker();
+    } else if (home != homes_.end() && home->second != lent.worker()) {
+      homes_.erase(home);  // It may move when either is renewed.
+    }
   }
 
   // ---- the coordinator's answers; each is one call that arrived
@@ -271,6 +312,7 @@ class Cluster {
     const absl::Status status = call();
     Say("%s of %d epoch %d by %s: %s", what, lease.shard, lease.epoch, lease.worker,
         std::string(status.ToString()));
+    if (ends) seen_[lease.worker] = clock_;
     if (good) {
       CheckStatus(status);
       if (ends) lent_.erase(lease.shard);
@@ -289,9 +331,10 @@ class Cluster {
     CheckTable();
     auto acquired = table_->Acquire(worker, now);
     CheckStatus(acquired.status());
+    seen_[worker] = clock_;
     if (!acquired.ok() || !*acquired) {
       Say("Acquire by %s: none", worker);
-      CheckNothingToLend();
+      CheckNothingToLend(worker);
       return std::nullopt;
     }
     const v1::Shard& shard = **acquired;
@@ -316,10 +359,14 @@ class Cluster {
     }));
     lent_[shard.id()] = {{worker, shard.id(), shard.epoch()}, clock_, true, true};
     CheckTable();
+    if (shard.kind() == v1::SHARD_KIND_REPOSITORY) {
+      Check(!IsKeptFrom(worker, shard).value_or(false), "what only its home has was lent elsewhere");
+      MoveHome(shard);
+    }
     return shard;
   }
   // A worker is idle: then every shard is in somebody's hands, or waits for something.
-  void CheckNothingToLend() {
+  void CheckNothingToLend(const std::string& worker) {
     std::map<uint64_t, v1::Shard> rows;
     std::map<std::string, int> fetching;
     std::set<uint64_t> has_parts;
@@ -333,6 +380,8 @@ class Cluster {
       if (shard.state() != v1::SHARD_STATE_PENDING || has_parts.contains(id)) continue;
       if (absl::FromUnixMicros(shard.not_before()) > table_now_) continue;
       if (fetching[shard.host()] >= options_.max_fetches_per_host) continue;
+      // Of a fork network a part may stand behind what is kept for its home.
+      if ((id <= ids_.size() || leaders_.contains(shard.group())) && IsKeptFrom(worker, shard).value_or(true)) continue;
       const auto leader = leaders_.find(shard.group());
       if (leader != leaders_.end() && shard.kind() == v1::SHARD_KIND_REPOSITORY && !shard.leads() &&
           !shard.cut()) {
@@ -347,6 +396,7 @@ class Cluster {
     const ShardTable::Renewal renewal{lease.shard, lease.epoch, fetching};
     const auto held = table_->Renew(lease.worker, {&renewal, 1}, Now());
     CheckStatus(held.status());
+    seen_[lease.worker] = clock_;
     Say("Renew of %d epoch %d by %s: %d", lease.shard, lease.epoch, lease.worker,
         static_cast<int>(held->front()));
     if (held->front()) {
@@ -363,6 +413,7 @@ class Cluster {
     const auto parked = table_->Retry(kRun, shard);
     CheckStatus(parked.status());
     Say("Retry of %d: %d", shard, *parked);
+    ForgetHomes();
     // A whole whose part is pending again is nobody's until that is done.
     CheckStatus(table_->Visit(kRun, [&](const v1::Shard& row) {
       const auto lent = lent_.find(row.id());
@@ -653,6 +704,9 @@ class Cluster {
       table_ = NewShardTable(disk_, options_);
       last_now_ = table_now_ = kStart + time_ + skew_;
       CheckStatus(table_->Expire(Now()));
+      restarted_ = clock_;
+      seen_.clear();
+      ForgetHomes();
       for (auto& [shard, lent] : lent_) {
         lent.renewed = clock_;
         lent.counted = true;
@@ -740,6 +794,9 @@ class Cluster {
   bool cancelled_ = false;
   std::map<uint64_t, Lent> lent_;      // by shard
   std::map<uint64_t, uint64_t> epochs_;
+  std::map<std::string, std::string> homes_;      // by group; one that is not there: nobody knows
+  std::map<std::string, absl::Duration> seen_;    // by worker, since the coordinator started
+  absl::Duration restarted_;
   std::vector<Worker> workers_;
 };
 
