@@ -264,7 +264,9 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
     }));
   }
   for (const uint64_t shard_id : parked) {
-    ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(shard_id));
+    const absl::StatusOr<v1::Shard> read = shards.Read(shard_id);
+    if (absl::IsNotFound(read.status())) continue;  // The run has ended meanwhile.
+    ASSIGN_OR_RETURN(const v1::Shard shard, read);
     v1::ShardPayload payload;
     (void)payload.ParseFromString(shard.payload());
     v1::ClusterStatus::Parked& row = *status.add_parked();
@@ -491,7 +493,6 @@ absl::Status RunKeeper::Admit(const std::string& worker) {
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
   Log(LogLevel::kInfo, "joined",
       {{"worker", request.worker()}, {"threads", request.threads()}, {"program", request.program()}});
-  RETURN_IF_ERROR(settings_.ledger->shards().Renew(request.worker(), {}, settings_.clock->Now()).status());  // It lives.
   MutexLock lock(mutex_);
   workers_[request.worker()].joined = request;
   return absl::OkStatus();
@@ -554,6 +555,8 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     // After a restart there are shards before their run is under way.
     if (active() != nullptr) {
       ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
+    } else {
+      RETURN_IF_ERROR(shards.Renew(worker, {}, now).status());  // It lives.
     }
     if (!shard) {
       MutexLock lock(mutex_);
@@ -584,10 +587,12 @@ absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request)
   for (const v1::RenewRequest::Held& held : request.held()) {
     renewals.push_back({.shard = held.shard(), .epoch = held.epoch(), .fetching = held.fetching()});
   }
-  ASSIGN_OR_RETURN(const std::vector<bool> held,
-                   settings_.ledger->shards().Renew(request.worker(), renewals, settings_.clock->Now()));
   v1::RenewReply reply;
-  for (const bool one : held) reply.add_held(one);
+  if (!renewals.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<bool> held,
+                     settings_.ledger->shards().Renew(request.worker(), renewals, settings_.clock->Now()));
+    for (const bool one : held) reply.add_held(one);
+  }
   MutexLock lock(mutex_);
   WorkerFacts& facts = workers_[request.worker()];
   reply.set_join_again(facts.joined.worker().empty());

@@ -47,6 +47,7 @@ class RunKeeper {
   // ---- workers; `worker` is the caller's name. Aborted: the lease is not (or no longer) the worker's.
   // Before all others: there is room for this worker. ResourceExhausted: there are too many.
   absl::Status Admit(const std::string& worker);
+  // Live, and waited for, is who asks for work or holds some: who only joins, again and again, cannot do any.
   absl::Status Join(const v1::JoinRequest& request);
   absl::StatusOr<v1::AcquireReply> Acquire(const v1::AcquireRequest& request);
   absl::StatusOr<v1::RenewReply> Renew(const v1::RenewRequest& request);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/known_target.h"
 #include "tests/support/cli.h"
 #include "store/rocksdb_ledger.h"
 #include "tests/support/git_repo.h"
@@ -295,7 +296,7 @@ TEST_F(RunKeeperTest, ACancelledRunStaysCancelled) {
     const uint64_t run = Submit(1);
     if (i % 3 != 0) std::this_thread::sleep_for(std::chrono::microseconds(i * 5));
     ASSERT_THAT(keeper_->Cancel(run), IsOk());
-    EXPECT_TRUE(absl::IsFailedPrecondition(keeper_->Cancel(run)));
+    ASSERT_THAT(keeper_->Cancel(run), IsOk());
     std::this_thread::sleep_for(std::chrono::microseconds(500));
     ASSERT_EQ(StateOf(run), v1::RUN_STATE_CANCELLED);
   }
@@ -409,6 +410,38 @@ TEST_F(RunKeeperTest, AFullDiskHoldsARunUpAndFailsNothing) {
   EXPECT_EQ(Repositories(run).size(), 1U);
   keeper_ = nullptr;
   ledger_ = nullptr;
+}
+
+TEST_F(RunKeeperTest, WhoOnlyJoinsIsNotWaitedFor) {
+  ledger_ = NewMemoryLedger({.lease_time = absl::Milliseconds(200)});
+  Start();
+  v1::JoinRequest join;
+  join.set_worker("w");
+  ASSERT_THAT(keeper_->Join(join), IsOk());
+  EXPECT_EQ(keeper_->Status(0)->workers_size(), 0);
+  v1::AcquireRequest ask;
+  ask.set_worker("w");
+  ask.set_nonce(++nonce_);
+  ASSERT_THAT(keeper_->Acquire(ask), IsOk());
+  EXPECT_EQ(keeper_->Status(0)->workers_size(), 1);  // though there is no run
+
+  // A mirror of w's alone has what no ref reaches any more.
+  v1::MirrorNote note;
+  note.set_worker("w");
+  note.set_lost_tips(std::string(20, 'x'));
+  ASSERT_THAT(WriteMirrorNote("url:" + ParseCloneUrl("https://127.0.0.1:1/app0.git")->name, note, *ledger_), IsOk());
+  Submit(1);
+  v1::RenewRequest nothing;
+  nothing.set_worker("w");
+  ask.set_worker("other");
+  const auto is_lent = [&] {
+    EXPECT_THAT(keeper_->Join(join), IsOk());
+    EXPECT_THAT(keeper_->Renew(nothing), IsOk());
+    ask.set_nonce(++nonce_);
+    const absl::StatusOr<v1::AcquireReply> reply = keeper_->Acquire(ask);
+    return reply.ok() && reply->has_shard();
+  };
+  EXPECT_TRUE(Await(is_lent));
 }
 
 TEST_F(RunKeeperTest, OfARunThatWasKilledWhileItEndedNoShardIsLent) {
