@@ -680,8 +680,20 @@ TEST_F(ClusterSecurityTest, ATokenForMoreThanOneRepositoryIsGivenOnlyWhereThereI
                 testing::ContainsRegex(absl::StrFormat("event=unscoped_token run=1 .* code=%s ", code)));
   }
 
-  // The forge is back after a while, and no worker had more than it needed.
+  // So it is for one whose token has ended.
   absl::SleepFor(absl::Seconds(3));  // the limit
+  forge.Fault(answering(503));
+  const auto held = raw.Acquire();
+  ASSERT_THAT(held, IsOk());
+  forge.Fault(answering(503));
+  const auto renewed = raw.RenewTokens(held->lease());
+  ASSERT_THAT(renewed, IsOk());
+  EXPECT_TRUE(renewed->renewed());
+  EXPECT_EQ(renewed->authorizations_size(), 0);
+  EXPECT_EQ(static_cast<absl::StatusCode>(renewed->refused().code()), absl::StatusCode::kUnavailable);
+  ASSERT_THAT(raw.Release(held->lease()), IsOk());
+
+  // The forge is back after a while, and no worker had more than it needed.
   const size_t said = cluster.coordinator().err().size();
   nlohmann::json out_of_order = answering(503);
   out_of_order["times"] = 3;
