@@ -446,6 +446,17 @@ ShardIndex::Rows ShardIndex::Retried(uint64_t run, uint64_t shard, uint64_t* par
   return rows;
 }
 
+bool ShardIndex::RanOut(const ShardLease& lease) const { return Good(lease) && !IsLeased(At(lease.shard)); }
+
+v1::Shard ShardIndex::TakenUp(const ShardLease& lease) const {
+  v1::Shard row = At(lease.shard).row;
+  row.set_attempts(row.attempts() - 1);
+  row.set_state(v1::SHARD_STATE_LEASED);
+  row.clear_error();
+  row.clear_reason();
+  return row;
+}
+
 bool ShardIndex::Renew(std::string_view worker, const ShardTable::Renewal& renewal) {
   if (!Good({std::string(worker), renewal.shard, renewal.epoch})) return false;
   Entry& entry = At(renewal.shard);

@@ -107,8 +107,9 @@ class ShardTable {
     uint64_t epoch = 0;
     bool fetching = false;
   };
-  // Leases live one lease time from `now` on. One flag each, in order: still held? Who hears no stops. May
-  // be called for one lease at any time, to end its fetching phase.
+  // Leases live one lease time from `now` on, also one that ran out and that nobody else has taken: that was no attempt.
+  // One flag each, in order: still held? Who hears no stops. May be called for one lease at any time, to end its
+  // fetching phase.
   virtual absl::StatusOr<std::vector<bool>> Renew(std::string_view worker,
                                                   std::span<const Renewal> renewals,
                                                   absl::Time now) = 0;

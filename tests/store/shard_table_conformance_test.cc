@@ -164,6 +164,30 @@ TEST_P(ShardTableTest, ALeaseThatIsNotRenewedRunsOut) {
   EXPECT_THAT(table().Complete(old, "", now_), FailsWith(kAborted, _));
 }
 
+// Its worker was stopped for a while, or whoever runs the table was.
+TEST_P(ShardTableTest, ALeaseThatRanOutGoesOnUnlessAnotherTookIt) {
+  Add({Repository("a", 9), Repository("b", 8)});
+  ASSERT_EQ(Acquire("w"), "a");
+  const ShardLease a = lease_;
+  ASSERT_EQ(Acquire("w"), "b");
+  const ShardLease b = lease_;
+  for (int i = 0; i < 9; ++i) {  // more often than it has attempts
+    RunOut();
+    EXPECT_EQ(table().Count(1)->pending, 2u);
+    EXPECT_TRUE(Renew(a));
+    EXPECT_TRUE(Renew(b));
+    EXPECT_EQ(table().Count(1)->leased, 2u);
+    EXPECT_EQ(Read(a.shard).attempts(), 0u);
+  }
+  RunOut();
+  EXPECT_EQ(Acquire("other"), "a");
+  EXPECT_FALSE(Renew(a));
+  EXPECT_TRUE(Renew(b));
+  EXPECT_EQ(Acquire("third"), "");
+  EXPECT_EQ(Read(a.shard).attempts(), 1u);
+  EXPECT_THAT(table().Complete(b, "", now_), IsOk());
+}
+
 TEST_P(ShardTableTest, ARenewedLeaseGoesOn) {
   stays_open_ = true;
   Add({Repository("a")});
