@@ -1,5 +1,6 @@
 #include "coordinator/cluster/lent_shard.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace {
 
 // A repository takes a few. Its worker cannot use up what all others need.
 constexpr int kMaxAsked = 30;
+// Of a repository there are as many as scanners may die of it (64), and one for each restart of this program.
+constexpr size_t kMaxPasses = 100;
 // Of the ids in all pieces of a repository: as many as the largest have.
 constexpr size_t kMaxPiecesBytes = size_t{1} << 30;
 
@@ -118,13 +121,19 @@ absl::StatusOr<v1::DroppedCommits> LentShard::ListDropped(const v1::FetchNote& b
 
 absl::StatusOr<v1::BeginReply> LentShard::Begin(const v1::BeginRequest& request) {
   MutexLock lock(mutex_);
-  if (request.nonce() == nonce_ && sequence_ == 0) return begun_;  // Sent again.
+  if (request.nonce() == nonce_) return begun_;  // Sent again.
+  // Late: it would undo what came after it.
+  if (std::find(passes_.begin(), passes_.end(), request.nonce()) != passes_.end()) {
+    return absl::AbortedError("a pass that is over");
+  }
   nonce_ = 0;
   pieces_.clear();
   pieces_bytes_ = 0;
   ASSIGN_OR_RETURN(*begun_.mutable_begun(), lease_.Begin(request.beginning()));
   nonce_ = request.nonce();
   sequence_ = 0;
+  passes_.push_back(nonce_);
+  if (passes_.size() > kMaxPasses) passes_.pop_front();
   return begun_;
 }
 
@@ -205,7 +214,10 @@ absl::Status LentShard::CutUp() {
 
 absl::Status LentShard::End(const v1::TargetEnd& end) {
   MutexLock lock(mutex_);
-  return lease_.End(end);
+  if (ended_) return *ended_;  // Two calls say so at once.
+  const absl::Status ended = lease_.End(end);
+  if (!absl::IsFailedPrecondition(ended)) ended_ = ended;
+  return ended;
 }
 
 }  // namespace unsprawl

@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -40,6 +42,7 @@ class LentShard {
   v1::ForgeReply AskForge();
   v1::TokensReply RenewTokens();
   absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before);
+  // Aborted: another pass was begun since, or this one cannot go on.
   absl::StatusOr<v1::BeginReply> Begin(const v1::BeginRequest& request);
   absl::StatusOr<v1::TellReply> Tell(v1::TellRequest* request);
   absl::Status End(const v1::TargetEnd& end);
@@ -68,10 +71,12 @@ class LentShard {
   int asked_ ABSL_GUARDED_BY(mutex_) = 0;          // of its forge
   uint64_t nonce_ ABSL_GUARDED_BY(mutex_) = 0;     // of the pass under way; 0: none
   uint32_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last event
+  std::deque<uint64_t> passes_ ABSL_GUARDED_BY(mutex_);  // nonces of the last that were begun
   v1::BeginReply begun_ ABSL_GUARDED_BY(mutex_);
   v1::TellReply last_ ABSL_GUARDED_BY(mutex_);     // the answer to it
   std::map<uint32_t, ShardTable::Piece> pieces_ ABSL_GUARDED_BY(mutex_);  // their payload is of blobs so far
   size_t pieces_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<absl::Status> ended_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace unsprawl

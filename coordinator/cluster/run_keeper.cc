@@ -22,6 +22,7 @@ constexpr char kIdsName[] = "cluster runs";
 constexpr size_t kMaxRuns = 100;     // that are kept in mind
 constexpr size_t kMaxReports = 10;   // that are kept on disk
 constexpr size_t kMaxRemembered = 32;  // of a worker's last leases, in case it asks again
+constexpr size_t kMaxAnswered = 1'000;  // of a worker's last calls for one: half a minute's of four idle threads
 constexpr size_t kMaxParked = 100;   // that are listed in a status
 // As many as `unsprawl certs` makes at once: without certificates a program of this machine could come under any
 // number of names, and each costs memory.
@@ -524,30 +525,49 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
   std::shared_ptr<LentShard> before;  // destroyed without the lock
   MutexLock lock(mutex_);
   std::shared_ptr<LentShard>& kept = lent_[shard.id()];
-  // Two calls may have asked for it.
-  if (kept == nullptr || kept->lease() != lent->lease()) before = std::exchange(kept, lent);
-  return kept;
+  // Two calls may have asked for it, and meanwhile it may have been given back and lent to another.
+  if (kept == nullptr || kept->lease().epoch < shard.epoch()) before = std::exchange(kept, lent);
+  if (kept->lease() == lent->lease()) return kept;
+  return absl::AbortedError(absl::StrFormat("shard %d was lent again meanwhile", shard.id()));
 }
 
 absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const v1::AcquireRequest& request) {
   {
     MutexLock lock(mutex_);
-    for (const auto& [nonce, reply] : workers_[request.worker()].lent) {
+    while (workers_[request.worker()].asking.contains(request.nonce())) changed_.wait(mutex_);
+    WorkerFacts& facts = workers_[request.worker()];
+    for (const auto& [nonce, reply] : facts.lent) {
       if (nonce == request.nonce()) return reply;  // Sent again.
     }
+    // Late: nobody would learn of what it is lent now.
+    if (std::find(facts.answered.begin(), facts.answered.end(), request.nonce()) != facts.answered.end()) {
+      return LendNothing();
+    }
+    facts.asking.insert(request.nonce());
   }
-  ASSIGN_OR_RETURN(v1::AcquireReply reply, Lend(request.worker()));
-  if (!reply.has_shard()) return reply;
+  absl::StatusOr<v1::AcquireReply> reply = Lend(request.worker());
   MutexLock lock(mutex_);
-  std::deque<std::pair<uint64_t, v1::AcquireReply>>& lent = workers_[request.worker()].lent;
-  lent.emplace_back(request.nonce(), reply);
-  if (lent.size() > kMaxRemembered) lent.pop_front();
+  WorkerFacts& facts = workers_[request.worker()];
+  facts.asking.erase(request.nonce());
+  changed_.notify_all();
+  if (!reply.ok()) return reply;
+  facts.answered.push_back(request.nonce());
+  if (facts.answered.size() > kMaxAnswered) facts.answered.pop_front();
+  if (!reply->has_shard()) return reply;
+  facts.lent.emplace_back(request.nonce(), *reply);
+  if (facts.lent.size() > kMaxRemembered) facts.lent.pop_front();
+  return reply;
+}
+
+v1::AcquireReply RunKeeper::LendNothing() const {
+  v1::AcquireReply reply;
+  reply.set_ruleset_id(settings_.ruleset->id());
+  // A crowd of idle workers asks hardly more often than a few.
+  reply.set_retry_ms(static_cast<uint32_t>(100 + 2 * workers_.size()));
   return reply;
 }
 
 absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
-  v1::AcquireReply reply;
-  reply.set_ruleset_id(settings_.ruleset->id());
   ShardTable& shards = settings_.ledger->shards();
   for (;;) {
     std::optional<v1::Shard> shard;
@@ -560,13 +580,13 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     }
     if (!shard) {
       MutexLock lock(mutex_);
-      // A crowd of idle workers asks hardly more often than a few.
-      reply.set_retry_ms(static_cast<uint32_t>(100 + 2 * workers_.size()));
-      return reply;
+      return LendNothing();
     }
     const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
     if (lent.ok()) {
       settings_.metrics->Lent();
+      v1::AcquireReply reply;
+      reply.set_ruleset_id(settings_.ruleset->id());
       *reply.mutable_shard() = (*lent)->ToProto();
       reply.mutable_shard()->set_run(shard->run());
       reply.mutable_shard()->set_attempt(shard->attempts() + 1);

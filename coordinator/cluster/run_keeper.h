@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -73,11 +74,14 @@ class RunKeeper {
   struct WorkerFacts {
     v1::JoinRequest joined;
     uint64_t shards_done = 0;
-    std::deque<std::pair<uint64_t, v1::AcquireReply>> lent;  // the last, by AcquireRequest::nonce
+    std::set<uint64_t> asking;      // by AcquireRequest::nonce, what is being answered
+    std::deque<uint64_t> answered;  // … and what was, the last of all calls
+    std::deque<std::pair<uint64_t, v1::AcquireReply>> lent;  // … and the last of those that were lent something
     std::map<uint64_t, v1::RenewRequest::Held> held;  // as it last said, by shard
   };
 
   absl::StatusOr<v1::AcquireReply> Lend(const std::string& worker);
+  v1::AcquireReply LendNothing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Load();
   void Work();
   std::optional<v1::ClusterRun> NextRun() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -7,8 +7,10 @@
 
 #include <chrono>
 #include <filesystem>
+#include <latch>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/known_target.h"
@@ -221,6 +223,78 @@ TEST_F(RunKeeperTest, AnEndThatIsSaidTwiceIsRecordedOnce) {
   EXPECT_EQ(Repositories(run).size(), 2U);
 }
 
+TEST_F(RunKeeperTest, AnEndThatIsSaidTwiceAtOnceIsCountedOnce) {
+  Start();
+  Submit(2);
+  const v1::LeaseRef lease = Acquire("w");
+  const auto lent = keeper_->Find(lease);  // by both, before either ends it
+  ASSERT_THAT(lent, IsOk());
+  v1::TargetEnd end;
+  end.set_how(How::GONE);
+  for (int i = 0; i < 2; ++i) EXPECT_THAT((*lent)->End(end), IsOk());
+  EXPECT_EQ(keeper_->Status(0)->workers(0).shards_done(), 1U);
+}
+
+TEST_F(RunKeeperTest, ACallForAShardThatComesLateIsLentNothingMore) {
+  Start();
+  v1::AcquireRequest in_vain;
+  in_vain.set_worker("w");
+  in_vain.set_nonce(++nonce_);
+  EXPECT_FALSE(keeper_->Acquire(in_vain)->has_shard());  // There is no run yet.
+  const uint64_t run = Submit(100);
+  const v1::LeaseRef lease = Acquire("w");
+  v1::AcquireRequest heard = in_vain;
+  heard.set_nonce(nonce_);
+  EXPECT_EQ(keeper_->Acquire(heard)->shard().lease().shard(), lease.shard());
+  for (int i = 0; i < 50; ++i) EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+  EXPECT_FALSE(keeper_->Acquire(in_vain)->has_shard());
+  EXPECT_FALSE(keeper_->Acquire(heard)->has_shard());  // Its answer is forgotten by now.
+  EXPECT_EQ(keeper_->Status(run)->leased(), 1U);
+}
+
+TEST_F(RunKeeperTest, ACallForAShardThatComesTwiceAtOnceIsLentOne) {
+  Start();
+  const uint64_t run = Submit(200);
+  EXPECT_THAT(keeper_->Release(Acquire("w")), IsOk());  // It is under way.
+  for (int i = 0; i < 200; ++i) {
+    v1::AcquireRequest request;
+    request.set_worker("w");
+    request.set_nonce(++nonce_);
+    v1::LeaseRef leases[4];
+    std::vector<std::thread> calls;
+    std::latch together(4);
+    for (v1::LeaseRef& lease : leases) {
+      calls.emplace_back([&] {
+        together.arrive_and_wait();
+        lease = keeper_->Acquire(request)->shard().lease();
+      });
+    }
+    for (std::thread& call : calls) call.join();
+    for (const v1::LeaseRef& lease : leases) ASSERT_EQ(lease.shard(), leases[0].shard());
+    ASSERT_EQ(keeper_->Status(run)->leased(), 1U);
+    EXPECT_THAT(End(leases[0], How::GONE, "gone"), IsOk());
+  }
+}
+
+TEST_F(RunKeeperTest, ABeginningThatComesLateDisturbsNoPass) {
+  Start();
+  Submit(1);
+  const v1::LeaseRef lease = Acquire("w");
+  ASSERT_THAT(Begin(lease, 4), IsOk());
+  ASSERT_THAT(Begin(lease, 5), IsOk());  // Its scanner had died.
+  v1::ShardEvent event;
+  event.mutable_scan_completed();
+  ASSERT_THAT(Tell(lease, 5, 1, event), IsOk());
+  EXPECT_TRUE(absl::IsAborted(Begin(lease, 4).status()));
+  EXPECT_THAT(Begin(lease, 5), IsOk());
+  event.mutable_locate_completed();
+  const absl::StatusOr<v1::TellReply> reply = Tell(lease, 5, 2, event);
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_FALSE(reply->begin_again());
+  EXPECT_THAT(Begin(lease, 5), IsOk());
+  EXPECT_THAT(End(lease, How::SCANNED), IsOk());
+}
+
 TEST_F(RunKeeperTest, AStaleLeaseDisturbsNoPass) {
   Start();
   Submit(1);
@@ -235,6 +309,31 @@ TEST_F(RunKeeperTest, AStaleLeaseDisturbsNoPass) {
   const absl::StatusOr<v1::TellReply> reply = Tell(lease, 5, 1, event);
   ASSERT_THAT(reply, IsOk());
   EXPECT_FALSE(reply->begin_again());
+}
+
+TEST_F(RunKeeperTest, ACallThatOutlivesItsLeaseDisturbsNoPass) {
+  Start();
+  Submit(1);
+  for (int i = 0; i < 3000; ++i) {
+    const v1::LeaseRef stale = Acquire("a");
+    std::vector<std::jthread> calls;
+    for (int call = 0; call < 4; ++call) {
+      calls.emplace_back([&] {
+        for (int tries = 0; tries < 30; ++tries) (void)keeper_->Find(stale);
+      });
+    }
+    ASSERT_THAT(keeper_->Release(stale), IsOk());
+    const v1::LeaseRef lease = Acquire("b");
+    ASSERT_THAT(Begin(lease, 5), IsOk());
+    calls.clear();
+    EXPECT_TRUE(absl::IsAborted(keeper_->Find(stale).status()));
+    v1::ShardEvent event;
+    event.mutable_scan_completed();
+    const absl::StatusOr<v1::TellReply> reply = Tell(lease, 5, 1, event);
+    ASSERT_THAT(reply, IsOk());
+    ASSERT_FALSE(reply->begin_again());
+    ASSERT_THAT(keeper_->Release(lease), IsOk());
+  }
 }
 
 TEST_F(RunKeeperTest, WithOtherRulesARunBeginsAgain) {
