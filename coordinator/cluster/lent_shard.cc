@@ -15,7 +15,7 @@ namespace {
 
 // A repository takes a few. Its worker cannot use up what all others need.
 constexpr int kMaxAsked = 30;
-// Of a repository there are as many as scanners may die of it (64), and one for each restart of this program.
+// Of a lease: scanners may die of a repository 64 times.
 constexpr size_t kMaxPasses = 100;
 // Of the ids in all pieces of a repository: as many as the largest have.
 constexpr size_t kMaxPiecesBytes = size_t{1} << 30;

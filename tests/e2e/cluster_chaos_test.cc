@@ -1,5 +1,8 @@
-// Whatever is killed, stopped, cut, filled up or set wrong while a cluster scans: its report is that of one machine,
-// nothing is left leased, no process is left behind, and stores and mirrors are whole.
+// Whatever is killed, stopped, cut, sent twice, filled up or set wrong while a cluster scans: its report is that of one
+// machine, nothing is left leased, no process is left behind, and stores and mirrors are whole.
+//
+// Each worker has a network of its own, whose only way out leads to the forge and to the coordinator, to which calls of
+// all but the first pass a proxy that can hand them on twice.
 //
 // UNSPRAWL_SEED=7 makes other choices; UNSPRAWL_CHAOS=200 makes as many events as that (bench/chaos).
 #include <gmock/gmock.h>
@@ -24,6 +27,7 @@
 #include "coordinator/certs_command.h"
 #include "tests/support/cli.h"
 #include "tests/support/cluster.h"
+#include "tests/support/duplicating_proxy.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
 #include "tests/support/python_server.h"
@@ -39,7 +43,6 @@ using nlohmann::json;
 constexpr char kToken[] = "the-token-of-the-reader";
 constexpr int kRepositories = 12, kForks = 2, kWorkers = 3;
 constexpr int kEventsOfARun = 8;
-constexpr char kLeaseSeconds[] = "2";
 constexpr char kFaketime[] = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 uint64_t Variable(const char* name, uint64_t otherwise) {
@@ -75,7 +78,8 @@ std::vector<Process> Processes() {
 
 class ClusterChaosTest : public testing::Test {
  protected:
-  ClusterChaosTest() {
+  // `direct`: so many workers call the coordinator themselves.
+  explicit ClusterChaosTest(const std::string& lease_seconds = "2", int direct = 1) {
     for (Cli* const cli : {&alone_, &cli_}) {
       cli->SetVariable("GITHUB_TOKEN", kToken);
       cli->SetVariable("UNSPRAWL_KEY", std::string(64, '7'));  // Fingerprints are to be the same.
@@ -105,12 +109,11 @@ class ClusterChaosTest : public testing::Test {
     if (!coordinator_disk_->mounted()) std::printf("no disk is filled up here: mounting one takes root\n");
     if (!fs::exists(kFaketime)) std::printf("no clock is set here: that takes libfaketime\n");
     std::vector<std::string> coordinator = {"--api-url", forge_->ApiUrl(), "--ca-file", forge_->CaFile(),
-                                            "--lease-seconds", kLeaseSeconds, "--retry-seconds", "1"};
+                                            "--lease-seconds", lease_seconds, "--retry-seconds", "1"};
     AddTls("coordinator", &coordinator);
     cluster_ = std::make_unique<Cluster>(cli_, coordinator, std::vector<std::string>{});
     groups_.insert(cluster_->coordinator().pid());
-    const std::string port = cluster_->address().substr(cluster_->address().find(':') + 1);
-    std::sscanf(proxy_.Start("tcp_proxy.py", {port}).c_str(), "%d %d", &proxy_port_, &proxy_control_);
+    Connect(direct);
     for (int i = 0; i < kWorkers; ++i) StartWorker(i);
   }
   ~ClusterChaosTest() override {
@@ -159,10 +162,14 @@ class ClusterChaosTest : public testing::Test {
 
   // ---- the cluster
 
-  void AddTls(const std::string& who, std::vector<std::string>* arguments) const {
+  CertificateFiles Tls(const std::string& who) const {
     const fs::path dir = home_.path() / "tls";
-    arguments->insert(arguments->end(), {"--tls-ca", dir / "ca.pem", "--tls-cert", dir / (who + ".pem"), "--tls-key",
-                                         dir / (who + ".key")});
+    return {.ca = dir / "ca.pem", .certificate = dir / (who + ".pem"), .key = dir / (who + ".key")};
+  }
+  void AddTls(const std::string& who, std::vector<std::string>* arguments) const {
+    const CertificateFiles files = Tls(who);
+    arguments->insert(arguments->end(),
+                      {"--tls-ca", files.ca, "--tls-cert", files.certificate, "--tls-key", files.key});
   }
   // Of all, or of the workers once more.
   void MakeCertificates(absl::Time now, bool renew, int days = 30) {
@@ -178,14 +185,36 @@ class ClusterChaosTest : public testing::Test {
     EXPECT_THAT(MakeCerts(options, now), IsOk());
   }
 
+  static std::string PortOf(const std::string& url) { return url.substr(url.rfind(':') + 1); }
+
+  // The ways of the workers to the coordinator and, where they have a network of their own, to the forge.
+  void Connect(int direct) {
+    std::vector<std::string> arguments = {"--networks", std::to_string(kWorkers)};
+    for (int i = 0; i < kWorkers; ++i) {
+      if (i >= direct) {
+        workers_[i].calls = std::make_unique<DuplicatingProxy>(cluster_->address(), Tls("coordinator"),
+                                                               Tls(absl::StrFormat("worker-w%d", i)), random_());
+      }
+      arguments.push_back(i < direct ? PortOf(cluster_->address()) : std::to_string(workers_[i].calls->port()));
+    }
+    arguments.push_back(PortOf(forge_->Url()));
+    proxies_ = json::parse(proxy_.Start("tcp_proxy.py", arguments), nullptr, false);
+    ASSERT_TRUE(proxies_.is_object());
+    if (!apart()) std::printf("no worker has a network of its own here: making one takes root\n");
+  }
+  bool apart() const { return !proxies_["networks"].empty(); }
+
   void StartWorker(int i) {
     const std::string name = absl::StrFormat("w%d", i);
-    std::vector<std::string> arguments = {"worker", "--coordinator", absl::StrFormat("localhost:%d", proxy_port_),
+    std::vector<std::string> arguments = {"worker", "--coordinator",
+                                          absl::StrFormat("localhost:%d", proxies_["ports"][i].get<int>()),
                                           "--name", name, "--quiet", "-j", "1", "--fetch-jobs", "2", "--ca-file",
                                           forge_->CaFile(), "--mirrors", home_.path() / absl::StrFormat("mirrors%d/m", i)};
     AddTls("worker-" + name, &arguments);
+    Cli cli(cli_);
+    if (apart()) cli.SetNetwork(proxies_["networks"][i]);
     workers_[i].program = nullptr;
-    workers_[i].program = std::make_unique<BackgroundProgram>(cli_, name, arguments);
+    workers_[i].program = std::make_unique<BackgroundProgram>(cli, name, arguments);
     groups_.insert(workers_[i].program->pid());
   }
 
@@ -197,7 +226,7 @@ class ClusterChaosTest : public testing::Test {
   void Proxy(const std::string& command) const {
     unsprawl::Run("/", {"python3", "-c",
                         absl::StrFormat("import socket\ns = socket.create_connection(('127.0.0.1', %d))\n"
-                                        "s.sendall(b'%s')\ns.recv(9)", proxy_control_, command)});
+                                        "s.sendall(b'%s')\ns.recv(9)", proxies_["control"].get<int>(), command)});
   }
 
   // Kills one of those below a worker whose name begins so.
@@ -214,6 +243,8 @@ class ClusterChaosTest : public testing::Test {
   }
 
   // ---- what befalls it; each returns whether it happened
+
+  using Kinds = std::vector<std::pair<std::string, std::function<bool()>>>;
 
   bool KillCoordinator() {
     cluster_->coordinator().SignalAll(SIGKILL);
@@ -260,6 +291,21 @@ class ClusterChaosTest : public testing::Test {
   }
   bool Cut() {
     Proxy("cut");
+    for (const Worker& worker : workers_) {
+      if (worker.calls != nullptr) worker.calls->Reconnect();
+    }
+    return true;
+  }
+  // For less than a lease, or for more.
+  bool Part() {
+    if (!apart()) return false;
+    Proxy(absl::StrFormat("part %d %d", AnyWorker(), 200 + random_() % 4000));
+    return true;
+  }
+  bool Duplicate(absl::Duration time) {
+    for (const Worker& worker : workers_) {
+      if (worker.calls != nullptr) worker.calls->DuplicateUntil(absl::Now() + time);
+    }
     return true;
   }
   bool Withhold() {
@@ -289,12 +335,11 @@ class ClusterChaosTest : public testing::Test {
   bool ExpireCertificates() {
     MakeCertificates(absl::Now() - absl::Hours(24) + absl::Seconds(9), true, 1);
     Sleep(5500);  // Files are looked at every five seconds.
-    Proxy("cut");
+    Cut();
     Sleep(4000);
     MakeCertificates(absl::Now(), true);
     Sleep(5500);
-    Proxy("cut");
-    return true;
+    return Cut();
   }
   // The coordinator's, a day ahead or back again; it has one of its own once it runs.
   bool SetClock() {
@@ -367,8 +412,9 @@ class ClusterChaosTest : public testing::Test {
     return report.size() == expected.size() ? "" : "a file too many";
   }
 
-  // Scans with what befalls the cluster meanwhile; then once more in peace, if a shard was given up for it.
-  void ScanAmid(const std::vector<std::pair<std::string, std::function<bool()>>>& kinds, int events) {
+  // Scans with what befalls the cluster meanwhile; then once more in peace, if a shard was given up for it. Each of
+  // `kinds` comes before any comes again.
+  void ScanAmid(const Kinds& kinds, int events) {
     Push();
     const std::map<std::string, std::string> expected = ReportOfOneMachine();
     fs::remove_all(cli_.report());
@@ -378,7 +424,12 @@ class ClusterChaosTest : public testing::Test {
     for (int i = 0; i < events && client.running(); ++i) {
       Sleep(100 + static_cast<int>(random_() % 400));
       if (!client.running()) break;
-      const auto& [name, happen] = kinds[random_() % kinds.size()];
+      if (order_.empty()) {
+        for (size_t kind = 0; kind < kinds.size(); ++kind) order_.push_back(kind);
+        std::shuffle(order_.begin(), order_.end(), random_);
+      }
+      const auto& [name, happen] = kinds[order_.back()];
+      order_.pop_back();
       std::printf("%s\n", name.c_str());
       std::fflush(stdout);
       if (!happen()) continue;
@@ -436,10 +487,27 @@ class ClusterChaosTest : public testing::Test {
     std::printf("%d events in %d runs (%d said to be incomplete, and then made up for), %d mirrors checked\n", events_, runs_,
                 given_up_, mirrors_);
     for (const auto& [name, count] : counts_) std::printf("%5d %s\n", count, name.c_str());
+    const DuplicatingProxy::Duplicates twice = Twice();
+    std::printf("calls handed on twice: %d at once, %d one after the other, %d late\n", twice.at_once, twice.in_turn,
+                twice.late);
+  }
+
+  // Calls that were handed on twice, of all workers.
+  DuplicatingProxy::Duplicates Twice() const {
+    DuplicatingProxy::Duplicates all;
+    for (const Worker& worker : workers_) {
+      if (worker.calls == nullptr) continue;
+      const DuplicatingProxy::Duplicates some = worker.calls->duplicates();
+      all.at_once += some.at_once;
+      all.in_turn += some.in_turn;
+      all.late += some.late;
+    }
+    return all;
   }
 
   struct Worker {
     std::unique_ptr<SmallDisk> disk;
+    std::unique_ptr<DuplicatingProxy> calls;  // null: it calls the coordinator itself
     std::unique_ptr<BackgroundProgram> program;
   };
 
@@ -454,9 +522,10 @@ class ClusterChaosTest : public testing::Test {
   std::unique_ptr<SmallDisk> coordinator_disk_;
   std::unique_ptr<Cluster> cluster_;
   PythonServer proxy_;
-  int proxy_port_ = 0, proxy_control_ = 0;
+  json proxies_;  // what it said
   Worker workers_[kWorkers];
   std::set<pid_t> groups_;  // of all programs that were started
+  std::vector<size_t> order_;  // of the kinds that are to come, the next one last
   bool ahead_ = false;
   int events_ = 0, runs_ = 0, given_up_ = 0, mirrors_ = 0;
   std::map<std::string, int> counts_;
@@ -464,7 +533,7 @@ class ClusterChaosTest : public testing::Test {
 
 TEST_F(ClusterChaosTest, ItsReportsAreThoseOfOneMachine) {
   const int events = static_cast<int>(Variable("UNSPRAWL_CHAOS", 20));
-  std::vector<std::pair<std::string, std::function<bool()>>> kinds = {
+  Kinds kinds = {
       {"coordinator killed", [&] { return KillCoordinator(); }},
       {"coordinator stopped and started", [&] { return RestartCoordinator(); }},
       {"worker killed, with all its processes", [&] { return KillWorker(); }},
@@ -476,6 +545,8 @@ TEST_F(ClusterChaosTest, ItsReportsAreThoseOfOneMachine) {
       {"connections cut", [&] { return Cut(); }},
       {"answers withheld, connections cut", [&] { return Withhold(); }},
       {"connections delayed", [&] { return Delay(); }},
+      {"network of a worker cut", [&] { return Part(); }},
+      {"calls handed on twice", [&] { return Duplicate(absl::Seconds(3)); }},
       {"disk of a worker full", [&] { return FillWorker(); }},
       {"disk of the coordinator full", [&] { return FillCoordinator(); }},
       {"clock of the coordinator set", [&] { return SetClock(); }},
@@ -491,6 +562,23 @@ TEST_F(ClusterChaosTest, CertificatesThatExpireHoldItUpUntilTheyAreRenewed) {
   forge_->Set({{"git_latency", 2}});  // Work for longer than that takes.
   ScanAmid({{"certificates expired and renewed", [&] { return ExpireCertificates(); }}}, 1);
   EXPECT_THAT(AllErrors(), testing::HasSubstr("expired on"));
+  if (!HasFailure()) CheckWhatIsLeft();
+}
+
+// Leases outlast the test: one that expires is one that nobody knew of.
+class ClusterTwiceTest : public ClusterChaosTest {
+ protected:
+  ClusterTwiceTest() : ClusterChaosTest("60", 0) {}
+};
+
+TEST_F(ClusterTwiceTest, CallsThatComeTwiceCostNothing) {
+  Duplicate(absl::InfiniteDuration());
+  ScanAmid({}, 0);
+  uint64_t passes = 0;
+  for (const Worker& worker : workers_) passes += worker.calls->calls("Begin");
+  EXPECT_EQ(cluster_->Status()["done"], std::to_string(passes)) << "a repository was scanned twice";
+  EXPECT_THAT(cluster_->coordinator().err(), testing::Not(testing::HasSubstr("expired"))) << "a lease got lost";
+  EXPECT_TRUE(Twice().at_once > 0 && Twice().in_turn > 0 && Twice().late > 0);
   if (!HasFailure()) CheckWhatIsLeft();
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -116,6 +117,7 @@ pid_t Cli::Spawn(const std::vector<std::string>& arguments, const std::filesyste
   const pid_t child = fork();
   if (child == 0) {
     setpgid(0, 0);  // a group of its own, as a shell gives it
+    if (!network_.empty() && setns(open(network_.c_str(), O_RDONLY | O_CLOEXEC), CLONE_NEWNET) != 0) _exit(127);
     dup2(open("/dev/null", O_RDONLY), 0);
     dup2(open(out.c_str(), O_WRONLY | O_CREAT | how_to_open, 0600), 1);
     dup2(open(err.c_str(), O_WRONLY | O_CREAT | how_to_open, 0600), 2);

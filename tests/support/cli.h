@@ -29,6 +29,9 @@ class Cli {
 
   void RemoveVariable(const std::string& name) { environment_.erase(name); }
 
+  // In which network namespace the program is run from now on: a file for setns(2), which takes root.
+  void SetNetwork(const std::filesystem::path& network) { network_ = network; }
+
   // Arguments as typed, without the program's name.
   CliResult Run(const std::vector<std::string>& arguments) const;
   // `scan --quiet --output <home>/report` and more arguments.
@@ -72,6 +75,7 @@ class Cli {
               const std::filesystem::path& err, int how_to_open) const;
 
   std::filesystem::path home_;
+  std::filesystem::path network_;  // empty: that of the test
   std::map<std::string, std::string> environment_;
 };
 
