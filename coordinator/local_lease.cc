@@ -110,8 +110,9 @@ absl::StatusOr<std::vector<std::string>> LocalLease::Authorizations() {
   return AuthorizationsFor(*remote_);
 }
 
-bool LocalLease::RenewTokens() {
-  return remote_->source->client != nullptr && remote_->source->client->RenewGitTokens();
+absl::Status LocalLease::RenewTokens() {
+  if (remote_->source->client == nullptr) return absl::PermissionDeniedError("there are no others");
+  return remote_->source->client->RenewGitTokens();
 }
 
 absl::StatusOr<std::string> LocalLease::AskForge() {
@@ -131,8 +132,11 @@ absl::StatusOr<v1::DroppedCommits> LocalLease::ListDropped(const v1::FetchNote& 
   // Without a token there are 60 calls an hour.
   const RemoteSource& source = *remote_->source;
   if (source.client == nullptr || source.client->is_anonymous()) return v1::DroppedCommits();
-  if (!before.dropped_asked() && (*dropped_asked_)++ >= run_.max_dropped_commits) return v1::DroppedCommits();
-  return ListDroppedCommits(*remote_, before);
+  const bool first = !before.dropped_asked();
+  if (first && (*dropped_asked_)++ >= run_.max_dropped_commits) return v1::DroppedCommits();
+  absl::StatusOr<v1::DroppedCommits> dropped = ListDroppedCommits(*remote_, before);
+  if (first && absl::IsDeadlineExceeded(dropped.status())) --*dropped_asked_;  // It will be asked again.
+  return dropped;
 }
 
 // ---- a pass

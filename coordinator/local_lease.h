@@ -42,7 +42,7 @@ class LocalLease : public Lease {
 
   absl::StatusOr<v1::KnownTarget> LookUp() override;
   absl::StatusOr<std::vector<std::string>> Authorizations() override;
-  bool RenewTokens() override;
+  absl::Status RenewTokens() override;
   absl::StatusOr<std::string> AskForge() override;
   absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before) override;
   absl::StatusOr<std::string> Lender() override { return ""; }

@@ -117,6 +117,7 @@ ForgeOptions ForgeOptionsOf(const PlanOptions& options, const TargetGroup& group
   ForgeOptions forge = group.forge;
   forge.api.network = options.network;
   forge.api.stop = options.stop;
+  forge.api.no_wait = options.no_wait;
   return forge;
 }
 

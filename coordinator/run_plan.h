@@ -44,6 +44,7 @@ struct PlanOptions {
   const std::atomic<bool>* stop;
   std::function<void(const std::string&)> say;       // a line for a person
   std::function<void(const std::string&)> say_step;  // what is being listed
+  const std::atomic<bool>* no_wait = nullptr;        // ApiOptions::no_wait
 };
 
 // How the API of a group's forges is asked.

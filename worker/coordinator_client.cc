@@ -12,6 +12,8 @@ namespace {
 // Longer than the store ever takes for a batch, shorter than two leases.
 constexpr std::chrono::seconds kDeadline{100};
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100), kMaxPause = absl::Seconds(3);
+constexpr absl::Duration kMaxLimitPause = absl::Seconds(5);
+constexpr char kNotYet[] = "not yet";  // in a status's details
 constexpr std::chrono::milliseconds kStopPoll{100};
 constexpr absl::Duration kSayAfter = absl::Milliseconds(500);
 
@@ -59,7 +61,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+                      absl::IsDeadlineExceeded(status) ? kNotYet : "");
 }
 
 // gRPC connects only while somebody waits on the channel: who merely sleeps is connected at its own poll, every 5 s.
@@ -76,7 +79,7 @@ void CoordinatorClient::Wait(absl::Duration duration) const {
 
 absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::ClientContext*)>& call,
                                        const std::function<bool()>& give_up) const {
-  for (absl::Duration pause = kFirstPause;; pause = std::min(pause * 2, kMaxPause)) {
+  for (absl::Duration pause = kFirstPause;;) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kDeadline);
     const grpc::Status status = call(&context);
@@ -84,10 +87,14 @@ absl::Status CoordinatorClient::Repeat(const std::function<grpc::Status(grpc::Cl
       if (said_.exchange(false) && status.ok()) say_(absl::OkStatus());
       return FromGrpc(status);
     }
-    if (pause > kSayAfter && !said_.exchange(true)) say_(FromGrpc(status));
-    ++repeated_;
+    const bool answered = status.error_details() == kNotYet;
+    if (!answered) {
+      if (pause > kSayAfter && !said_.exchange(true)) say_(FromGrpc(status));
+      ++repeated_;
+    }
     Wait(WithJitter(pause));  // Cancelled or not: `give_up` decides.
     if (give_up()) return FromGrpc(status);
+    pause = std::min(pause * 2, answered ? kMaxLimitPause : kMaxPause);
   }
 }
 

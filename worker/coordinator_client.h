@@ -31,10 +31,12 @@ inline constexpr int kMaxMessageBytes = 64 << 20;
 grpc::ChannelArguments ChannelArguments();
 
 absl::Status FromGrpc(const grpc::Status& status);
+// DeadlineExceeded: of whom the coordinator asked. That it has answered so is marked: a call's own is not.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // Calls a coordinator. Every call has a deadline; one that may pass (Unavailable, DeadlineExceeded,
-// ResourceExhausted, Cancelled) is made again, with growing pauses, until it does not or `give_up` says so. Thread-safe.
+// ResourceExhausted, Cancelled) is made again, with growing pauses, until it does not or `give_up` says so: also for
+// hours, when the coordinator answers that a forge's limit is not over yet. Thread-safe.
 class CoordinatorClient {
  public:
   // `say` is told, once, why a call has to be made again and again, and that one was answered then (OK). It may be

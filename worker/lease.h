@@ -19,7 +19,7 @@ namespace unsprawl {
 // (worker/remote_lease.h). Nothing else leads from a pipeline to a ledger or to a forge's API. Not thread-safe, but
 // may be handed from one thread to another.
 //
-// Cancelled: the run is stopping. Any error may mean that the lease is lost.
+// Cancelled: the run is stopping. Any error may mean that the lease is lost. What asks its forge waits for its limits.
 class Lease {
  public:
   explicit Lease(v1::LentTarget target) : target_(std::move(target)) {}
@@ -38,8 +38,8 @@ class Lease {
   // Values of the Authorization header to try one after the other, at least one; "": none. PermissionDenied: there
   // are tokens, and its forge takes none of them.
   virtual absl::StatusOr<std::vector<std::string>> Authorizations() = 0;
-  // To be called when git was refused: whether there are others now.
-  virtual bool RenewTokens() = 0;
+  // To be called when git was refused. OK: there are others now.
+  virtual absl::Status RenewTokens() = 0;
   // The URL under which its forge has it by now, if it was renamed since it was listed; else "". NotFound: it has it
   // no longer. PermissionDenied, Aborted: it withholds it. Others: it cannot be asked.
   virtual absl::StatusOr<std::string> AskForge() = 0;

@@ -89,7 +89,8 @@ class Pipeline {
     scan_.progress->StartRepository(name);
     Work work{.lease = std::move(owned), .known = {}, .url = target.url()};
     absl::Status obtained = target.gone().empty() ? TryToObtain(work) : EndAsGone(work, target.gone());
-    if (absl::IsPermissionDenied(obtained) && !target.disabled() && target.has_forge() && work.lease->RenewTokens()) {
+    if (absl::IsPermissionDenied(obtained) && !target.disabled() && target.has_forge() &&
+        work.lease->RenewTokens().ok()) {
       obtained = TryToObtain(work);
     }
     absl::StatusOr<std::string> asked = absl::UnknownError("not asked");

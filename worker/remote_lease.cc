@@ -27,6 +27,11 @@ absl::Status FromFailure(const v1::Failure& failure) {
   return absl::Status(static_cast<absl::StatusCode>(failure.code()), failure.message());
 }
 
+// A forge's limit, which RenewTokens waits for.
+bool NotYet(const v1::Failure& refused) {
+  return static_cast<absl::StatusCode>(refused.code()) == absl::StatusCode::kDeadlineExceeded;
+}
+
 // Whether a coordinator's word for a folder stays below that of mirrors.
 bool StaysBelow(const std::string& folder) {
   const std::filesystem::path path(folder);
@@ -68,17 +73,19 @@ class RemoteLease : public Lease {
   absl::StatusOr<v1::KnownTarget> LookUp() override { return lent_.known(); }
 
   absl::StatusOr<std::vector<std::string>> Authorizations() override {
+    if (NotYet(lent_.refused())) RETURN_IF_ERROR(RenewTokens());
     if (lent_.has_refused()) return FromFailure(lent_.refused());
     return std::vector<std::string>(lent_.authorizations().begin(), lent_.authorizations().end());
   }
 
-  bool RenewTokens() override {
+  absl::Status RenewTokens() override {
     v1::TokensReply reply;
-    if (!Call(&Stub::RenewTokens, Request(), &reply).ok() || !reply.renewed()) return false;
+    RETURN_IF_ERROR(Call(&Stub::RenewTokens, Request(), &reply));
+    if (!reply.renewed()) return absl::PermissionDeniedError("there are no other tokens");
     lent_.clear_refused();
     if (reply.has_refused()) lent_.mutable_refused()->Swap(reply.mutable_refused());
     *lent_.mutable_authorizations() = reply.authorizations();
-    return true;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::string> AskForge() override {

@@ -153,7 +153,8 @@ absl::StatusOr<std::unique_ptr<ActiveRun>> ActiveRun::Make(const v1::ClusterRun&
                    .network = options.network,
                    .stop = &active->stop_,
                    .say = std::move(say),
-                   .say_step = std::move(say_step)};
+                   .say_step = std::move(say_step),
+                   .no_wait = &active->lending_};
   active->resources_ = {.ruleset = settings.ruleset,
                         .ledger = settings.ledger,
                         .end = std::move(end),
@@ -188,6 +189,7 @@ std::string ActiveRun::Basis() const {
 absl::Status ActiveRun::List() {
   Ledger& ledger = *settings_.ledger;
   RunTotals totals;
+  lending_ = false;
   ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(sorted_), plan_, ledger, &totals));
   if (!work.local.empty()) {
     return absl::InvalidArgumentError(
@@ -216,6 +218,7 @@ absl::Status ActiveRun::List() {
     homes.push_back({known.note().worker(), gone || !known.note().lost_tips().empty()});
   }
   RETURN_IF_ERROR(ledger.WriteNote(SettledName(id()), settled.SerializeAsString()));
+  lending_ = true;
   return AddShards(targets, homes, work.remote);
 }
 

@@ -52,7 +52,7 @@ class ActiveRun {
   std::string Basis() const;
   // Lists everything, and what is to be done becomes shards; there are none yet. Once. Cancelled: Stop.
   absl::Status List();
-  // Ends a List that is under way.
+  // Ends a List that is under way, and whatever asks a forge for a lease. Cancelled from then on.
   void Stop() { stop_ = true; }
 
   uint64_t id() const { return run_.id(); }
@@ -79,6 +79,7 @@ class ActiveRun {
   const v1::ClusterRun run_;
   const CoordinatorSettings settings_;
   std::atomic<bool> stop_ = false;
+  std::atomic<bool> lending_ = true;  // no longer listing: who asks a forge now keeps a worker waiting
   std::vector<TargetGroup> groups_;
   PlanOptions plan_;
   std::vector<SortedGroup> sorted_;

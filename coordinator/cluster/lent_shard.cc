@@ -17,6 +17,8 @@ namespace {
 constexpr int kMaxAsked = 30;
 // Of a lease: scanners may die of a repository 64 times.
 constexpr size_t kMaxPasses = 100;
+// A limit that is there for longer is taken for an answer. As ApiOptions::max_limit_wait.
+constexpr absl::Duration kMaxLimitWait = absl::Hours(2);
 // Of the ids in all pieces of a repository: as many as the largest have.
 constexpr size_t kMaxPiecesBytes = size_t{1} << 30;
 
@@ -51,7 +53,7 @@ absl::Status LentShard::LookUp() {
   return absl::OkStatus();
 }
 
-v1::LentShard LentShard::ToProto() {
+absl::StatusOr<v1::LentShard> LentShard::ToProto() {
   MutexLock lock(mutex_);
   v1::LentShard lent;
   lent.mutable_lease()->set_worker(lease_id_.worker);
@@ -59,17 +61,17 @@ v1::LentShard LentShard::ToProto() {
   lent.mutable_lease()->set_epoch(lease_id_.epoch);
   *lent.mutable_target() = lease_.target();
   *lent.mutable_known() = known_;
-  GiveTokens(&lent);
+  if (const absl::Status given = GiveTokens(&lent); absl::IsCancelled(given)) return given;
   lent.set_lender(lender_);
   return lent;
 }
 
 template <typename Message>
-void LentShard::GiveTokens(Message* message) {
+absl::Status LentShard::GiveTokens(Message* message) {
   const absl::StatusOr<std::vector<GivenToken>> tokens = AuthorizationsToGive(target_);
   if (!tokens.ok()) {
     *message->mutable_refused() = ToFailure(tokens.status());
-    return;
+    return tokens.status();
   }
   for (const GivenToken& token : *tokens) {
     message->add_authorizations(token.value);
@@ -84,18 +86,37 @@ void LentShard::GiveTokens(Message* message) {
          {"repository", target_.key}, {"name", target_.name}, {"code", CodeName(static_cast<int>(token.scoped.code()))},
          {"error", token.scoped}});
   }
+  return absl::OkStatus();
 }
 
-absl::Status LentShard::Ask() {
-  if (asked_++ < kMaxAsked) return absl::OkStatus();
+absl::Status LentShard::MayAsk() const {
+  if (asked_ < kMaxAsked) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrFormat("its forge was asked %d times for one lease", kMaxAsked));
 }
 
-v1::ForgeReply LentShard::AskForge() {
+bool LentShard::IsAnswer(const absl::Status& status) {
+  if (absl::IsCancelled(status)) return false;
+  const absl::Time now = run_->clock().Now();
+  if (absl::IsDeadlineExceeded(status)) {
+    if (waits_since_ == absl::InfiniteFuture()) {
+      waits_since_ = now;
+      Log(LogLevel::kInfo, "limited",
+          {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
+           {"name", target_.name}, {"error", status}});
+    }
+    if (now - waits_since_ < kMaxLimitWait) return false;
+  }
+  waits_since_ = absl::InfiniteFuture();
+  ++asked_;
+  return true;
+}
+
+absl::StatusOr<v1::ForgeReply> LentShard::AskForge() {
   MutexLock lock(mutex_);
   v1::ForgeReply reply;
-  const absl::Status may = Ask();
+  const absl::Status may = MayAsk();
   const absl::StatusOr<std::string> url = may.ok() ? lease_.AskForge() : may;
+  if (!IsAnswer(url.status())) return url.status();
   if (url.ok()) {
     reply.set_url(*url);
   } else {
@@ -104,19 +125,25 @@ v1::ForgeReply LentShard::AskForge() {
   return reply;
 }
 
-v1::TokensReply LentShard::RenewTokens() {
+absl::StatusOr<v1::TokensReply> LentShard::RenewTokens() {
   MutexLock lock(mutex_);
   v1::TokensReply reply;
-  if (!Ask().ok() || !lease_.RenewTokens()) return reply;
-  reply.set_renewed(true);
-  GiveTokens(&reply);
+  absl::Status given = MayAsk();
+  if (given.ok()) given = lease_.RenewTokens();
+  if (given.ok()) {
+    reply.set_renewed(true);
+    given = GiveTokens(&reply);
+  }
+  if (!IsAnswer(given)) return given;
   return reply;
 }
 
 absl::StatusOr<v1::DroppedCommits> LentShard::ListDropped(const v1::FetchNote& before) {
   MutexLock lock(mutex_);
-  RETURN_IF_ERROR(Ask());
-  return lease_.ListDropped(before);
+  RETURN_IF_ERROR(MayAsk());
+  const absl::StatusOr<v1::DroppedCommits> dropped = lease_.ListDropped(before);
+  if (IsAnswer(dropped.status()) && absl::IsDeadlineExceeded(dropped.status())) return v1::DroppedCommits();
+  return dropped;
 }
 
 absl::StatusOr<v1::BeginReply> LentShard::Begin(const v1::BeginRequest& request) {

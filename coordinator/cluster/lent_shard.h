@@ -36,11 +36,12 @@ class LentShard {
   bool gave_unscoped() const { return gave_unscoped_; }
   // Reads what the ledger has of it; to be called once, before all others.
   absl::Status LookUp();
-  // What a worker needs for it.
-  v1::LentShard ToProto();
+  // What a worker needs for it. Cancelled: its run is stopping.
+  absl::StatusOr<v1::LentShard> ToProto();
 
-  v1::ForgeReply AskForge();
-  v1::TokensReply RenewTokens();
+  // DeadlineExceeded: not yet, for a limit of its forge; Cancelled: its run is stopping. The worker is to ask again.
+  absl::StatusOr<v1::ForgeReply> AskForge();
+  absl::StatusOr<v1::TokensReply> RenewTokens();
   absl::StatusOr<v1::DroppedCommits> ListDropped(const v1::FetchNote& before);
   // Aborted: another pass was begun since, or this one cannot go on.
   absl::StatusOr<v1::BeginReply> Begin(const v1::BeginRequest& request);
@@ -50,9 +51,11 @@ class LentShard {
  private:
   // What its worker fetches with, or why there is nothing: into a LentShard or TokensReply.
   template <typename Message>
-  void GiveTokens(Message* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One more call of its forge's API for this lease: OK, or too many.
-  absl::Status Ask() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status GiveTokens(Message* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One more question to its forge for this lease: OK, or too many.
+  absl::Status MayAsk() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether `status` is an answer to it, and not that the worker is to ask again.
+  bool IsAnswer(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<v1::ShardCommand> Answer(v1::ShardEvent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakePiece(v1::Piece* piece) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CutUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -68,7 +71,8 @@ class LentShard {
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);
   v1::KnownTarget known_ ABSL_GUARDED_BY(mutex_);
-  int asked_ ABSL_GUARDED_BY(mutex_) = 0;          // of its forge
+  int asked_ ABSL_GUARDED_BY(mutex_) = 0;          // of its forge, and answered
+  absl::Time waits_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // for an answer
   uint64_t nonce_ ABSL_GUARDED_BY(mutex_) = 0;     // of the pass under way; 0: none
   uint32_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;  // of the last event
   std::deque<uint64_t> passes_ ABSL_GUARDED_BY(mutex_);  // nonces of the last that were begun

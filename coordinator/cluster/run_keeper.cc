@@ -27,6 +27,7 @@ constexpr size_t kMaxParked = 100;   // that are listed in a status
 // As many as `unsprawl certs` makes at once: without certificates a program of this machine could come under any
 // number of names, and each costs memory.
 constexpr size_t kMaxWorkers = 10'000;
+constexpr uint32_t kNotYetMs = 5'000;  // before who was lent nothing, for a forge's limit, asks again
 constexpr size_t kMaxPhaseBytes = 100, kMaxReasonBytes = 4 << 10;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr absl::Duration kStorePause = absl::Seconds(1);
@@ -60,13 +61,15 @@ absl::StatusOr<std::unique_ptr<RunKeeper>> RunKeeper::Start(const CoordinatorSet
 }
 
 RunKeeper::~RunKeeper() {
-  {
-    MutexLock lock(mutex_);
-    stop_ = true;
-    if (active_ != nullptr) active_->Stop();
-    changed_.notify_all();
-  }
+  Stop();
   if (thread_.joinable()) thread_.join();
+}
+
+void RunKeeper::Stop() {
+  MutexLock lock(mutex_);
+  stop_ = true;
+  if (active_ != nullptr) active_->Stop();
+  changed_.notify_all();
 }
 
 absl::Status RunKeeper::Load() {
@@ -582,22 +585,32 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
       MutexLock lock(mutex_);
       return LendNothing();
     }
-    const absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(*shard);
+    const ShardLease lease = {.worker = worker, .shard = shard->id(), .epoch = shard->epoch()};
+    const absl::StatusOr<std::shared_ptr<LentShard>> opened = Open(*shard);
+    absl::StatusOr<v1::LentShard> lent = opened.ok() ? (*opened)->ToProto() : opened.status();
     if (lent.ok()) {
       settings_.metrics->Lent();
       v1::AcquireReply reply;
       reply.set_ruleset_id(settings_.ruleset->id());
-      *reply.mutable_shard() = (*lent)->ToProto();
+      *reply.mutable_shard() = *std::move(lent);
       reply.mutable_shard()->set_run(shard->run());
       reply.mutable_shard()->set_attempt(shard->attempts() + 1);
       Log(LogLevel::kDebug, "lent",
           {{"run", shard->run()}, {"shard", shard->id()}, {"worker", worker}, {"epoch", shard->epoch()},
-           {"attempt", shard->attempts() + 1}, {"repository", shard->repository()}, {"name", (*lent)->name()}});
+           {"attempt", shard->attempts() + 1}, {"repository", shard->repository()}, {"name", (*opened)->name()}});
+      return reply;
+    }
+    // No fault of the shard: a limit of its forge is not over, or its run is stopping.
+    if (absl::IsDeadlineExceeded(lent.status()) || absl::IsCancelled(lent.status())) {
+      const absl::Status back = GiveBack(lease);
+      if (!back.ok() && !absl::IsAborted(back)) return back;
+      v1::AcquireReply reply;
+      reply.set_ruleset_id(settings_.ruleset->id());
+      reply.set_retry_ms(kNotYetMs);
       return reply;
     }
     // What it needs is not to be had now.
-    const absl::Status failed = Fail({.worker = worker, .shard = shard->id(), .epoch = shard->epoch()},
-                                     v1::ERROR_CLASS_RETRY, std::string(lent.status().message()));
+    const absl::Status failed = Fail(lease, v1::ERROR_CLASS_RETRY, std::string(lent.status().message()));
     if (!failed.ok() && !absl::IsAborted(failed)) return failed;  // Aborted: its run was cancelled meanwhile.
   }
 }
@@ -638,14 +651,16 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& r
   shard.set_worker(lease.worker);
   shard.set_epoch(lease.epoch);
   absl::StatusOr<std::shared_ptr<LentShard>> lent = Open(shard);
-  if (lent.ok() || absl::IsAborted(lent.status()) || MayPass(lent.status())) return lent;
+  const absl::Status& why = lent.status();
+  if (lent.ok() || absl::IsAborted(why) || absl::IsCancelled(why) || MayPass(why)) return lent;
   // After a restart its forge has no token any more, say: nothing that its worker has done.
   RETURN_IF_ERROR(Fail(lease, v1::ERROR_CLASS_RETRY, std::string(lent.status().message())));
   return absl::AbortedError(lent.status().message());
 }
 
-absl::Status RunKeeper::Release(const v1::LeaseRef& ref) {
-  const ShardLease lease = LeaseOf(ref);
+absl::Status RunKeeper::Release(const v1::LeaseRef& ref) { return GiveBack(LeaseOf(ref)); }
+
+absl::Status RunKeeper::GiveBack(const ShardLease& lease) {
   Forget(lease);
   RETURN_IF_ERROR(settings_.ledger->shards().Release(lease, settings_.clock->Now()));
   LogLease("given_back", lease);

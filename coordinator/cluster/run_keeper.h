@@ -30,6 +30,8 @@ class RunKeeper {
   // Loads what the ledger holds, and begins.
   static absl::StatusOr<std::unique_ptr<RunKeeper>> Start(const CoordinatorSettings& settings);
   ~RunKeeper();  // ends without finishing the run
+  // Ends the waiting of whatever call asks a forge; the run goes no further.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // ---- administrators
   // Returns the run's id; the same for the same `token`. InvalidArgument: see GroupsOf.
@@ -99,6 +101,7 @@ class RunKeeper {
   absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                           const ShardLease* lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
+  absl::Status GiveBack(const ShardLease& lease);
   absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -68,14 +68,12 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
   }
 
   grpc::Status AskForge(grpc::ServerContext* context, const v1::LeaseRequest* request, v1::ForgeReply* reply) override {
-    return ForLease(*context, request->lease(),
-                    [&](LentShard& lent) { return Answer<v1::ForgeReply>(lent.AskForge(), reply); });
+    return ForLease(*context, request->lease(), [&](LentShard& lent) { return Answer(lent.AskForge(), reply); });
   }
 
   grpc::Status RenewTokens(grpc::ServerContext* context, const v1::LeaseRequest* request,
                            v1::TokensReply* reply) override {
-    return ForLease(*context, request->lease(),
-                    [&](LentShard& lent) { return Answer<v1::TokensReply>(lent.RenewTokens(), reply); });
+    return ForLease(*context, request->lease(), [&](LentShard& lent) { return Answer(lent.RenewTokens(), reply); });
   }
 
   grpc::Status ListDropped(grpc::ServerContext* context, const v1::ListDroppedRequest* request,

@@ -14,6 +14,8 @@ namespace {
 
 // For this long after a token was renewed because git was refused, it is not to blame for another refusal.
 constexpr absl::Duration kRenewedLately = absl::Minutes(5);
+// Where nobody may wait: for a limit, and before the last attempt of a request.
+constexpr absl::Duration kShortWait = absl::Seconds(1), kShortTime = absl::Seconds(30);
 
 HttpRequest PostOf(const std::string& url, const std::string& json, const HttpHeaders& headers) {
   HttpRequest request;
@@ -95,6 +97,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool once) {
   std::vector<Token*> of_no_use;  // of them, those that would be refused others as well
   bool renewed = false;
   int limits = 0;
+  const absl::Time began = absl::Now();
   for (int attempt = 0; attempt < options_.max_attempts;) {
     ASSIGN_OR_RETURN(Token* const token, WaitForToken(refused, once ? absl::ZeroDuration() : options_.max_limit_wait));
     request.headers = plain;
@@ -146,7 +149,7 @@ absl::StatusOr<HttpResponse> ApiClient::Send(HttpRequest request, bool once) {
       last = response.status();
       if (!absl::IsUnavailable(last)) return last;
     }
-    if (once || ++attempt == options_.max_attempts) break;
+    if (once || ++attempt == options_.max_attempts || (!may_wait() && absl::Now() - began > kShortTime)) break;
     const absl::Duration pause =
         std::min(options_.max_pause, options_.first_pause * (1 << std::min(attempt - 1, 10)));
     // Jitter: many scopes that failed together do not come back together.
@@ -168,10 +171,11 @@ absl::StatusOr<ApiClient::Token*> ApiClient::WaitForToken(const std::vector<Toke
     if (!turn) return Refused();
     const absl::Time ready = turn->at;
     if (ready <= now) return &tokens_[turn->index];
-    if (ready - now > at_most) {
-      return absl::ResourceExhaustedError(absl::StrFormat(
-          "%s: its rate limit ends only in %s", OriginOf(base_url_),
-          absl::FormatDuration(absl::Trunc(ready - now, absl::Seconds(1)))));
+    const bool too_long = ready - now > at_most;
+    if (too_long || (!may_wait() && ready - now > kShortWait)) {
+      const std::string why = absl::StrFormat("%s: its rate limit ends only in %s", OriginOf(base_url_),
+                                              absl::FormatDuration(absl::Trunc(ready - now, absl::Seconds(1))));
+      return too_long ? absl::ResourceExhaustedError(why) : absl::DeadlineExceededError(why);
     }
     if (ready - now > absl::Seconds(1) && options_.on_wait) {
       options_.on_wait(absl::StrFormat("waiting %s for the rate limit of %s",
@@ -234,21 +238,26 @@ absl::StatusOr<std::vector<GivenToken>> ApiClient::GitTokensFor(const std::strin
   return GitTokensBy<GivenToken>([&](TokenSource& source) { return source.ValueFor(repository, absl::Now()); });
 }
 
-bool ApiClient::RenewGitTokens() {
+absl::Status ApiClient::RenewGitTokens() {
   MutexLock lock(renewal_mutex_);  // Who comes meanwhile waits for the new one.
   const absl::Time now = absl::Now();
   bool renewed = false;
+  absl::Status last = absl::PermissionDeniedError(absl::StrFormat("%s has no other token", OriginOf(base_url_)));
   for (TokenSource* source : UsableGitTokens()) {
     if (source->expires() == absl::InfiniteFuture()) continue;
-    absl::Time& last = renewals_[source];
-    if (now - last >= kRenewedLately) {
-      last = now;
-      renewed |= source->Value(now, true).ok();
-    } else {
-      renewed = true;  // Since, or while, whoever asks was refused: perhaps it has not been tried yet.
+    // Else since, or while, whoever asks was refused: perhaps it has not been tried yet.
+    if (now - renewals_[source] >= kRenewedLately) {
+      const absl::Status done = source->Value(now, true).status();
+      if (absl::IsDeadlineExceeded(done) || absl::IsCancelled(done)) {
+        last = done;
+        continue;
+      }
+      renewals_[source] = now;
+      if (!done.ok()) continue;
     }
+    renewed = true;
   }
-  return renewed;
+  return renewed ? absl::OkStatus() : last;
 }
 
 }  // namespace unsprawl

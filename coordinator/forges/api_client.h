@@ -29,6 +29,9 @@ struct ApiOptions {
   absl::Duration max_pause = absl::Minutes(1);
   absl::Duration max_limit_wait = absl::Hours(2);   // a longer one ends the request
   const std::atomic<bool>* stop = nullptr;          // polled while waiting
+  // While it is set (null: never), whoever asks waits no longer than a second for a limit, and does not try again
+  // after half a minute: somebody else waits for him.
+  const std::atomic<bool>* no_wait = nullptr;
   // Called before a wait for a limit of more than a second: a sentence for a person.
   std::function<void(const std::string&)> on_wait;
 };
@@ -53,8 +56,9 @@ class ApiClient {
   // or an IP allow list keeps from what another is given (403), is parked: not used again, while the others go on. One
   // that may not see what this request asks for (another 403) is left out of this request. NotFound: 404, 410.
   // AlreadyExists: 409. Aborted: 451, withheld for legal reasons. ResourceExhausted: a limit that would take longer
-  // than max_limit_wait, or max_limits of them. Unavailable: still failing after max_attempts. FailedPrecondition:
-  // anything else; trying again will not help. Cancelled: `stop`.
+  // than max_limit_wait, or max_limits of them. DeadlineExceeded: a shorter one, which `no_wait` keeps it from waiting
+  // for. Unavailable: still failing after max_attempts. FailedPrecondition: anything else; trying again will not help.
+  // Cancelled: `stop`.
   absl::StatusOr<HttpResponse> Get(const std::string& url, const HttpHeaders& headers = {});
   absl::StatusOr<HttpResponse> Post(const std::string& url, const std::string& json,
                                     const HttpHeaders& headers = {});
@@ -67,9 +71,10 @@ class ApiClient {
   absl::StatusOr<std::vector<std::string>> GitTokens();
   // The same, to be given away: as far as the forge allows for the repository with this id only.
   absl::StatusOr<std::vector<GivenToken>> GitTokensFor(const std::string& repository);
-  // To be called when git was refused: a token may have ended since it was given out. Whether another is there now.
-  // A token is renewed for that once in a few minutes, however many repositories are refused.
-  bool RenewGitTokens();
+  // To be called when git was refused: a token may have ended since it was given out. OK: another is there now.
+  // A token is renewed for that once in a few minutes, however many repositories are refused. DeadlineExceeded: not
+  // yet, as of Get. Others: there is none.
+  absl::Status RenewGitTokens();
 
   uint64_t requests() const { return requests_; }         // sent so far
   uint64_t not_modified() const { return not_modified_; }  // of them answered by 304
@@ -89,11 +94,12 @@ class ApiClient {
 
   absl::StatusOr<HttpResponse> Send(HttpRequest request, bool once = false) ABSL_LOCKS_EXCLUDED(mutex_);
   // The token that may send first, but for those that were `refused` this request; waits for it.
-  // ResourceExhausted: not in less than `at_most`.
+  // ResourceExhausted: not in less than `at_most`. DeadlineExceeded: as of Get.
   absl::StatusOr<Token*> WaitForToken(const std::vector<Token*>& refused, absl::Duration at_most)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Never asked with again, by this client or by git.
   void Park(Token* token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool may_wait() const { return options_.no_wait == nullptr || !*options_.no_wait; }
   template <typename Value>
   absl::StatusOr<std::vector<Value>> GitTokensBy(absl::FunctionRef<absl::StatusOr<Value>(TokenSource&)> value_of);
   // Those that are not parked, beginning with the one whose turn it is.

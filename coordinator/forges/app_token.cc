@@ -49,7 +49,11 @@ class Installation final : public TokenSource {
 
   absl::StatusOr<std::string> Value(absl::Time now, bool renew) override {
     MutexLock lock(mutex_);
-    if (renew || now >= renew_at_) RETURN_IF_ERROR(Renew(now));
+    if (!renew && now < renew_at_) return value_;
+    const absl::Status renewed = Renew(now);
+    // One that is still good is used on: by its end the App may have been answered.
+    const bool still_good = !renew && now < expires_ && !absl::IsPermissionDenied(renewed);
+    if (!renewed.ok() && !still_good) return renewed;
     return value_;
   }
 

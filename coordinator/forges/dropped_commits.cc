@@ -42,7 +42,7 @@ absl::StatusOr<v1::DroppedCommits> ListDroppedCommits(const RemoteTarget& target
   v1::DroppedCommits dropped;
   for (const std::string& path : target.DroppedCommitsPaths()) {
     const absl::StatusOr<bool> whole = ListSince(*target.source, path, since, &dropped);
-    if (absl::IsCancelled(whole.status())) return whole.status();
+    if (absl::IsCancelled(whole.status()) || absl::IsDeadlineExceeded(whole.status())) return whole.status();
     if (!whole.ok()) return v1::DroppedCommits();
     if (!*whole) dropped.set_cut(true);
   }

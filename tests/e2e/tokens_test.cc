@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -181,11 +182,14 @@ class InstallationTest : public TokensTest {
     settings_["app"] = {{"id", 5}, {"public_pem", MakeAppKey(folder_.path() / "app.pem")}};
     settings_["installations"] = {{{"id", 77}, {"account", "acme"}}, {{"id", 78}, {"account", "acme"}, {"suspended", true}}};
   }
-  std::unique_ptr<TokenSource> Source(const ForgeServer& forge, const std::string& id) const {
+  std::unique_ptr<TokenSource> Source(const ForgeServer& forge, const std::string& id,
+                                      const std::atomic<bool>* no_wait = nullptr) const {
     std::vector<std::unique_ptr<TokenSource>> app;
     app.push_back(AppToken({"5", ReadFile(folder_.path() / "app.pem")}));
+    ApiOptions options = Options(forge);
+    options.no_wait = no_wait;
     return InstallationToken(id, std::make_unique<ApiClient>(forge.ApiUrl(), std::move(app), GitHub().Authorize(),
-                                                             Options(forge)));
+                                                             options));
   }
   TempDir folder_;
   json settings_;
@@ -226,7 +230,7 @@ TEST_F(InstallationTest, HoweverManyRepositoriesGitIsRefusedTheTokenIsRenewedOnc
   tokens.push_back(Source(forge, "77"));
   ApiClient client(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), Options(forge));
   const std::vector<std::string> first = *client.GitTokens();
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(client.RenewGitTokens());
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(client.RenewGitTokens(), IsOk());
   EXPECT_NE(*client.GitTokens(), first);
   EXPECT_EQ(forge.Counters()["templates"]["POST /api/v3/app/installations/{id}/access_tokens"], 2);
 }
@@ -240,6 +244,44 @@ TEST_F(InstallationTest, PassingFaultsOfATokenRequestAreGotOver) {
     EXPECT_THAT(Source(forge, "77")->Value(absl::Now(), false), IsOk()) << fault;
     EXPECT_GE(forge.Counters()["faults"], 1);
   }
+}
+
+TEST_F(InstallationTest, WhereNobodyMayWaitATokenThatIsStillGoodOutlivesALimit) {
+  const ForgeServer forge(settings_);
+  std::atomic<bool> no_wait = true;
+  const auto source = Source(forge, "77", &no_wait);
+  const absl::Time now = absl::Now();
+  const std::string first = *source->Value(now, false);
+  forge.Fault({{"match", "access_tokens"}, {"kind", "primary"}, {"seconds", 3}});
+  EXPECT_EQ(*source->Value(now + absl::Minutes(46), false), first);
+  EXPECT_EQ(source->ValueFor("1", now + absl::Minutes(59))->value, first);
+  // It is not, or was refused.
+  EXPECT_THAT(source->Value(now + absl::Minutes(61), false),
+              FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("rate limit ends only in")));
+  EXPECT_THAT(source->Value(now, true), FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("rate limit")));
+  EXPECT_LT(absl::Now() - now, absl::Seconds(3));
+  no_wait = false;
+  EXPECT_NE(*source->Value(now + absl::Minutes(61), false), first);
+  EXPECT_EQ(forge.Counters()["faults"], 1);
+}
+
+TEST_F(TokensTest, WhereNobodyMayWaitALimitThatIsTooLongIsStillAnAnswer) {
+  const ForgeServer forge(Settings({{"a", Token("a")}}));
+  const std::atomic<bool> no_wait = true;
+  ApiOptions options = Options(forge);
+  options.no_wait = &no_wait;
+  options.max_limit_wait = absl::Minutes(5);
+  const auto client = [&] {
+    std::vector<std::unique_ptr<TokenSource>> tokens;
+    tokens.push_back(StaticToken("token a", "reader-a"));
+    return ApiClient(forge.ApiUrl(), std::move(tokens), GitHub().Authorize(), options);
+  };
+  forge.Fault({{"match", kPage}, {"kind", "primary"}, {"seconds", 200}});
+  EXPECT_THAT(client().Get(kPage), FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("rate limit")));
+  forge.Fault({{"match", kPage}, {"kind", "primary"}, {"seconds", 400}});
+  EXPECT_THAT(client().Get(kPage), FailsWith(absl::StatusCode::kResourceExhausted, HasSubstr("rate limit")));
+  forge.Fault({{"match", kPage}, {"kind", "secondary"}, {"seconds", 0}});
+  EXPECT_THAT(client().Get(kPage), IsOk());
 }
 
 TEST_F(InstallationTest, WhatIsGivenAwayIsForOneRepositoryAndReadsOnly) {
