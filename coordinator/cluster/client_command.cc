@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -16,6 +15,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/cluster/report_transfer.h"
 #include "coordinator/cluster/status_text.h"
 #include "coordinator/signals.h"
 #include "engine/base/escape.h"
@@ -32,6 +32,7 @@ using Stub = v1::AdminService::Stub;
 
 constexpr absl::Duration kPollEvery = absl::Milliseconds(300), kWatchEvery = absl::Seconds(1);
 constexpr std::chrono::hours kReportDeadline{1};
+constexpr absl::Duration kReportPatience = absl::Seconds(30);  // while nothing comes
 
 v1::Selection ToProto(const ForgeOptions& forge) {
   const Selection& from = forge.selection;
@@ -86,52 +87,41 @@ class Admin {
     return status.run().id();
   }
 
-  // Writes the files of a report into `dir`, each beside and then in place of the old one; again from the first when
-  // the connection breaks.
+  // Writes the files of a report into `dir`, in place of the old ones when all have come: over as many calls as that
+  // takes, each of which goes on where the one before ended, as long as more comes.
   absl::Status FetchReport(uint64_t run, const std::filesystem::path& dir) {
-    return client_.Repeat([&](grpc::ClientContext* context) { return ToGrpc(FetchOnce(run, dir, context)); },
-                          [&] { return stop_.load(); });
+    ReportDownload download(run, dir);
+    for (bool whole = false; !whole;) {
+      const uint64_t before = download.farthest();
+      const absl::Time until = absl::Now() + kReportPatience;
+      const auto fetch = [&](grpc::ClientContext* context) {
+        const grpc::Status fetched = FetchOnce(download, context);
+        whole = fetched.ok();
+        return download.farthest() > before ? grpc::Status::OK : fetched;
+      };
+      const absl::Status called = client_.Repeat(fetch, [&] { return stop_ || absl::Now() > until; });
+      if (stop_) return absl::CancelledError("stopped");
+      if (called.ok()) continue;
+      if (!absl::IsUnavailable(called)) return called;
+      return absl::UnavailableError(absl::StrFormat(
+          "the coordinator at %s does not answer: %d bytes of the report have come, and no more: %s", address_, before,
+          EscapeForTerminal(std::string(called.message()))));
+    }
+    return download.Publish();
   }
 
   const std::atomic<bool>& stop() const { return stop_; }
 
  private:
-  absl::Status FetchOnce(uint64_t run, const std::filesystem::path& dir, grpc::ClientContext* context) {
-    std::error_code error;
-    if (std::filesystem::create_directories(dir, error)) {
-      std::filesystem::permissions(dir, std::filesystem::perms::owner_all, error);
-    }
+  grpc::Status FetchOnce(ReportDownload& download, grpc::ClientContext* context) {
     context->set_deadline(std::chrono::system_clock::now() + kReportDeadline);
-    v1::RunRequest request;
-    request.set_run(run);
-    const std::unique_ptr<grpc::ClientReader<v1::ReportChunk>> reader = stub_->FetchReport(context, request);
+    const std::unique_ptr<grpc::ClientReader<v1::ReportChunk>> reader = stub_->FetchReport(context, download.Request());
     v1::ReportChunk chunk;
-    std::ofstream file;
-    std::filesystem::path beside, path;
-    const auto finish = [&]() -> absl::Status {
-      if (path.empty()) return absl::OkStatus();
-      file.close();
-      if (file) std::filesystem::rename(beside, path, error);
-      if (file && !error) return absl::OkStatus();
-      return absl::PermissionDeniedError(absl::StrFormat("%s: cannot be written", path.string()));
-    };
-    while (reader->Read(&chunk)) {
-      if (!chunk.file().empty()) {
-        RETURN_IF_ERROR(finish());
-        const std::filesystem::path name = std::filesystem::path(chunk.file()).filename();
-        if (name.native() != chunk.file() || name == "." || name == "..") {
-          return absl::DataLossError("the coordinator sends a file with a name that is none");
-        }
-        path = dir / name;
-        beside = path.native() + ".new";
-        file.open(beside, std::ios::binary | std::ios::trunc);
-        std::filesystem::permissions(beside, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
-                                     error);
-      }
-      file.write(chunk.content().data(), static_cast<std::streamsize>(chunk.content().size()));
-    }
-    const absl::Status read = FromGrpc(reader->Finish());
-    return read.ok() ? finish() : read;
+    absl::Status taken;
+    while (taken.ok() && !stop_ && reader->Read(&chunk)) taken = download.Take(chunk);
+    if (!taken.ok() || stop_) context->TryCancel();
+    const grpc::Status read = reader->Finish();
+    return taken.ok() ? read : ToGrpc(taken);
   }
 
   Admin(std::string address, const std::shared_ptr<grpc::Channel>& channel)

@@ -295,11 +295,12 @@ std::filesystem::path RunKeeper::DirOf(uint64_t run) const {
   return std::filesystem::path(settings_.options->output_dir) / absl::StrFormat("run-%d", run);
 }
 
-absl::StatusOr<std::filesystem::path> RunKeeper::ReportDir(uint64_t id) {
+absl::StatusOr<std::filesystem::path> RunKeeper::ReportDir(uint64_t* run) {
   MutexLock lock(mutex_);
+  uint64_t& id = *run;
   if (id == 0) {
-    for (const auto& [other, run] : runs_) {
-      if (run.state() == v1::RUN_STATE_DONE) id = other;
+    for (const auto& [other, row] : runs_) {
+      if (row.state() == v1::RUN_STATE_DONE) id = other;
     }
     if (id == 0) return absl::NotFoundError("no run is done yet");
   }

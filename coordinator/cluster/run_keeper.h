@@ -43,9 +43,9 @@ class RunKeeper {
   absl::StatusOr<uint64_t> Retry(uint64_t run, const std::string& repository);
   // `run` 0: the one under way, or the last.
   absl::StatusOr<v1::ClusterStatus> Status(uint64_t run);
-  // The folder with the report of a run that is done; `run` 0: of the last one. NotFound: no such run, or its report is
-  // kept no longer.
-  absl::StatusOr<std::filesystem::path> ReportDir(uint64_t run);
+  // The folder with the report of a run that is done; *run 0: of the last one, which *run is then. NotFound: no such
+  // run, or its report is kept no longer.
+  absl::StatusOr<std::filesystem::path> ReportDir(uint64_t* run);
 
   // ---- workers; `worker` is the caller's name. Aborted: the lease is not (or no longer) the worker's.
   // Before all others: there is room for this worker. ResourceExhausted: there are too many.

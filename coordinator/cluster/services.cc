@@ -1,7 +1,6 @@
 #include "coordinator/cluster/services.h"
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/cluster/report_transfer.h"
 #include "engine/base/status.h"
 #include "unsprawl/v1/cluster.grpc.pb.h"
 #include "worker/coordinator_client.h"
@@ -17,8 +17,6 @@
 
 namespace unsprawl {
 namespace {
-
-constexpr size_t kChunkBytes = 1 << 20;
 
 // A call by somebody who may not: worth a look.
 absl::Status Refused(const grpc::ServerContext& context, const absl::Status& why) {
@@ -173,8 +171,11 @@ class AdminServiceImpl final : public v1::AdminService::Service {
   grpc::Status FetchReport(grpc::ServerContext* context, const v1::RunRequest* request,
                            grpc::ServerWriter<v1::ReportChunk>* writer) override {
     return ForAdmin(*context, [&] {
-      const absl::StatusOr<std::filesystem::path> dir = keeper_.ReportDir(request->run());
-      return dir.ok() ? ToGrpc(Send(*dir, *writer)) : ToGrpc(dir.status());
+      uint64_t run = request->run();
+      const absl::StatusOr<std::filesystem::path> dir = keeper_.ReportDir(&run);
+      if (!dir.ok()) return ToGrpc(dir.status());
+      return ToGrpc(SendReport(run, *dir, request->from(),
+                               [&](const v1::ReportChunk& chunk) { return writer->Write(chunk); }));
     });
   }
 
@@ -185,29 +186,6 @@ class AdminServiceImpl final : public v1::AdminService::Service {
     const absl::StatusOr<CallLimit::Call> call =
         settings_.calls->Begin(PeerUri(Peer::Role::kAdmin, peer->name), /*may_wait=*/false);
     return call.ok() ? answer() : ToGrpc(call.status());
-  }
-
-  static absl::Status Send(const std::filesystem::path& dir, grpc::ServerWriter<v1::ReportChunk>& writer) {
-    std::error_code error;
-    for (std::filesystem::directory_iterator entries(dir, error);
-         !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-      RETURN_IF_ERROR(SendFile(entries->path(), writer));
-    }
-    return error ? absl::NotFoundError(absl::StrFormat("%s: %s", dir.string(), error.message())) : absl::OkStatus();
-  }
-
-  static absl::Status SendFile(const std::filesystem::path& path, grpc::ServerWriter<v1::ReportChunk>& writer) {
-    std::ifstream file(path, std::ios::binary);
-    std::string buffer(kChunkBytes, '\0');
-    v1::ReportChunk chunk;
-    chunk.set_file(path.filename().native());
-    do {
-      file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-      chunk.set_content(buffer.data(), static_cast<size_t>(file.gcount()));
-      if (!writer.Write(chunk)) return absl::CancelledError("the client has gone");
-      chunk.Clear();
-    } while (file);
-    return file.bad() ? absl::DataLossError(absl::StrFormat("%s: cannot be read", path.string())) : absl::OkStatus();
   }
 
   const ServiceSettings& settings_;

@@ -3,8 +3,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "tests/support/cluster.h"
+#include "tests/support/python_server.h"
 #include "tests/support/small_organization.h"
 
 namespace unsprawl {
@@ -92,6 +98,62 @@ TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
   }
   std::filesystem::remove_all(home_.path() / "cluster" / "reports");
   EXPECT_THAT(cli_.Run(ask).err, HasSubstr("is kept no longer: those of the last 10 are"));
+}
+
+// A coordinator with a report of 40 MB, which takes 6 s to fetch, and what stands between.
+class LargeReportTest : public ClusterTest {
+ protected:
+  LargeReportTest() : cluster_(cli_, AtForge(), Fetching()) {
+    cluster_.StartWorker("w");
+    EXPECT_EQ(cluster_.Scan({"github:acme"}).exit_code, 1);
+    std::string noise;
+    while (noise.size() < size_t{40} << 20) noise += FakeAwsKeyId(static_cast<uint32_t>(noise.size()));
+    WriteFile(report_ / "large", noise);
+    const std::string port = cluster_.address().substr(cluster_.address().find(':') + 1);
+    int proxy = 0;
+    std::sscanf(proxy_.Start("tcp_proxy.py", {port}).c_str(), "%d %d", &proxy, &control_);
+    Proxy("delay 10");  // of every 64 kB
+    client_ = std::make_unique<BackgroundProgram>(
+        cli_, "client", std::vector<std::string>{"report", "--coordinator", absl::StrFormat("127.0.0.1:%d", proxy), "-o",
+                                                 fetched_});
+  }
+  void Proxy(const std::string& command) const {
+    unsprawl::Run("/", {"python3", "-c",
+                        absl::StrFormat("import socket\ns = socket.create_connection(('127.0.0.1', %d))\n"
+                                        "s.sendall(b'%s')\ns.recv(9)", control_, command)});
+  }
+  bool AwaitEnd(absl::Duration patience) const {
+    for (const absl::Time until = absl::Now() + patience; client_->running(); absl::SleepFor(absl::Milliseconds(50))) {
+      if (absl::Now() > until) return false;
+    }
+    return true;
+  }
+
+  Cluster cluster_;
+  const std::filesystem::path report_ = home_.path() / "cluster" / "reports" / "run-1", fetched_ = home_.path() / "fetched";
+  PythonServer proxy_;
+  int control_ = 0;
+  std::unique_ptr<BackgroundProgram> client_;
+};
+
+TEST_F(LargeReportTest, ArrivesHoweverOftenItsConnectionBreaks) {
+  int cuts = 0;
+  for (; cuts < 40 && !AwaitEnd(absl::Seconds(1)); ++cuts) Proxy("cut");
+  EXPECT_GE(cuts, 4);
+  ASSERT_LT(cuts, 40) << client_->err();
+  EXPECT_EQ(client_->Wait(), 0) << client_->err();
+  for (const auto& file : std::filesystem::directory_iterator(report_)) {
+    EXPECT_TRUE(ReadFile(file) == ReadFile(fetched_ / file.path().filename())) << file.path();
+  }
+}
+
+TEST_F(LargeReportTest, IsGivenUpInClearWordsWhenNoMoreOfItComes) {
+  ASSERT_FALSE(AwaitEnd(absl::Seconds(2)));
+  cluster_.coordinator().SignalAll(SIGKILL);
+  ASSERT_TRUE(AwaitEnd(absl::Seconds(60)));
+  EXPECT_EQ(client_->Wait(), 2);
+  EXPECT_THAT(client_->err(), HasSubstr("bytes of the report have come, and no more"));
+  EXPECT_TRUE(std::filesystem::is_empty(fetched_));
 }
 
 TEST_F(ClusterTest, AWorkerThatIsStoppedWhileNobodyAnswersHasNotFailed) {
