@@ -446,7 +446,11 @@ ShardIndex::Rows ShardIndex::Retried(uint64_t run, uint64_t shard, uint64_t* par
   return rows;
 }
 
-bool ShardIndex::RanOut(const ShardLease& lease) const { return Good(lease) && !IsLeased(At(lease.shard)); }
+bool ShardIndex::MayGoOn(const ShardLease& lease, bool fetching) const {
+  if (!Good(lease)) return false;
+  const Entry& entry = At(lease.shard);
+  return !IsLeased(entry) && (!fetching || entry.group->host->fetching < options_.max_fetches_per_host);
+}
 
 v1::Shard ShardIndex::TakenUp(const ShardLease& lease) const {
   v1::Shard row = At(lease.shard).row;

@@ -55,7 +55,8 @@ class ShardIndex {
   v1::Shard Failed(const ShardLease& lease, const ShardTable::Failure& failure) const;
   v1::Shard Cut(const ShardLease& lease) const;
   v1::Shard Cancelled(uint64_t shard) const;
-  bool RanOut(const ShardLease& lease) const;                    // and is good: nobody else has taken it
+  // Whether it ran out and may go on: nobody else has taken it, nor, if it fetches, its host's last turn.
+  bool MayGoOn(const ShardLease& lease, bool fetching) const;
   v1::Shard TakenUp(const ShardLease& lease) const;              // of one that ran out: it goes on
   Rows Retried(uint64_t run, uint64_t shard, uint64_t* parked) const;
 

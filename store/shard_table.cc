@@ -135,14 +135,12 @@ class IndexedShardTable final : public ShardTable {
                                           absl::Time now) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(Begin(worker, now));
-    std::vector<v1::Shard> back;
+    std::vector<bool> held;
     for (const Renewal& renewal : renewals) {
       const ShardLease lease = {std::string(worker), renewal.shard, renewal.epoch};
-      if (index_.RanOut(lease)) back.push_back(index_.TakenUp(lease));
+      if (index_.MayGoOn(lease, renewal.fetching)) RETURN_IF_ERROR(Change({index_.TakenUp(lease)}));
+      held.push_back(index_.Renew(worker, renewal));
     }
-    RETURN_IF_ERROR(Change(back));
-    std::vector<bool> held;
-    for (const Renewal& renewal : renewals) held.push_back(index_.Renew(worker, renewal));
     return held;
   }
 
