@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -110,8 +110,9 @@ class LargeReportTest : public ClusterTest {
     while (noise.size() < size_t{40} << 20) noise += FakeAwsKeyId(static_cast<uint32_t>(noise.size()));
     WriteFile(report_ / "large", noise);
     const std::string port = cluster_.address().substr(cluster_.address().find(':') + 1);
-    int proxy = 0;
-    std::sscanf(proxy_.Start("tcp_proxy.py", {port}).c_str(), "%d %d", &proxy, &control_);
+    const nlohmann::json listens = nlohmann::json::parse(proxy_.Start("tcp_proxy.py", {port}));
+    const int proxy = listens["ports"][0];
+    control_ = listens["control"];
     Proxy("delay 10");  // of every 64 kB
     client_ = std::make_unique<BackgroundProgram>(
         cli_, "client", std::vector<std::string>{"report", "--coordinator", absl::StrFormat("127.0.0.1:%d", proxy), "-o",
@@ -150,7 +151,7 @@ TEST_F(LargeReportTest, ArrivesHoweverOftenItsConnectionBreaks) {
 TEST_F(LargeReportTest, IsGivenUpInClearWordsWhenNoMoreOfItComes) {
   ASSERT_FALSE(AwaitEnd(absl::Seconds(2)));
   cluster_.coordinator().SignalAll(SIGKILL);
-  ASSERT_TRUE(AwaitEnd(absl::Seconds(60)));
+  ASSERT_TRUE(AwaitEnd(absl::Seconds(90)));
   EXPECT_EQ(client_->Wait(), 2);
   EXPECT_THAT(client_->err(), HasSubstr("bytes of the report have come, and no more"));
   EXPECT_TRUE(std::filesystem::is_empty(fetched_));
