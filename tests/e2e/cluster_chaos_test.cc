@@ -8,7 +8,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -30,6 +29,7 @@
 #include "tests/support/duplicating_proxy.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/processes.h"
 #include "tests/support/python_server.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
@@ -51,30 +51,6 @@ uint64_t Variable(const char* name, uint64_t otherwise) {
 }
 
 void Sleep(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
-
-struct Process {
-  pid_t id = 0, parent = 0, group = 0;
-  std::string name;
-};
-
-// Of all that run, but for those that have ended and are not waited for yet.
-std::vector<Process> Processes() {
-  std::vector<Process> all;
-  std::error_code error;
-  for (fs::directory_iterator entries("/proc", error); !error && entries != fs::directory_iterator();
-       entries.increment(error)) {
-    const std::string id = entries->path().filename();
-    if (id.find_first_not_of("0123456789") != std::string::npos) continue;
-    const std::string stat = ReadFile(entries->path() / "stat");
-    const size_t open = stat.find('('), close = stat.rfind(')');
-    if (close == std::string::npos || stat.size() < close + 4) continue;  // It has ended meanwhile.
-    Process process{.id = std::stoi(id), .parent = 0, .group = 0, .name = stat.substr(open + 1, close - open - 1)};
-    char state = 0;
-    if (std::sscanf(stat.c_str() + close + 2, "%c %d %d", &state, &process.parent, &process.group) != 3) continue;
-    if (state != 'Z') all.push_back(process);
-  }
-  return all;
-}
 
 class ClusterChaosTest : public testing::Test {
  protected:
@@ -232,10 +208,8 @@ class ClusterChaosTest : public testing::Test {
   // Kills one of those below a worker whose name begins so.
   bool KillBelow(const BackgroundProgram& worker, const std::string& name) {
     std::vector<pid_t> found;
-    for (const Process& process : Processes()) {
-      if (process.group == worker.pid() && process.id != worker.pid() && process.name.rfind(name, 0) == 0) {
-        found.push_back(process.id);
-      }
+    for (const Process& process : ProcessesOf(worker.pid())) {
+      if (process.id != worker.pid() && process.name.rfind(name, 0) == 0) found.push_back(process.id);
     }
     // The first is the launcher: without it there is no worker.
     if (name == "unsprawl" && !found.empty()) found.erase(std::min_element(found.begin(), found.end()));
@@ -267,9 +241,10 @@ class ClusterChaosTest : public testing::Test {
   }
   bool KillProgramOfWorker() {
     const int i = AnyWorker();
+    std::set<pid_t> groups;  // git has its own
+    for (const Process& process : ProcessesOf(workers_[i].program->pid())) groups.insert(process.group);
     workers_[i].program->Signal(SIGKILL);
-    const pid_t group = workers_[i].program->pid();
-    EXPECT_TRUE(AwaitNobodyOf({group})) << "below a worker that was killed";
+    EXPECT_TRUE(AwaitNobodyOf(groups)) << "below a worker that was killed";
     StartWorker(i);
     return true;
   }
@@ -359,10 +334,14 @@ class ClusterChaosTest : public testing::Test {
 
   // ---- what must be true
 
-  static bool AwaitNobodyOf(const std::set<pid_t>& groups) {
+  static bool AwaitNobodyOf(const std::set<pid_t>& groups, const std::set<std::string>& networks = {}) {
     for (int i = 0; i < 100; ++i) {
       const std::vector<Process> all = Processes();
-      if (std::none_of(all.begin(), all.end(), [&](const Process& p) { return groups.contains(p.group); })) return true;
+      if (std::none_of(all.begin(), all.end(), [&](const Process& process) {
+            return groups.contains(process.group) || networks.contains(process.network);
+          })) {
+        return true;
+      }
       Sleep(100);
     }
     return false;
@@ -480,7 +459,9 @@ class ClusterChaosTest : public testing::Test {
     }
     cluster_->coordinator().Signal(SIGTERM);
     EXPECT_EQ(cluster_->coordinator().Wait(), 0) << cluster_->coordinator().err();
-    EXPECT_TRUE(AwaitNobodyOf(groups_));
+    std::set<std::string> networks;
+    for (const json& network : proxies_["networks"]) networks.insert(NetworkOf(network.get<std::string>()));
+    EXPECT_TRUE(AwaitNobodyOf(groups_, networks));
     const CliResult check = cli_.Run({"store", "check", "--store", home_.path() / "cluster/store"});
     EXPECT_EQ(check.exit_code, 0) << check.out << check.err;
     EXPECT_GT(mirrors_, 0);

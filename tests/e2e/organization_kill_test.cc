@@ -1,5 +1,4 @@
 // Whatever is killed while an organization is scanned: nothing is lost, nothing doubled.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 #include "tests/support/cli.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/processes.h"
 
 namespace unsprawl {
 namespace {
@@ -31,47 +31,11 @@ constexpr char kToken[] = "the-token-of-the-reader";
 constexpr int kRepositories = 4;
 constexpr int kForks = 2;
 
-struct Process {
-  pid_t id = 0, parent = 0;
-  std::string name;
-};
-
-std::vector<Process> Processes() {
-  std::vector<Process> all;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entries("/proc", error);
-       !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    const std::string id = entries->path().filename();
-    if (id.find_first_not_of("0123456789") != std::string::npos) continue;
-    // Not through a stream: one throws when the process ends between opening and reading.
-    char text[1024];
-    const int file = open((entries->path() / "stat").c_str(), O_RDONLY | O_CLOEXEC);
-    const ssize_t size = file < 0 ? 0 : read(file, text, sizeof(text));
-    if (file >= 0) close(file);
-    const std::string stat(text, static_cast<size_t>(std::max<ssize_t>(size, 0)));
-    const size_t open = stat.find('('), close = stat.rfind(')');
-    if (close == std::string::npos) continue;  // It has ended meanwhile.
-    Process process{.id = std::stoi(id), .parent = 0, .name = stat.substr(open + 1, close - open - 1)};
-    process.parent = std::stoi(stat.substr(close + 4));
-    all.push_back(process);
-  }
-  return all;
-}
-
 // Every git that runs below this process: those of the scan, and those that serve it.
 std::vector<pid_t> GitsBelowUs() {
-  const std::vector<Process> all = Processes();
-  const auto is_ours = [&](pid_t id) {
-    for (int depth = 0; depth < 20 && id > 1; ++depth) {
-      if (id == getpid()) return true;
-      const auto found = std::find_if(all.begin(), all.end(), [id](const Process& p) { return p.id == id; });
-      id = found == all.end() ? 0 : found->parent;
-    }
-    return false;
-  };
   std::vector<pid_t> gits;
-  for (const Process& process : all) {
-    if (process.name.rfind("git", 0) == 0 && is_ours(process.id)) gits.push_back(process.id);
+  for (const Process& process : ProcessesOf(getpid())) {
+    if (process.name.rfind("git", 0) == 0) gits.push_back(process.id);
   }
   return gits;
 }
