@@ -62,6 +62,7 @@ void SetStatus(const std::set<v1::SkipReason>& accepted, RepositoryOutcome* outc
 absl::StatusOr<v1::KnownTarget> LookUp(const RemoteTarget& target, const RunResources& run, int64_t now,
                                        v1::RepositoryRecord* record) {
   v1::KnownTarget known;
+  known.set_now(now);
   ASSIGN_OR_RETURN(*record, run.ledger->OpenRepository(target.key, target.name));
   ASSIGN_OR_RETURN(const auto stored, run.ledger->ReadNote(NoteName(target.key)));
   v1::MirrorNote& note = *known.mutable_note();

@@ -134,7 +134,7 @@ absl::StatusOr<v1::DroppedCommits> LocalLease::ListDropped(const v1::FetchNote& 
   if (source.client == nullptr || source.client->is_anonymous()) return v1::DroppedCommits();
   const bool first = !before.dropped_asked();
   if (first && (*dropped_asked_)++ >= run_.max_dropped_commits) return v1::DroppedCommits();
-  absl::StatusOr<v1::DroppedCommits> dropped = ListDroppedCommits(*remote_, before);
+  absl::StatusOr<v1::DroppedCommits> dropped = ListDroppedCommits(*remote_, before, absl::ToUnixSeconds(absl::Now()));
   if (first && absl::IsDeadlineExceeded(dropped.status())) --*dropped_asked_;  // It will be asked again.
   return dropped;
 }
@@ -410,7 +410,10 @@ absl::Status LocalLease::NoteScanned(const v1::TargetEnd& end) {
   return WriteNote(note);
 }
 
-absl::Status LocalLease::WriteNote(const v1::MirrorNote& note) {
+absl::Status LocalLease::WriteNote(v1::MirrorNote note) {
+  // By the clock of a worker of the last version. What is ahead would hide what is dropped until then.
+  v1::FetchNote& fetched = *note.mutable_fetched();
+  fetched.set_checked_at(std::min(fetched.checked_at(), absl::ToUnixSeconds(absl::Now())));
   const auto write = [&] { return WriteMirrorNote(target().key(), note, *run_.ledger); };
   return shard_ ? run_.ledger->shards().Fenced(shard_->fence, write) : write();
 }

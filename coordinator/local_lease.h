@@ -67,7 +67,7 @@ class LocalLease : public Lease {
   LocalLease(v1::LentTarget lent, const RemoteTarget* target, const std::set<v1::SkipReason>& accepted,
              const RunResources& run, std::atomic<uint64_t>* dropped_asked, std::optional<Shard> shard);
   const ShardLease* fence() const { return shard_ ? &shard_->fence : nullptr; }
-  absl::Status WriteNote(const v1::MirrorNote& note);
+  absl::Status WriteNote(v1::MirrorNote note);
   absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
   absl::Status CheckPart(const v1::BlobBatch& batch) const;
   void AddHit(const ObjectId& blob);

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "engine/base/object_id.h"
 #include "engine/base/status.h"
 #include "engine/git/repository.h"
@@ -162,8 +162,8 @@ class Pipeline {
   }
 
   absl::Status TryToObtain(Work& work) {
-    const int64_t now = absl::ToUnixSeconds(absl::Now());
     ASSIGN_OR_RETURN(work.known, work.lease->LookUp());
+    const int64_t now = work.known.now();  // Ours may be wrong.
     const v1::LentTarget& target = work.lease->target();
     if (target.disabled()) return absl::PermissionDeniedError("its forge has disabled it");
     v1::MirrorNote& note = *work.known.mutable_note();
@@ -431,7 +431,8 @@ class Pipeline {
 }  // namespace
 
 bool IsUnmoved(int64_t pushed_at, const v1::FetchNote& note, absl::Duration audit_every, int64_t now) {
-  return !MayBePushedTo(pushed_at, note) && now - note.checked_at() < absl::ToInt64Seconds(audit_every);
+  return !MayBePushedTo(pushed_at, note) && note.checked_at() <= now &&
+         now - note.checked_at() < absl::ToInt64Seconds(audit_every);
 }
 
 void RunPipeline(std::vector<ReadyTarget> local, LeaseSource& leases, const PipelineOptions& options,

@@ -37,8 +37,11 @@ absl::StatusOr<bool> ListSince(const RemoteSource& source, std::string page, int
 
 }  // namespace
 
-absl::StatusOr<v1::DroppedCommits> ListDroppedCommits(const RemoteTarget& target, const v1::FetchNote& before) {
-  const int64_t since = before.dropped_asked() ? before.checked_at() - kClockSlack : 0;
+absl::StatusOr<v1::DroppedCommits> ListDroppedCommits(const RemoteTarget& target, const v1::FetchNote& before,
+                                                      int64_t now) {
+  // Nobody knows when a clock was right that was ahead.
+  const bool known = before.dropped_asked() && before.checked_at() <= now;
+  const int64_t since = known ? before.checked_at() - kClockSlack : 0;
   v1::DroppedCommits dropped;
   for (const std::string& path : target.DroppedCommitsPaths()) {
     const absl::StatusOr<bool> whole = ListSince(*target.source, path, since, &dropped);

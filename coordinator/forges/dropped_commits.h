@@ -7,8 +7,9 @@
 namespace unsprawl {
 
 // Asks the forge of `target` what force pushes and deleted branches dropped since `before`, or ever; the newest 500
-// of each of its lists. Not `asked`: it did not answer. Cancelled: the run is stopping. DeadlineExceeded: not yet
-// (ApiOptions::no_wait).
-absl::StatusOr<v1::DroppedCommits> ListDroppedCommits(const RemoteTarget& target, const v1::FetchNote& before);
+// of each of its lists. Not `asked`: it did not answer. `now`: seconds since the epoch. Cancelled: the run is stopping.
+// DeadlineExceeded: not yet (ApiOptions::no_wait).
+absl::StatusOr<v1::DroppedCommits> ListDroppedCommits(const RemoteTarget& target, const v1::FetchNote& before,
+                                                      int64_t now);
 
 }  // namespace unsprawl

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/support/cluster.h"
 #include "tests/support/small_organization.h"
 
@@ -43,6 +45,23 @@ class ClusterMembersTest : public SmallOrganization {
     return std::make_unique<BackgroundProgram>(
         cli_, "client", std::vector<std::string>{"scan", "--quiet", "--coordinator", cluster.address(), "--output",
                                                  cli_.report(), "github:acme"});
+  }
+
+  // Variables of a program whose clock is `by` ahead ("+1h", "-2d"), or as far as a file says that "@FILE" names.
+  static std::map<std::string, std::string> FakeClock(const std::string& by) {
+    EXPECT_TRUE(std::filesystem::exists(kFaketime)) << "deploy/bootstrap installs libfaketime";
+    const bool file = by.starts_with('@');
+    return {{"LD_PRELOAD", kFaketime},
+            {file ? "FAKETIME_TIMESTAMP_FILE" : "FAKETIME", file ? by.substr(1) : by},
+            {"FAKETIME_CACHE_DURATION", "1"},
+            {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+  }
+  BackgroundProgram StartWorkerWithClock(const Cluster& cluster, const std::string& by) const {
+    Cli aside(cli_);
+    for (const auto& [name, value] : FakeClock(by)) aside.SetVariable(name, value);
+    return BackgroundProgram(aside, "w", {"worker", "--coordinator", cluster.address(), "--name", "w", "--quiet",
+                                          "--no-sandbox", "--ca-file", forge_.CaFile(), "--mirrors",
+                                          home_.path() / "cluster" / "w"});
   }
 
   // No fetch comes to an end.
@@ -230,24 +249,55 @@ TEST_F(ClusterMembersTest, ARunOutlivesACoordinatorThatIsStopped) {
 }
 
 TEST_F(ClusterMembersTest, AWorkerWhoseClockIsSetBackKeepsItsLeases) {
-  ASSERT_TRUE(std::filesystem::exists(kFaketime)) << "deploy/bootstrap installs libfaketime";
   Stall();
   const auto cluster = Start("2");
   const std::filesystem::path clock = home_.path() / "clock";
   WriteFile(clock, "+0\n");
-  Cli aside(cli_);
-  aside.SetVariable("LD_PRELOAD", kFaketime);
-  aside.SetVariable("FAKETIME_TIMESTAMP_FILE", clock);
-  aside.SetVariable("FAKETIME_CACHE_DURATION", "1");
-  aside.SetVariable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-  const BackgroundProgram worker(aside, "w", {"worker", "--coordinator", cluster->address(), "--name", "w", "--quiet",
-                                              "--no-sandbox", "--ca-file", forge_.CaFile(), "--mirrors",
-                                              home_.path() / "cluster" / "w"});
+  const BackgroundProgram worker = StartWorkerWithClock(*cluster, "@" + clock.native());
   const auto client = StartClient(*cluster);
   ASSERT_TRUE(AwaitLeases(*cluster, "w")) << worker.err();
   WriteFile(clock, "-1h\n");
   std::this_thread::sleep_for(std::chrono::seconds(6));
   EXPECT_FALSE(LeasesOf(*cluster, "w").empty());
+}
+
+TEST_F(ClusterMembersTest, AWorkerWhoseClockIsAheadLosesNoForcePush) {
+  const auto cluster = Start("60");
+  const auto scan = [&] {
+    const BackgroundProgram worker = StartWorkerWithClock(*cluster, "+30h");
+    EXPECT_EQ(cluster->Scan({"github:acme"}).exit_code, 1) << worker.err();
+  };
+  scan();
+  const std::filesystem::path work = home_.path() / "work" / "1";
+  const auto git = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"git", "-C", work});
+    return unsprawl::Run(home_.path(), arguments);
+  };
+  for (const uint32_t round : {1, 2}) {
+    WriteFile(work / "x.env", "t=" + FakeGithubToken(500 + round) + "\n");
+    git({"add", "-A"});
+    git({"commit", "-q", "-m", "a secret"});
+    const std::string dropped = git({"rev-parse", "HEAD"}).substr(0, 40);
+    git({"push", "-q", home_.path() / "app1.git", "HEAD:main"});
+    git({"reset", "-q", "--hard", "HEAD~1"});
+    // The refs are as they were, or not.
+    if (round == 2) git({"commit", "-q", "--allow-empty", "-m", "none"});
+    git({"push", "-q", "-f", home_.path() / "app1.git", "HEAD:main"});
+    if (round == 2) {  // As if it was the night after next: by now the worker may have said so.
+      cluster->coordinator().Signal(SIGTERM);
+      EXPECT_EQ(cluster->coordinator().Wait(), 0);
+      for (const auto& [name, value] : FakeClock("+40h")) cli_.SetVariable(name, value);
+      cluster->StartCoordinator();
+      for (const auto& [name, value] : FakeClock("+40h")) cli_.RemoveVariable(name);
+    }
+    const std::string now = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
+    forge_.ChangeRepository({{"id", 101},
+                             {"pushed_at", absl::StrFormat("2024-05-%02dT12:00:00Z", round)},
+                             {"activity", {{{"activity_type", "force_push"}, {"before", dropped}, {"after", dropped},
+                                            {"ref", "refs/heads/main"}, {"timestamp", now}}}}});
+    scan();
+    EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + round);
+  }
 }
 
 }  // namespace

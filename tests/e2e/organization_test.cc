@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/support/cli.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
@@ -26,6 +28,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr char kToken[] = "the-token-of-the-reader";
+constexpr char kFaketime[] = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 class OrganizationTest : public testing::Test {
  protected:
@@ -522,6 +525,29 @@ TEST_F(OrganizationTest, WhatCameAndWentBetweenTwoRunsIsFetchedWithAMirrorAndWit
     EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1u + static_cast<uint32_t>(round));
     std::filesystem::remove_all(MirrorOf(forge, 101));
   }
+}
+
+TEST_F(OrganizationTest, WhenTheClockWasAheadOnceNoForcePushIsLost) {
+  ASSERT_TRUE(std::filesystem::exists(kFaketime)) << "deploy/bootstrap installs libfaketime";
+  const ForgeServer forge(Settings());
+  const std::vector<std::pair<std::string, std::string>> ahead = {
+      {"LD_PRELOAD", kFaketime}, {"FAKETIME", "+36h"}, {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+  for (const auto& [name, value] : ahead) cli_.SetVariable(name, value);
+  const CliResult scan = Scan(forge, {"github:acme", "--no-sandbox"});
+  EXPECT_EQ(scan.exit_code, 1) << scan.err << scan.out;
+  for (const auto& [name, value] : ahead) cli_.RemoveVariable(name);
+  const std::string now = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
+  repos_[1].Write("x.env", "t=" + FakeGithubToken(800) + "\n");
+  const std::string dropped = repos_[1].Commit();
+  repos_[1].Git({"push", "-q", Bare(1), "HEAD"});
+  repos_[1].Git({"reset", "-q", "--hard", "HEAD~1"});
+  repos_[1].Git({"push", "-q", "-f", Bare(1), "HEAD"});
+  forge.ChangeRepository({{"id", 101},
+                          {"pushed_at", "2024-05-02T12:00:00Z"},
+                          {"activity", {{{"activity_type", "force_push"}, {"before", dropped}, {"after", dropped},
+                                         {"ref", "refs/heads/main"}, {"timestamp", now}}}}});
+  EXPECT_EQ(Scan(forge).exit_code, 1);
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), kRepositories + 1);
 }
 
 TEST_F(OrganizationTest, WhatWasDroppedBeforeTheFirstScanIsFetchedWithinItsBudgetAndMayBeEvicted) {

@@ -160,10 +160,14 @@ inline absl::StatusOr<uint64_t> SubmitRun(const std::shared_ptr<grpc::Channel>& 
   v1::SubmitRequest request;
   request.mutable_version()->set_major(kProtocolMajor);
   request.mutable_plan()->mutable_targets()->Add(targets.begin(), targets.end());
+  request.set_token(absl::StrFormat("%d", absl::ToUnixNanos(absl::Now())));
   v1::SubmitReply reply;
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-  const absl::Status submitted = FromGrpc(v1::AdminService::NewStub(channel)->Submit(&context, request, &reply));
+  absl::Status submitted;
+  do {  // A connection to one before may be found broken only now.
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    submitted = FromGrpc(v1::AdminService::NewStub(channel)->Submit(&context, request, &reply));
+  } while (absl::IsUnavailable(submitted));
   if (!submitted.ok()) return submitted;
   return reply.run();
 }

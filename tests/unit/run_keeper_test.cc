@@ -19,6 +19,7 @@
 #include "tests/support/git_repo.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
+#include "worker/pipeline.h"
 
 namespace unsprawl {
 namespace {
@@ -541,6 +542,27 @@ TEST_F(RunKeeperTest, WhoOnlyJoinsIsNotWaitedFor) {
     return reply.ok() && reply->has_shard();
   };
   EXPECT_TRUE(Await(is_lent));
+}
+
+TEST_F(RunKeeperTest, AWorkersClockThatIsAheadIsNotBelieved) {
+  Start();
+  Submit(1);
+  v1::EndRequest request;
+  *request.mutable_lease() = Acquire("w");
+  v1::FetchNote& fetched = *request.mutable_end()->mutable_note()->mutable_fetched();
+  fetched.set_pushed_at(5);
+  const int64_t now = absl::ToUnixSeconds(absl::Now());
+  fetched.set_checked_at(now + 3 * 24 * 3600);
+  EXPECT_FALSE(IsUnmoved(5, fetched, absl::Hours(24 * 7), now));
+  request.mutable_end()->set_how(How::UNCHANGED);
+  ASSERT_THAT(keeper_->End(request), IsOk());
+  const auto stored = ledger_->ReadNote("mirror url:" + ParseCloneUrl("https://127.0.0.1:1/app0.git")->name);
+  ASSERT_THAT(stored, IsOk());
+  v1::MirrorNote note;
+  ASSERT_TRUE(note.ParseFromString(stored->value()));
+  EXPECT_GE(note.fetched().checked_at(), now);
+  EXPECT_LE(note.fetched().checked_at(), now + 100);
+  EXPECT_TRUE(IsUnmoved(5, note.fetched(), absl::Hours(24 * 7), now + 100));
 }
 
 TEST_F(RunKeeperTest, OfARunThatWasKilledWhileItEndedNoShardIsLent) {
