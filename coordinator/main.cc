@@ -375,7 +375,7 @@ void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
     AddTls(*added, &options->tls);
     return added;
   };
-  CLI::App* status = add("status", "Show a coordinator's runs, shards and workers", ClusterStatusCommand);
+  CLI::App* status = add("status", "Show a coordinator's runs, repositories, shards and workers", ClusterStatusCommand);
   status->add_flag("--json", options->json, "as JSON");
   status->add_flag("--watch", options->watch, "keep it up to date until the run is over");
   add("report", "Fetch the report of a coordinator's run, by default of the last that is done", ClusterReportCommand)

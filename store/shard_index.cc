@@ -20,6 +20,16 @@ uint64_t HashOf(std::string_view name) {
   return Scramble(hash);
 }
 
+uint64_t& CounterOf(v1::ShardState state, ShardTable::Counts& counts) {
+  switch (state) {
+    case v1::SHARD_STATE_PENDING: return counts.pending;
+    case v1::SHARD_STATE_LEASED: return counts.leased;
+    case v1::SHARD_STATE_DONE: return counts.done;
+    case v1::SHARD_STATE_PARKED: return counts.parked;
+    default: return counts.cancelled;
+  }
+}
+
 }  // namespace
 
 // ---- rows
@@ -40,20 +50,17 @@ std::set<ShardIndex::Turn>* ShardIndex::ReadyOf(Entry& entry) const {
   return &entry.group->ready[asks ? 1 : 0];
 }
 
-uint64_t& ShardIndex::Counter(const v1::Shard& row) {
-  ShardTable::Counts& counts = counts_[row.run()];
-  switch (row.state()) {
-    case v1::SHARD_STATE_PENDING: return counts.pending;
-    case v1::SHARD_STATE_LEASED: return counts.leased;
-    case v1::SHARD_STATE_DONE: return counts.done;
-    case v1::SHARD_STATE_PARKED: return counts.parked;
-    default: return counts.cancelled;
+void ShardIndex::Tally(const v1::Shard& row, int change) {
+  RunCounts& counts = counts_[row.run()];
+  CounterOf(row.state(), counts.all) += static_cast<uint64_t>(change);
+  if (row.kind() == v1::SHARD_KIND_REPOSITORY) {
+    CounterOf(row.state(), counts.repositories) += static_cast<uint64_t>(change);
   }
 }
 
 void ShardIndex::Insert(Entry& entry) {
   const v1::Shard& row = entry.row;
-  ++Counter(row);
+  Tally(row, 1);
   if (!Open(row)) return;
   if (entry.group == nullptr) entry.group = &GroupOf(row);
   Group& group = *entry.group;
@@ -82,7 +89,7 @@ void ShardIndex::Insert(Entry& entry) {
 
 void ShardIndex::Remove(Entry& entry) {
   const v1::Shard& row = entry.row;
-  --Counter(row);
+  Tally(row, -1);
   if (!Open(row)) return;
   Group& group = *entry.group;
   Leave(group);
@@ -154,9 +161,9 @@ const v1::Shard* ShardIndex::Find(uint64_t shard) const {
   return place == entries_.end() ? nullptr : &place->second->row;
 }
 
-ShardTable::Counts ShardIndex::Count(uint64_t run) const {
+ShardIndex::RunCounts ShardIndex::CountsOf(uint64_t run) const {
   const auto counts = counts_.find(run);
-  return counts == counts_.end() ? ShardTable::Counts() : counts->second;
+  return counts == counts_.end() ? RunCounts() : counts->second;
 }
 
 const std::set<uint64_t>& ShardIndex::ShardsOf(uint64_t run) const {

@@ -37,7 +37,8 @@ class ShardIndex {
   void Put(v1::Shard row);  // new, or instead of the one of its id; those of parts after their whole's
   void Erase(uint64_t run);
   const v1::Shard* Find(uint64_t shard) const;  // valid until the next Put; null: none
-  ShardTable::Counts Count(uint64_t run) const;
+  ShardTable::Counts Count(uint64_t run) const { return CountsOf(run).all; }
+  ShardTable::Counts CountRepositories(uint64_t run) const { return CountsOf(run).repositories; }
   const std::set<uint64_t>& ShardsOf(uint64_t run) const;
 
   // ---- time
@@ -120,7 +121,11 @@ class ShardIndex {
   bool Waits(const Entry& entry) const;  // for its time
   static bool Blocks(const Entry& entry);
   std::set<Turn>* ReadyOf(Entry& entry) const;  // where it belongs; null: it cannot be lent yet
-  uint64_t& Counter(const v1::Shard& row);
+  void Tally(const v1::Shard& row, int change);
+  struct RunCounts {
+    ShardTable::Counts all, repositories;
+  };
+  RunCounts CountsOf(uint64_t run) const;
   // Every other member is what these two make of the entries.
   void Insert(Entry& entry);
   void Remove(Entry& entry);
@@ -141,7 +146,7 @@ class ShardIndex {
   absl::Duration ahead_;           // of the caller's clock, which went back
   absl::flat_hash_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<uint64_t, std::set<uint64_t>> runs_;
-  std::map<uint64_t, ShardTable::Counts> counts_;
+  std::map<uint64_t, RunCounts> counts_;
   std::set<std::pair<int64_t, uint64_t>> waiting_;         // not_before, shard
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;    // until, shard
   std::map<std::string, std::set<uint64_t>, std::less<>> held_;  // by worker

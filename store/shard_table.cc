@@ -65,6 +65,12 @@ class IndexedShardTable final : public ShardTable {
     return index_.Count(run);
   }
 
+  absl::StatusOr<Counts> CountRepositories(uint64_t run) const override {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(Load());
+    return index_.CountRepositories(run);
+  }
+
   absl::Status Cancel(uint64_t run) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(Load());

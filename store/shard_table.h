@@ -80,6 +80,7 @@ class ShardTable {
     bool operator==(const Counts&) const = default;
   };
   virtual absl::StatusOr<Counts> Count(uint64_t run) const = 0;
+  virtual absl::StatusOr<Counts> CountRepositories(uint64_t run) const = 0;  // of REPOSITORY shards alone
   // Cancels what is pending or leased. Waits for commits under way (Fenced).
   virtual absl::Status Cancel(uint64_t run) = 0;
   // A person's word: parked shards of the run are pending again with all their attempts ahead, and so is

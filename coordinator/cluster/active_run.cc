@@ -186,7 +186,7 @@ std::string ActiveRun::Basis() const {
   return absl::BytesToHexString(std::string(reinterpret_cast<const char*>(digest), sizeof(digest)));
 }
 
-absl::Status ActiveRun::List() {
+absl::StatusOr<v1::RepositoryCounts> ActiveRun::List() {
   Ledger& ledger = *settings_.ledger;
   RunTotals totals;
   lending_ = false;
@@ -219,7 +219,11 @@ absl::Status ActiveRun::List() {
   }
   RETURN_IF_ERROR(ledger.WriteNote(SettledName(id()), settled.SerializeAsString()));
   lending_ = true;
-  return AddShards(targets, homes, work.remote);
+  RETURN_IF_ERROR(AddShards(targets, homes, work.remote));
+  v1::RepositoryCounts repositories;
+  repositories.set_all(work.remote.size());
+  repositories.set_unchanged(static_cast<uint64_t>(settled.unchanged_size()));
+  return repositories;
 }
 
 // Of a fork network the root goes first, or else the largest; the others borrow from it, wherever it is.

@@ -50,8 +50,9 @@ class ActiveRun {
   // A digest of what its shards mean something under: rules, key, settings, and the configuration's groups, which they
   // name by number; but not of credentials, which may be replaced.
   std::string Basis() const;
-  // Lists everything, and what is to be done becomes shards; there are none yet. Once. Cancelled: Stop.
-  absl::Status List();
+  // Lists everything, and what is to be done becomes shards; there are none yet. Once. Returns how many repositories
+  // there are. Cancelled: Stop.
+  absl::StatusOr<v1::RepositoryCounts> List();
   // Ends a List that is under way, and whatever asks a forge for a lease. Cancelled from then on.
   void Stop() { stop_ = true; }
 

@@ -24,6 +24,7 @@ constexpr size_t kMaxReports = 10;   // that are kept on disk
 constexpr size_t kMaxRemembered = 32;  // of a worker's last leases, in case it asks again
 constexpr size_t kMaxAnswered = 1'000;  // of a worker's last calls for one: half a minute's of four idle threads
 constexpr size_t kMaxParked = 100;   // that are listed in a status
+constexpr int kMaxLast = 5;          // runs that are over, likewise
 // As many as `unsprawl certs` makes at once: without certificates a program of this machine could come under any
 // number of names, and each costs memory.
 constexpr size_t kMaxWorkers = 10'000;
@@ -76,14 +77,16 @@ absl::Status RunKeeper::Load() {
   ASSIGN_OR_RETURN(const auto stored, settings_.ledger->ReadNote(kIdsName));
   v1::ClusterRuns ids;
   if (stored && !ids.ParseFromString(*stored)) return absl::DataLossError("the store holds an unreadable list of runs");
-  MutexLock lock(mutex_);
   for (const uint64_t id : ids.ids()) {
     ASSIGN_OR_RETURN(const auto row, settings_.ledger->ReadNote(RunName(id)));
     v1::ClusterRun run;
     if (!row) continue;  // Its submission was not acknowledged.
     if (!run.ParseFromString(*row)) return absl::DataLossError(absl::StrFormat("the store holds an unreadable run %d", id));
-    if (IsOver(run.state())) RETURN_IF_ERROR(EraseShards(id));  // It was killed just then.
-    runs_[id] = std::move(run);
+    {
+      MutexLock lock(mutex_);
+      runs_[id] = run;
+    }
+    if (IsOver(run.state())) RETURN_IF_ERROR(Close(std::move(run)));  // It was killed just then.
   }
   return absl::OkStatus();
 }
@@ -91,6 +94,39 @@ absl::Status RunKeeper::Load() {
 absl::Status RunKeeper::EraseShards(uint64_t run) {
   RETURN_IF_ERROR(settings_.ledger->shards().Cancel(run));
   return settings_.ledger->shards().Erase(run);
+}
+
+absl::StatusOr<ShardTable::Counts> RunKeeper::CountShards(v1::ClusterRun* run) const {
+  const ShardTable& shards = settings_.ledger->shards();
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run->id()));
+  if (counts == ShardTable::Counts()) {
+    return ShardTable::Counts{
+        .done = run->shards_done(), .parked = run->shards_parked(), .cancelled = run->shards_cancelled()};
+  }
+  run->set_shards_done(counts.done);
+  run->set_shards_parked(counts.parked);
+  run->set_shards_cancelled(counts.cancelled);
+  ASSIGN_OR_RETURN(const ShardTable::Counts of, shards.CountRepositories(run->id()));
+  v1::RepositoryCounts& repositories = *run->mutable_repositories();
+  repositories.set_to_do(of.pending + of.leased);
+  repositories.set_done(of.done);
+  repositories.set_parked(of.parked);
+  repositories.set_cancelled(of.cancelled);
+  return counts;
+}
+
+absl::Status RunKeeper::Close(v1::ClusterRun run) {
+  ShardTable& shards = settings_.ledger->shards();
+  RETURN_IF_ERROR(shards.Cancel(run.id()));
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run.id()));
+  if (counts == ShardTable::Counts()) return absl::OkStatus();
+  RETURN_IF_ERROR(CountShards(&run).status());
+  {
+    MutexLock lock(mutex_);
+    RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
+    runs_[run.id()] = run;
+  }
+  return shards.Erase(run.id());
 }
 
 absl::Status RunKeeper::WriteIds(uint64_t added) {
@@ -203,16 +239,28 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(now));
   uint64_t bytes = 0, done = 0;
   absl::Time since;
+  ShardTable::Counts counts;
   {
     MutexLock lock(mutex_);
     if (id == 0 && active_ != nullptr) id = active_->id();
     if (id == 0 && !runs_.empty()) id = runs_.rbegin()->first;
     const auto found = runs_.find(id);
     if (id != 0 && found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
-    if (id != 0) *status.mutable_run() = found->second;
+    if (id != 0) {
+      *status.mutable_run() = found->second;
+      // Under the lock: its shards are erased only after they were counted in runs_.
+      ASSIGN_OR_RETURN(counts, CountShards(status.mutable_run()));
+    }
     status.set_step(step_);
     for (const auto& [other, run] : runs_) {
       if (run.state() == v1::RUN_STATE_QUEUED && other != id) *status.add_queued() = run;
+    }
+    for (auto run = runs_.rbegin(); run != runs_.rend() && status.last_size() < kMaxLast; ++run) {
+      if (!IsOver(run->second.state()) || run->first == id) continue;
+      v1::ClusterRun& last = *status.add_last();
+      last = run->second;
+      last.clear_plan();
+      last.clear_token();
     }
     while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
     since = active_since_;
@@ -245,16 +293,11 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
     }
   }
   if (id == 0) return status;
-  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(id));
   status.set_pending(counts.pending);
   status.set_leased(counts.leased);
   status.set_done(counts.done);
   status.set_parked_count(counts.parked);
   status.set_cancelled(counts.cancelled);
-  if (status.run().state() == v1::RUN_STATE_DONE) {
-    status.set_done(status.run().shards_done());
-    status.set_parked_count(status.run().shards_parked());
-  }
   const double seconds = std::max(1.0, absl::ToDoubleSeconds(std::min(kRateWindow, now - since)));
   status.set_shards_per_second(static_cast<double>(done) / seconds);
   status.set_bytes_per_second(static_cast<double>(bytes) / seconds);
@@ -366,9 +409,9 @@ void RunKeeper::Execute(v1::ClusterRun run) {
     return;
   }
   while (!stop_) {
-    const absl::Status erased = EraseShards(run.id());
-    if (erased.ok()) return;
-    (void)WaitForStore(run.id(), erased);
+    const absl::Status closed = Close(run);
+    if (closed.ok()) return;
+    (void)WaitForStore(run.id(), closed);
   }
 }
 
@@ -394,11 +437,12 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
   // Begun under other rules, say, it is begun again.
   if (const std::string basis = active->Basis(); run.state() == v1::RUN_STATE_QUEUED || run.listed_under() != basis) {
     run.set_listed_under(basis);
+    run.clear_repositories();
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_LISTING));
   }
   if (run.state() == v1::RUN_STATE_LISTING) {
     RETURN_IF_ERROR(EraseShards(run.id()));  // What a listing that was interrupted left.
-    RETURN_IF_ERROR(active->List());
+    ASSIGN_OR_RETURN(*run.mutable_repositories(), active->List());
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
   }
   while (run.state() == v1::RUN_STATE_SCANNING) {
@@ -456,9 +500,6 @@ absl::Status RunKeeper::Report(v1::ClusterRun& run, const ActiveRun& active) {
   run.mutable_by_severity()->Assign(std::begin(totals.by_severity), std::end(totals.by_severity));
   run.set_has_news(totals.changes.HasNews());
   run.set_internal_error(internal_error);
-  ASSIGN_OR_RETURN(const ShardTable::Counts counts, settings_.ledger->shards().Count(run.id()));
-  run.set_shards_done(counts.done);
-  run.set_shards_parked(counts.parked);
   RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_DONE));
   std::vector<uint64_t> reported;
   {

@@ -94,6 +94,10 @@ class RunKeeper {
   absl::Status SetState(v1::ClusterRun& run, v1::RunState state);
   absl::Status Write(const v1::ClusterRun& run) ABSL_LOCKS_EXCLUDED(mutex_);  // FailedPrecondition: it is over
   absl::Status EraseShards(uint64_t run);
+  // What has become of its shards, into *run as well; of shards that are erased, what *run says.
+  absl::StatusOr<ShardTable::Counts> CountShards(v1::ClusterRun* run) const;
+  // Of a run that is over: its shards are erased, and counted before.
+  absl::Status Close(v1::ClusterRun run) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsDone(const ShardLease& lease) const;
   absl::Status WriteIds(uint64_t added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Says that the run waits for its store. False: it waits no longer, being cancelled, or this ends.

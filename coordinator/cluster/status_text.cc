@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kLineEverySeconds = 5;
 constexpr size_t kNameColumns = 48;
+constexpr int64_t kMicros = 1'000'000;
 
 const char* Word(v1::RunState state) {
   switch (state) {
@@ -32,6 +33,11 @@ std::string Duration(double seconds) {
   return absl::FormatDuration(absl::Seconds(static_cast<int64_t>(seconds)));
 }
 
+// "1 worker", "2 workers".
+std::string Count(uint64_t number, const char* what) {
+  return absl::StrFormat("%d %s%s", number, what, number == 1 ? "" : "s");
+}
+
 std::string Name(const std::string& name) { return ShortenMiddle(EscapeForTerminal(name), kNameColumns); }
 
 std::string TimeLeft(const v1::ClusterStatus& status) {
@@ -40,9 +46,36 @@ std::string TimeLeft(const v1::ClusterStatus& status) {
              : absl::StrFormat(", about %s left", Duration(status.seconds_left()));
 }
 
+// "8, of them 5 unchanged, 1 done, 2 to do".
+std::string Text(const v1::RepositoryCounts& repositories) {
+  std::string text = absl::StrFormat("%d, of them %d unchanged, %d done, %d to do", repositories.all(),
+                                     repositories.unchanged(), repositories.done(), repositories.to_do());
+  if (repositories.parked() > 0) text += absl::StrFormat(", %d parked", repositories.parked());
+  if (repositories.cancelled() > 0) text += absl::StrFormat(", %d cancelled", repositories.cancelled());
+  return text;
+}
+
+// Rows of runs that are over.
+void AddLast(const v1::ClusterStatus& status, std::string* text) {
+  if (status.last().empty()) return;
+  *text += absl::StrFormat("other runs:\n  %6s  %-9s  %-20s  %-8s  %16s  %9s\n", "run", "state", "ended", "complete",
+                           "repositories", "incidents");
+  for (const v1::ClusterRun& run : status.last()) {
+    const bool done = run.state() == v1::RUN_STATE_DONE;
+    const v1::RepositoryCounts& repositories = run.repositories();
+    *text += absl::StrFormat(
+        "  %6d  %-9s  %-20s  %-8s  %16s  %9s\n", run.id(), Word(run.state()), FormatUtc(run.ended() / kMicros),
+        !done ? "-" : run.complete() ? "yes" : "NO",
+        run.has_repositories() ? absl::StrFormat("%d of %d", repositories.unchanged() + repositories.done(),
+                                                 repositories.all())
+                               : "-",
+        done ? absl::StrFormat("%d", run.incidents()) : "-");
+  }
+}
+
 void AddWorker(const v1::ClusterStatus::Worker& worker, int64_t now, std::string* text) {
-  *text += absl::StrFormat("  %s: %d threads, %d shards done, seen %s ago\n", EscapeForTerminal(worker.name()),
-                           worker.threads(), worker.shards_done(),
+  *text += absl::StrFormat("  %s: %s, %s done, seen %s ago\n", EscapeForTerminal(worker.name()),
+                           Count(worker.threads(), "thread"), Count(worker.shards_done(), "shard"),
                            Duration(static_cast<double>(now - worker.seen()) / 1e6));
   for (const v1::ClusterStatus::Lease& lease : worker.leases()) {
     *text += absl::StrFormat("    %s", Name(lease.repository()));
@@ -81,25 +114,30 @@ std::string WholeText(const v1::ClusterStatus& status) {
     text = "no run yet\n";
   } else {
     const v1::ClusterRun& run = status.run();
-    text = absl::StrFormat("run %d: %s%s%s\n", run.id(), Word(run.state()),
+    text = absl::StrFormat("run %d: %s%s%s%s\n", run.id(), Word(run.state()),
+                           run.ended() == 0 ? "" : ", " + FormatUtc(run.ended() / kMicros),
                            run.error().empty() ? "" : ": " + EscapeForTerminal(run.error()), TimeLeft(status));
     if (!status.step().empty()) text += "  " + EscapeForTerminal(status.step()) + "\n";
+    if (run.has_repositories()) text += "  repositories: " + Text(run.repositories()) + "\n";
     text += absl::StrFormat("  shards: %d pending, %d leased, %d done, %d parked, %d cancelled\n", status.pending(),
                             status.leased(), status.done(), status.parked_count(), status.cancelled());
-    text += absl::StrFormat("  last minute: %.1f shards and %s a second\n", status.shards_per_second(),
-                            HumanBytes(static_cast<uint64_t>(status.bytes_per_second())));
+    if (!IsOver(run.state())) {
+      text += absl::StrFormat("  last minute: %.1f shards and %s a second\n", status.shards_per_second(),
+                              HumanBytes(static_cast<uint64_t>(status.bytes_per_second())));
+    }
     if (run.state() == v1::RUN_STATE_DONE) {
-      text += absl::StrFormat("  %d incidents, %s\n", run.incidents(), run.complete() ? "complete" : "NOT complete");
+      text += absl::StrFormat("  %s, %s\n", Count(run.incidents(), "incident"), run.complete() ? "complete" : "NOT complete");
     }
   }
   for (const v1::ClusterRun& run : status.queued()) text += absl::StrFormat("run %d: queued\n", run.id());
-  text += absl::StrFormat("%d worker%s\n", status.workers_size(), status.workers_size() == 1 ? "" : "s");
+  text += Count(static_cast<uint64_t>(status.workers_size()), "worker") + "\n";
   for (const v1::ClusterStatus::Worker& worker : status.workers()) AddWorker(worker, status.now(), &text);
   if (!status.parked().empty()) text += "parked (unsprawl retry tries them again):\n";
   for (const v1::ClusterStatus::Parked& parked : status.parked()) {
-    text += absl::StrFormat("  %s, after %d attempts: %s\n", Name(parked.repository()), parked.attempts(),
+    text += absl::StrFormat("  %s, after %s: %s\n", Name(parked.repository()), Count(parked.attempts(), "attempt"),
                             EscapeForTerminal(parked.reason()));
   }
+  AddLast(status, &text);
   return text;
 }
 

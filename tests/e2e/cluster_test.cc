@@ -75,6 +75,22 @@ TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
   EXPECT_THAT(cluster.coordinator().err(), HasSubstr("event=cut "));
 }
 
+TEST_F(ClusterTest, StatusSaysWhatBecameOfEachRunsRepositories) {
+  Cluster cluster(cli_, AtForge(), Fetching());
+  cluster.StartWorker("w0");
+  const auto said = [&] { return cli_.Run({"status", "--coordinator", cluster.address()}).out; };
+  EXPECT_THAT(said(), testing::StartsWith("no run yet\n"));
+  ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
+  EXPECT_THAT(said(), HasSubstr("  repositories: 3, of them 0 unchanged, 3 done, 0 to do\n"));
+  ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
+  EXPECT_THAT(said(), HasSubstr("  repositories: 3, of them 3 unchanged, 0 done, 0 to do\n"));
+  EXPECT_THAT(said(), testing::ContainsRegex("\n       1  done       [-0-9]{10}T[:0-9]{8}Z  yes                 3 of 3   "));
+  const nlohmann::json status = cluster.Status();
+  EXPECT_EQ(status["run"]["repositories"]["unchanged"], "3");
+  ASSERT_EQ(status["last"].size(), 1U);
+  EXPECT_EQ(status["last"][0]["repositories"]["done"], "3");
+}
+
 TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
   Cluster cluster(cli_, AtForge(), Fetching());
   const CliResult refused = cluster.Scan({home_.path() / "app0.git"});

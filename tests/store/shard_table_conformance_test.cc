@@ -446,6 +446,7 @@ TEST_P(ShardTableTest, AShardThatIsCutWaitsForItsParts) {
   ASSERT_THAT(table().Cut(whole, pieces, now_), IsOk());
   EXPECT_THAT(table().Cut(whole, pieces, now_), FailsWith(kAborted, _));  // sent twice
   EXPECT_EQ(Count().pending, 3u);
+  EXPECT_EQ(*table().CountRepositories(1), (ShardTable::Counts{.pending = 1}));
   const std::optional<v1::Shard> two = AcquireShard("w"), one = AcquireShard("other");
   ASSERT_TRUE(one && two);
   EXPECT_EQ(two->payload(), "two");
@@ -460,6 +461,8 @@ TEST_P(ShardTableTest, AShardThatIsCutWaitsForItsParts) {
   EXPECT_EQ(Acquire("w"), "");
   EXPECT_THAT(Fail({"other", one->id(), one->epoch()}, v1::ERROR_CLASS_POISON), IsOk());
   ASSERT_EQ(Acquire("w"), "a");
+  EXPECT_EQ(Count(), (ShardTable::Counts{.leased = 1, .done = 1, .parked = 1}));
+  EXPECT_EQ(*table().CountRepositories(1), (ShardTable::Counts{.leased = 1}));
   EXPECT_TRUE(Read(1).cut());
   EXPECT_THAT(table().Cut(lease_, pieces, now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
   EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());

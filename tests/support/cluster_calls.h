@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "unsprawl/v1/cluster.grpc.pb.h"
 #include "worker/coordinator_client.h"

@@ -575,7 +575,45 @@ TEST_F(RunKeeperTest, OfARunThatWasKilledWhileItEndedNoShardIsLent) {
   left.set_repository("left");
   ASSERT_THAT(ledger_->shards().Add(std::vector<v1::Shard>{left}), IsOk());
   Start();
-  EXPECT_EQ(ledger_->shards().Count(over)->pending, 0U);
+  EXPECT_EQ(*ledger_->shards().Count(over), ShardTable::Counts());
+  EXPECT_EQ(keeper_->Status(over)->cancelled(), 1U);
+}
+
+TEST_F(RunKeeperTest, WhatBecameOfARunsRepositoriesIsKnownAsLongAsTheRun) {
+  Start();
+  const uint64_t run = Submit(4);
+  EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+  Acquire("w");
+  v1::ClusterStatus status = *keeper_->Status(run);
+  EXPECT_EQ(status.run().repositories().ShortDebugString(), "all: 4 to_do: 3 done: 1");
+  EXPECT_EQ(status.leased(), 1U);
+  EXPECT_THAT(keeper_->Cancel(run), IsOk());
+  const auto is_erased = [&] { return *ledger_->shards().Count(run) == ShardTable::Counts(); };
+  for (const bool restarted : {false, true}) {
+    if (restarted) Start();
+    // At every moment, whether its shards are still there or not.
+    do {
+      status = *keeper_->Status(run);
+      EXPECT_EQ(status.run().repositories().ShortDebugString(), "all: 4 done: 1 cancelled: 3");
+      EXPECT_EQ(status.done(), 1U);
+      EXPECT_EQ(status.cancelled(), 3U);
+    } while (!is_erased());
+  }
+  // Others, of which the last are listed.
+  std::vector<uint64_t> others;
+  for (int i = 0; i < 6; ++i) {
+    others.push_back(Submit(2));
+    for (int shard = 0; shard < 2; ++shard) EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+    EXPECT_TRUE(Await([&] { return StateOf(others.back()) == v1::RUN_STATE_DONE; }));
+  }
+  EXPECT_EQ(keeper_->Status(0)->run().id(), others.back());
+  status = *keeper_->Status(run);
+  ASSERT_EQ(status.last_size(), 5);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(status.last(static_cast<int>(i)).id(), others[5 - i]);
+  EXPECT_TRUE(Await([&] { return keeper_->Status(run)->last(0).repositories().done() == 2; }));
+  EXPECT_FALSE(status.last(0).has_plan());
+  EXPECT_TRUE(status.last(0).complete());
+  EXPECT_GT(status.last(0).ended(), 0);
 }
 
 }  // namespace
