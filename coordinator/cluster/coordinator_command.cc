@@ -121,7 +121,8 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                              metrics.Failed(v1::ERROR_CLASS_LOST, parked);
                                              Log(LogLevel::kWarning, parked ? "parked" : "expired",
                                                  {{"run", shard.run()}, {"shard", shard.id()},
-                                                  {"worker", shard.worker()}, {"class", "LOST"},
+                                                  {"worker", shard.worker()}, {"epoch", shard.epoch()},
+                                                  {"repository", shard.repository()}, {"class", "LOST"},
                                                   {"attempts", shard.attempts()}});
                                            }}));
   const SteadyClock clock;

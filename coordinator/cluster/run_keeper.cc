@@ -52,6 +52,12 @@ bool MayPass(absl::StatusCode code) {
 }
 bool MayPass(const absl::Status& status) { return MayPass(status.code()); }
 
+// What is daily business.
+void LogLease(const char* event, uint64_t run, const ShardLease& lease) {
+  Log(LogLevel::kDebug, event,
+      {{"run", run}, {"shard", lease.shard}, {"worker", lease.worker}, {"epoch", lease.epoch}});
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RunKeeper>> RunKeeper::Start(const CoordinatorSettings& settings) {
@@ -424,8 +430,10 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     MutexLock lock(mutex_);
     step_ = step;
   };
-  const auto end = [this](std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
-                          const ShardLease* lease) { return ShardEnded(std::move(outcome), counters, lease); };
+  const auto end = [this, id = run.id()](std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                                         const ShardLease* lease) {
+    return ShardEnded(id, std::move(outcome), counters, *lease);
+  };
   ASSIGN_OR_RETURN(std::shared_ptr<ActiveRun> active, ActiveRun::Make(run, settings_, end, say, say_step));
   {
     MutexLock lock(mutex_);
@@ -704,16 +712,11 @@ absl::Status RunKeeper::Release(const v1::LeaseRef& ref) { return GiveBack(Lease
 
 absl::Status RunKeeper::GiveBack(const ShardLease& lease) {
   Forget(lease);
-  RETURN_IF_ERROR(settings_.ledger->shards().Release(lease, settings_.clock->Now()));
-  LogLease("given_back", lease);
+  ShardTable& shards = settings_.ledger->shards();
+  const absl::StatusOr<v1::Shard> shard = shards.Read(lease.shard);  // Its run may not be under way yet.
+  RETURN_IF_ERROR(shards.Release(lease, settings_.clock->Now()));
+  if (shard.ok()) LogLease("given_back", shard->run(), lease);
   return absl::OkStatus();
-}
-
-// What is daily business.
-void RunKeeper::LogLease(const char* event, const ShardLease& lease) {
-  const std::shared_ptr<ActiveRun> run = active();
-  Log(LogLevel::kDebug, event, {{"run", run == nullptr ? 0 : run->id()}, {"shard", lease.shard},
-                                {"worker", lease.worker}, {"epoch", lease.epoch}});
 }
 
 void RunKeeper::Forget(const ShardLease& lease) {
@@ -779,21 +782,17 @@ absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, cons
   return absl::OkStatus();
 }
 
-absl::Status RunKeeper::ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
-                                   const ShardLease* lease) {
+absl::Status RunKeeper::ShardEnded(uint64_t run, std::optional<RepositoryOutcome> outcome,
+                                   const PassCounters& counters, const ShardLease& lease) {
   const std::string result = outcome ? ToProto(*outcome, counters).SerializeAsString() : "";
-  RETURN_IF_ERROR(settings_.ledger->shards().Complete(*lease, result, settings_.clock->Now()));
-  CountDone(*lease, counters.bytes_resolved);
-  return absl::OkStatus();
-}
-
-void RunKeeper::CountDone(const ShardLease& lease, uint64_t bytes) {
+  RETURN_IF_ERROR(settings_.ledger->shards().Complete(lease, result, settings_.clock->Now()));
   settings_.metrics->Completed();
-  LogLease("done", lease);
+  LogLease("done", run, lease);
   MutexLock lock(mutex_);
   ++workers_[lease.worker].shards_done;
-  done_.emplace_back(settings_.clock->Now(), bytes);
+  done_.emplace_back(settings_.clock->Now(), counters.bytes_resolved);
   changed_.notify_all();
+  return absl::OkStatus();
 }
 
 }  // namespace unsprawl

@@ -102,15 +102,13 @@ class RunKeeper {
   absl::Status WriteIds(uint64_t added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Says that the run waits for its store. False: it waits no longer, being cancelled, or this ends.
   bool WaitForStore(uint64_t run, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status ShardEnded(std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
-                          const ShardLease* lease);
+  absl::Status ShardEnded(uint64_t run, std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
+                          const ShardLease& lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
   absl::Status GiveBack(const ShardLease& lease);
   absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
-  void LogLease(const char* event, const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
-  void CountDone(const ShardLease& lease, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   std::filesystem::path DirOf(uint64_t run) const;
 
   const CoordinatorSettings settings_;

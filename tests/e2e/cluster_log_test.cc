@@ -138,6 +138,23 @@ TEST_F(ClusterLogTest, ALeaseIsFollowedByItsIdsOnBothSides) {
   }
 }
 
+TEST_F(ClusterLogTest, ALeaseThatRanOutIsSaidWithItsIds) {
+  Cluster cluster = Start({"--lease-seconds", "1"}, {});
+  const auto channel = PlainChannel(cluster.address());
+  const RawWorker silent("silent", channel);
+  ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
+  const auto lent = silent.Acquire();
+  ASSERT_THAT(lent, IsOk());
+  ASSERT_TRUE(cluster.coordinator().WaitFor("event=expired "));
+  const Line expired = Of("expired", Lines(cluster.coordinator())).at(0);
+  EXPECT_EQ(expired.at("run"), "1");
+  EXPECT_EQ(expired.at("shard"), absl::StrFormat("%d", lent->lease().shard()));
+  EXPECT_EQ(expired.at("epoch"), absl::StrFormat("%d", lent->lease().epoch()));
+  EXPECT_EQ(expired.at("worker"), "silent");
+  EXPECT_EQ(expired.at("repository"), lent->target().key());
+  EXPECT_EQ(expired.at("attempts"), "1");
+}
+
 TEST_F(ClusterLogTest, WhateverStrangersSayALineIsALineAndHoldsNoSecret) {
   Cluster cluster = Start({"--retry-seconds", "0", "--lease-seconds", "2"}, {});
   const auto channel = PlainChannel(cluster.address());

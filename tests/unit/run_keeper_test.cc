@@ -19,6 +19,7 @@
 #include "tests/support/git_repo.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/status_matchers.h"
+#include "worker/log.h"
 #include "worker/pipeline.h"
 
 namespace unsprawl {
@@ -577,6 +578,29 @@ TEST_F(RunKeeperTest, OfARunThatWasKilledWhileItEndedNoShardIsLent) {
   Start();
   EXPECT_EQ(*ledger_->shards().Count(over), ShardTable::Counts());
   EXPECT_EQ(keeper_->Status(over)->cancelled(), 1U);
+}
+
+TEST_F(RunKeeperTest, EveryLineAboutALeaseNamesItsRun) {
+  testing::internal::CaptureStderr();
+  StartLog("debug");
+  Start();
+  std::vector<std::string> expected;
+  for (int i = 0; i < 20; ++i) {
+    const uint64_t run = Submit(1);
+    const v1::LeaseRef given_back = Acquire("w");
+    Start();
+    EXPECT_THAT(keeper_->Release(given_back), IsOk());  // At once, while its run is not taken up again yet.
+    const v1::LeaseRef done = Acquire("w");
+    EXPECT_THAT(End(done, How::GONE, "gone"), IsOk());
+    for (const auto& [event, lease] : {std::pair("given_back", given_back), {"done", done}}) {
+      expected.push_back(absl::StrFormat("event=%s run=%d shard=%d worker=w epoch=%d\n", event, run, lease.shard(),
+                                         lease.epoch()));
+    }
+  }
+  keeper_ = nullptr;
+  StartLog("error");
+  const std::string said = testing::internal::GetCapturedStderr();
+  for (const std::string& line : expected) EXPECT_THAT(said, testing::HasSubstr(line));
 }
 
 TEST_F(RunKeeperTest, WhatBecameOfARunsRepositoriesIsKnownAsLongAsTheRun) {
