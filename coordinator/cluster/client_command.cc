@@ -31,6 +31,9 @@ namespace {
 using Stub = v1::AdminService::Stub;
 
 constexpr absl::Duration kPollEvery = absl::Milliseconds(300), kWatchEvery = absl::Seconds(1);
+constexpr absl::Duration kPatience = absl::Seconds(5);
+// What a coordinator is asked takes milliseconds; to cancel, it waits for what is being recorded.
+constexpr std::chrono::seconds kDeadline{10}, kSubmitDeadline{100};
 constexpr std::chrono::hours kReportDeadline{1};
 constexpr absl::Duration kReportPatience = absl::Seconds(30);  // while nothing comes
 
@@ -59,14 +62,19 @@ class Admin {
     return std::unique_ptr<Admin>(new Admin(options.coordinator, channel));
   }
 
-  // `patience`: how long nobody may answer.
+  // `patience`: how long nobody may answer. `deadline`: of each call, since one that hangs does not say so.
   template <typename Request, typename Reply>
   absl::Status Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
-                    const Request& request, Reply* reply, absl::Duration patience = absl::Seconds(5)) {
+                    const Request& request, Reply* reply, absl::Duration patience = kPatience,
+                    std::chrono::seconds deadline = kDeadline) {
     const absl::Time until = absl::Now() + patience;
-    const absl::Status called =
-        client_.Call(*stub_, method, request, reply, [&] { return stop_ || absl::Now() > until; });
-    if (!absl::IsUnavailable(called)) return called;
+    const auto call = [&](grpc::ClientContext* context) {
+      context->set_deadline(std::chrono::system_clock::now() + deadline);
+      reply->Clear();
+      return ((*stub_).*method)(context, request, reply);
+    };
+    const absl::Status called = client_.Repeat(call, [&] { return stop_ || absl::Now() > until; });
+    if (!absl::IsUnavailable(called) && !absl::IsDeadlineExceeded(called)) return called;
     return absl::UnavailableError(absl::StrFormat("the coordinator at %s does not answer: %s", address_,
                                                   EscapeForTerminal(std::string(called.message()))));
   }
@@ -83,7 +91,7 @@ class Admin {
   // `asked`, or the run under way, or the last.
   absl::StatusOr<uint64_t> RunMeant(uint64_t asked) {
     if (asked != 0) return asked;
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(0, absl::Seconds(5)));
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(0, kPatience));
     return status.run().id();
   }
 
@@ -171,7 +179,7 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
   request.set_token(absl::StrFormat("%d %d %x", getpid(), absl::GetCurrentTimeNanos(), std::random_device()()));
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(cluster));
   v1::SubmitReply submitted;
-  RETURN_IF_ERROR(admin->Call(&Stub::Submit, request, &submitted, absl::Seconds(30)));
+  RETURN_IF_ERROR(admin->Call(&Stub::Submit, request, &submitted, absl::Seconds(30), kSubmitDeadline));
   if (!scan.quiet) std::fprintf(stderr, "unsprawl: this is run %llu\n", static_cast<unsigned long long>(submitted.run()));
   const absl::StatusOr<v1::ClusterStatus> status = Follow(*admin, submitted.run(), scan.quiet);
   if (admin->stop()) {
@@ -205,7 +213,7 @@ absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
   LiveText live(false);
   for (;;) {
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(options.run, absl::Seconds(5)));
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(options.run, kPatience));
     std::string text;
     if (options.json) {
       google::protobuf::util::JsonPrintOptions json;

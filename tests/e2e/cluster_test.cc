@@ -91,6 +91,16 @@ TEST_F(ClusterTest, StatusSaysWhatBecameOfEachRunsRepositories) {
   EXPECT_EQ(status["last"][0]["repositories"]["done"], "3");
 }
 
+TEST_F(ClusterTest, WhoAsksACoordinatorThatHangsIsToldSoSoon) {
+  Cluster cluster(cli_, AtForge(), Fetching());
+  cluster.coordinator().Signal(SIGSTOP);
+  const absl::Time begin = absl::Now();
+  const CliResult status = cli_.Run({"status", "--coordinator", cluster.address()});
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(16));
+  EXPECT_EQ(status.exit_code, 2);
+  EXPECT_THAT(status.err, HasSubstr("does not answer"));
+}
+
 TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
   Cluster cluster(cli_, AtForge(), Fetching());
   const CliResult refused = cluster.Scan({home_.path() / "app0.git"});
