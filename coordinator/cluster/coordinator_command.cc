@@ -178,6 +178,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
        {"ruleset", ruleset.id()}});
   while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   Log(LogLevel::kInfo, "stopping", {});  // A run under way goes on when this store is served again.
+  server->GetHealthCheckService()->SetServingStatus(false);
   keeper->Stop();                        // The server's end waits for calls, and they for a forge.
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
   RETURN_IF_ERROR(ledger->Flush());
