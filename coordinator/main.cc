@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -32,6 +31,7 @@
 #include "coordinator/store_command.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "worker/clone_url.h"
 #include "worker/http_client.h"
 
 namespace unsprawl {
@@ -53,18 +53,6 @@ int Fail(const absl::Status& status) {
     case absl::StatusCode::kCancelled: return kExitIncomplete;
     default: return kExitInternal;
   }
-}
-
-// `word` without user information in a URL.
-std::string WithoutUser(std::string word) {
-  const size_t scheme = word.find("://");
-  if (scheme == std::string::npos) return word;
-  const size_t start = scheme + 3, end = std::min(word.find('/', start), word.size());
-  size_t at = word.substr(0, end).rfind('@');
-  // A password with a slash in it is no URL any more, and still a password.
-  if (at == std::string::npos && word.substr(start, end - start).find(':') != std::string::npos) at = word.rfind('@');
-  if (at != std::string::npos && at >= start) word.erase(start, at + 1 - start);
-  return word;
 }
 
 // The command as it was typed, without user information in URLs, and of a webhook's address only whose it is:

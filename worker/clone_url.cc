@@ -107,6 +107,17 @@ bool IsRemoteUrl(const std::string& text) {
   return url.ok() && (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
 }
 
+std::string WithoutUser(std::string word) {
+  const size_t scheme = word.find("://");
+  if (scheme == std::string::npos) return word;
+  const size_t start = scheme + 3, end = std::min(word.find('/', start), word.size());
+  size_t at = word.substr(0, end).rfind('@');
+  // A password with a slash in it is no URL any more, and still a password.
+  if (at == std::string::npos && word.substr(start, end - start).find(':') != std::string::npos) at = word.rfind('@');
+  if (at != std::string::npos && at >= start) word.erase(start, at + 1 - start);
+  return word;
+}
+
 CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization) {
   const size_t scheme = url.find("://");
   return {.scheme = scheme == std::string::npos ? "ssh" : url.substr(0, scheme),

@@ -26,6 +26,9 @@ std::string BasicAuthorization(std::string_view user, std::string_view password)
 // ssh's, does not.
 bool IsRemoteUrl(const std::string& text);
 
+// `word` without user information, if it is a URL or meant to be one: what may be shown of it.
+std::string WithoutUser(std::string word);
+
 // One that was parsed or built before.
 CloneUrl CloneUrlOf(const std::string& url, const std::string& name, const std::string& authorization);
 

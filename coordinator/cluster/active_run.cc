@@ -15,6 +15,7 @@
 #include "coordinator/run_totals.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "worker/clone_url.h"
 
 namespace unsprawl {
 namespace {
@@ -118,7 +119,7 @@ absl::StatusOr<std::vector<TargetGroup>> GroupsOf(const v1::RunPlan& plan, const
     if (!IsFetchable(target)) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s: a coordinator's workers fetch from forges (github:ORG) and clone URLs (https, ssh; without credentials "
-          "in them); scan what is on this machine without --coordinator", EscapeForTerminal(target)));
+          "in them); scan what is on this machine without --coordinator", EscapeForTerminal(WithoutUser(target))));
     }
     const std::optional<ForgeScope> scope = ParseForgeScope(target);
     const TargetGroup* const known = scope ? GroupFor(scope->forge, configuration) : nullptr;
