@@ -44,6 +44,12 @@ std::vector<pid_t> ChildrenOf(pid_t process) {
   return {std::istream_iterator<pid_t>(list), {}};
 }
 
+bool Catches(pid_t process, int number) {
+  const std::string status = ReadFile(absl::StrFormat("/proc/%d/status", process));
+  const size_t caught = status.find("SigCgt:");
+  return caught != std::string::npos && (std::strtoull(status.c_str() + caught + 7, nullptr, 16) >> (number - 1) & 1) != 0;
+}
+
 // A zombie: it is our child and we have not waited for it yet.
 bool HasEnded(pid_t process) {
   std::ifstream stat(absl::StrFormat("/proc/%d/stat", process));
@@ -155,7 +161,9 @@ BackgroundProgram::~BackgroundProgram() {
 
 bool BackgroundProgram::running() const { return pid_ != 0 && !HasEnded(pid_); }
 void BackgroundProgram::Signal(int number) const {
-  if (pid_ != 0) kill(pid_, number);
+  if (pid_ == 0) return;
+  for (int i = 0; number == SIGTERM && i < 1000 && running() && !Catches(pid_, number); ++i) usleep(10'000);
+  kill(pid_, number);
 }
 void BackgroundProgram::SignalAll(int number) const {
   if (pid_ != 0) kill(-pid_, number);

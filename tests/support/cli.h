@@ -90,7 +90,8 @@ class BackgroundProgram {
 
   pid_t pid() const { return pid_; }
   bool running() const;
-  void Signal(int number) const;          // to the program alone
+  // To the program alone; SIGTERM once it catches that, having begun.
+  void Signal(int number) const;
   void SignalAll(int number) const;       // … and to all of its children
   // The exit code (128 + signal); waits for it.
   int Wait();
