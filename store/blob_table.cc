@@ -221,8 +221,7 @@ absl::Status BlobTable::Record(const v1::BlobBatch& batch, RuleListId rules, uin
     scanned.push_back({PrefixOf(id), id, hit, bytes});
   };
   for (int i = 0; i < clean; ++i) {
-    add(batch.clean().data() + i * ObjectId::kBytes, nullptr,
-        batch.clean_bytes(i));
+    add(batch.clean().data() + i * ObjectId::kBytes, nullptr, batch.clean_bytes(i));
   }
   for (const v1::BlobHit& hit : batch.hits()) add(hit.object_id().data(), &hit, hit.object_bytes());
   // Of one blob named twice the last stays, a hit rather than clean.

@@ -3,7 +3,6 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -345,10 +344,9 @@ absl::Status Database::Writable() const {
     return absl::FailedPreconditionError(
         absl::StrFormat("the store %s was opened for reading only", dir_.string()));
   }
-  struct statvfs disk;
-  if (statvfs(dir_.c_str(), &disk) != 0) return absl::OkStatus();
-  const uint64_t left = uint64_t{disk.f_bavail} * disk.f_frsize;
-  if (left >= kReserveBytes) return absl::OkStatus();
+  std::error_code unknown;
+  const uint64_t left = fs::space(dir_, unknown).available;
+  if (unknown || left >= kReserveBytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrFormat("writing to the store %s: No space left on device: %d MB are free, and %d MB are to stay so",
                       dir_.string(), left >> 20, kReserveBytes >> 20));

@@ -120,10 +120,9 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                                              const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
                                              metrics.Failed(v1::ERROR_CLASS_LOST, parked);
                                              Log(LogLevel::kWarning, parked ? "parked" : "expired",
-                                                 {{"run", shard.run()}, {"shard", shard.id()},
-                                                  {"worker", shard.worker()}, {"epoch", shard.epoch()},
-                                                  {"repository", shard.repository()}, {"class", "LOST"},
-                                                  {"attempts", shard.attempts()}});
+                                                 LeaseFields(shard.run(), {shard.worker(), shard.id(), shard.epoch()},
+                                                             {{"repository", shard.repository()}, {"class", "LOST"},
+                                                              {"attempts", shard.attempts()}}));
                                            }}));
   const SteadyClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<RunKeeper> keeper,

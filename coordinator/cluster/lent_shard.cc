@@ -17,8 +17,6 @@ namespace {
 constexpr int kMaxAsked = 30;
 // Of a lease: scanners may die of a repository 64 times.
 constexpr size_t kMaxPasses = 100;
-// A limit that is there for longer is taken for an answer. As ApiOptions::max_limit_wait.
-constexpr absl::Duration kMaxLimitWait = absl::Hours(2);
 // Of the ids in all pieces of a repository: as many as the largest have.
 constexpr size_t kMaxPiecesBytes = size_t{1} << 30;
 
@@ -30,6 +28,13 @@ v1::Failure ToFailure(const absl::Status& status) {
 }
 
 }  // namespace
+
+std::vector<LogField> LeaseFields(uint64_t run, const ShardLease& lease, std::initializer_list<LogField> more) {
+  std::vector<LogField> fields = {
+      {"run", run}, {"shard", lease.shard}, {"worker", lease.worker}, {"epoch", lease.epoch}};
+  fields.insert(fields.end(), more);
+  return fields;
+}
 
 LentShard::LentShard(std::shared_ptr<ActiveRun> run, RemoteTarget target, std::string lender,
                      LocalLease::Shard shard)
@@ -82,9 +87,9 @@ absl::Status LentShard::GiveTokens(Message* message) {
     gave_unscoped_ = true;
     if (absl::IsUnimplemented(token.scoped)) continue;  // As it is for every lease of its scope.
     Log(LogLevel::kWarning, "unscoped_token",
-        {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
-         {"repository", target_.key}, {"name", target_.name}, {"code", CodeName(static_cast<int>(token.scoped.code()))},
-         {"error", token.scoped}});
+        LeaseFields(run_->id(), lease_id_,
+                    {{"repository", target_.key}, {"name", target_.name},
+                     {"code", CodeName(static_cast<int>(token.scoped.code()))}, {"error", token.scoped}}));
   }
   return absl::OkStatus();
 }
@@ -101,8 +106,7 @@ bool LentShard::IsAnswer(const absl::Status& status) {
     if (waits_since_ == absl::InfiniteFuture()) {
       waits_since_ = now;
       Log(LogLevel::kInfo, "limited",
-          {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
-           {"name", target_.name}, {"error", status}});
+          LeaseFields(run_->id(), lease_id_, {{"name", target_.name}, {"error", status}}));
     }
     if (now - waits_since_ < kMaxLimitWait) return false;
   }
@@ -233,9 +237,7 @@ absl::Status LentShard::CutUp() {
   }
   pieces_.clear();
   RETURN_IF_ERROR(run_->resources().ledger->shards().Cut(lease_id_, pieces, run_->clock().Now()));
-  Log(LogLevel::kInfo, "cut",
-      {{"run", run_->id()}, {"shard", lease_id_.shard}, {"worker", lease_id_.worker}, {"epoch", lease_id_.epoch},
-       {"parts", pieces.size()}});
+  Log(LogLevel::kInfo, "cut", LeaseFields(run_->id(), lease_id_, {{"parts", pieces.size()}}));
   return absl::OkStatus();
 }
 

@@ -3,18 +3,24 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "coordinator/cluster/active_run.h"
 #include "coordinator/local_lease.h"
 #include "engine/base/mutex.h"
 #include "unsprawl/v1/cluster.pb.h"
+#include "worker/log.h"
 
 namespace unsprawl {
+
+// What every line of the log about a lease begins with; then `more`.
+std::vector<LogField> LeaseFields(uint64_t run, const ShardLease& lease, std::initializer_list<LogField> more = {});
 
 // A shard as a worker holds it: the pass over it that is under way is here, in memory, and nowhere else. Thread-safe;
 // what a worker says in order is taken in order.

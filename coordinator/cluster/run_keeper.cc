@@ -54,8 +54,7 @@ bool MayPass(const absl::Status& status) { return MayPass(status.code()); }
 
 // What is daily business.
 void LogLease(const char* event, uint64_t run, const ShardLease& lease) {
-  Log(LogLevel::kDebug, event,
-      {{"run", run}, {"shard", lease.shard}, {"worker", lease.worker}, {"epoch", lease.epoch}});
+  Log(LogLevel::kDebug, event, LeaseFields(run, lease));
 }
 
 }  // namespace
@@ -621,6 +620,8 @@ v1::AcquireReply RunKeeper::LendNothing() const {
 }
 
 absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
+  v1::AcquireReply reply;
+  reply.set_ruleset_id(settings_.ruleset->id());
   ShardTable& shards = settings_.ledger->shards();
   for (;;) {
     std::optional<v1::Shard> shard;
@@ -640,22 +641,19 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     absl::StatusOr<v1::LentShard> lent = opened.ok() ? (*opened)->ToProto() : opened.status();
     if (lent.ok()) {
       settings_.metrics->Lent();
-      v1::AcquireReply reply;
-      reply.set_ruleset_id(settings_.ruleset->id());
       *reply.mutable_shard() = *std::move(lent);
       reply.mutable_shard()->set_run(shard->run());
       reply.mutable_shard()->set_attempt(shard->attempts() + 1);
       Log(LogLevel::kDebug, "lent",
-          {{"run", shard->run()}, {"shard", shard->id()}, {"worker", worker}, {"epoch", shard->epoch()},
-           {"attempt", shard->attempts() + 1}, {"repository", shard->repository()}, {"name", (*opened)->name()}});
+          LeaseFields(shard->run(), lease,
+                      {{"attempt", shard->attempts() + 1}, {"repository", shard->repository()},
+                       {"name", (*opened)->name()}}));
       return reply;
     }
     // No fault of the shard: a limit of its forge is not over, or its run is stopping.
     if (absl::IsDeadlineExceeded(lent.status()) || absl::IsCancelled(lent.status())) {
       const absl::Status back = GiveBack(lease);
       if (!back.ok() && !absl::IsAborted(back)) return back;
-      v1::AcquireReply reply;
-      reply.set_ruleset_id(settings_.ruleset->id());
       reply.set_retry_ms(kNotYetMs);
       return reply;
     }
@@ -776,9 +774,9 @@ absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, cons
   const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
   settings_.metrics->Failed(error, parked);
   Log(LogLevel::kWarning, parked ? "parked" : "failed",
-      {{"run", shard.run()}, {"shard", lease.shard}, {"worker", lease.worker}, {"epoch", lease.epoch},
-       {"repository", shard.repository()}, {"class", ErrorWord(error)}, {"attempts", shard.attempts()},
-       {"reason", reason}});
+      LeaseFields(shard.run(), lease,
+                  {{"repository", shard.repository()}, {"class", ErrorWord(error)}, {"attempts", shard.attempts()},
+                   {"reason", reason}}));
   return absl::OkStatus();
 }
 

@@ -19,6 +19,9 @@
 
 namespace unsprawl {
 
+// A limit that is not over by then is taken for an answer.
+inline constexpr absl::Duration kMaxLimitWait = absl::Hours(2);
+
 struct ApiOptions {
   NetworkOptions network;
   TokenBudget::Options budget;
@@ -27,7 +30,7 @@ struct ApiOptions {
   int max_limits = 30;                              // that one request may run into, one after another
   absl::Duration first_pause = absl::Seconds(1);    // before trying again; doubled, with jitter
   absl::Duration max_pause = absl::Minutes(1);
-  absl::Duration max_limit_wait = absl::Hours(2);   // a longer one ends the request
+  absl::Duration max_limit_wait = kMaxLimitWait;    // a longer one ends the request
   const std::atomic<bool>* stop = nullptr;          // polled while waiting
   // While it is set (null: never), whoever asks waits no longer than a second for a limit, and does not try again
   // after half a minute: somebody else waits for him.

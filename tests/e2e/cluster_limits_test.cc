@@ -34,15 +34,11 @@ class ClusterLimitsTest : public SmallOrganization {
     return {{"match", match}, {"kind", "primary"}, {"seconds", seconds}};
   }
   // Of an App whose tokens end soon.
-  json AppSettings() const {
-    json settings = Settings();
-    settings["tokens"] = json::object();
-    settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
-    settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  json ShortAppSettings() const {
+    json settings = AppSettings();
     settings["installation_token_seconds"] = kTokenSeconds;
     return settings;
   }
-  std::vector<std::string> AsApp() const { return {"--app-id", "5", "--app-key-file", home_.path() / "app.pem"}; }
 
   // What one machine reports.
   std::map<std::string, std::string> Alone(const ForgeServer& forge, std::vector<std::string> arguments) {
@@ -82,7 +78,7 @@ class ClusterLimitsTest : public SmallOrganization {
 };
 
 TEST_F(ClusterLimitsTest, WhileAnAppGetsNoTokensItsShardsWait) {
-  const ForgeServer forge(AppSettings());
+  const ForgeServer forge(ShortAppSettings());
   cli_.RemoveVariable("GITHUB_TOKEN");
   const auto report = Alone(forge, AsApp());
   const auto cluster = Start(forge, AsApp());
@@ -97,7 +93,7 @@ TEST_F(ClusterLimitsTest, WhileAnAppGetsNoTokensItsShardsWait) {
 }
 
 TEST_F(ClusterLimitsTest, ACoordinatorThatIsStartedAgainAmidALimitGoesOnAfterIt) {
-  const ForgeServer forge(AppSettings());
+  const ForgeServer forge(ShortAppSettings());
   cli_.RemoveVariable("GITHUB_TOKEN");
   const auto report = Alone(forge, AsApp());
   const auto cluster = Start(forge, AsApp());

@@ -152,6 +152,12 @@ class ClusterSecurityTest : public SmallOrganization {
     options.insert(options.end(), more.begin(), more.end());
     return options;
   }
+  std::vector<std::string> AsAppOf(const ForgeServer& forge, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> options = AsApp();
+    options.insert(options.end(), {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile()});
+    options.insert(options.end(), more.begin(), more.end());
+    return options;
+  }
   std::vector<std::string> Fetching(const std::vector<std::string>& more = {}) const {
     std::vector<std::string> options = {"--ca-file", forge_.CaFile()};
     options.insert(options.end(), more.begin(), more.end());
@@ -559,15 +565,9 @@ TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
 }
 
 TEST_F(ClusterSecurityTest, AWorkerOfAnAppIsGivenATokenForOneRepository) {
-  nlohmann::json settings = Settings();
-  settings["tokens"] = nlohmann::json::object();
-  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
-  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
-  const ForgeServer forge(settings);
+  const ForgeServer forge(AppSettings());
   cli_.RemoveVariable("GITHUB_TOKEN");
-  Cluster cluster(cli_, {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--app-id", "5", "--app-key-file",
-                         home_.path() / "app.pem"},
-                  {"--ca-file", forge.CaFile()});
+  Cluster cluster(cli_, AsAppOf(forge), {"--ca-file", forge.CaFile()});
   const auto channel = PlainChannel(cluster.address());
   const RawWorker raw("raw", channel);
   ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());
@@ -608,15 +608,9 @@ TEST_F(ClusterSecurityTest, AWorkerOfAnAppIsGivenATokenForOneRepository) {
 // A forge that is out of order is waited for; where it makes no token for one repository, or no more of them, a worker
 // is given one for all, and that is said.
 TEST_F(ClusterSecurityTest, ATokenForMoreThanOneRepositoryIsGivenOnlyWhereThereIsNoOtherAndIsSaid) {
-  nlohmann::json settings = Settings();
-  settings["tokens"] = nlohmann::json::object();
-  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
-  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
-  const ForgeServer forge(settings);
+  const ForgeServer forge(AppSettings());
   cli_.RemoveVariable("GITHUB_TOKEN");
-  Cluster cluster(cli_, {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--app-id", "5", "--app-key-file",
-                         home_.path() / "app.pem", "--retry-seconds", "0", "--metrics", "0"},
-                  {"--ca-file", forge.CaFile()});
+  Cluster cluster(cli_, AsAppOf(forge, {"--retry-seconds", "0", "--metrics", "0"}), {"--ca-file", forge.CaFile()});
   const auto channel = PlainChannel(cluster.address());
   const RawWorker raw("raw", channel);
   ASSERT_THAT(SubmitRun(channel, {"github:acme"}), IsOk());

@@ -98,12 +98,10 @@ TEST_F(CredentialsTest, ATokenOfAFileIsInNoArgumentAndNoFile) {
 }
 
 TEST_F(CredentialsTest, AnAppsKeyItsJwtAndItsInstallationsTokensAreInNoArgumentAndNoFile) {
-  settings_["tokens"] = json::object();
-  settings_["app"] = {{"id", 5}, {"public_pem", MakeAppKey(home_.path() / "app.pem")}};
-  settings_["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  settings_.update(AppSettings());
   const ForgeServer forge(settings_);
-  ScanAndWatch(forge, {"--app-id", "5", "--app-key-file", home_.path() / "app.pem"});
-  const std::string pem = ReadFile(home_.path() / "app.pem");
+  ScanAndWatch(forge, AsApp());
+  const std::string pem = ReadFile(AppKey());
   const std::string key = pem.substr(pem.find('\n') + 1, 60);
   const std::string jwt = absl::Base64Escape("{\"alg\":").substr(0, 9);  // what the stand-in's JWTs begin with
   const std::string basic = absl::Base64Escape("x-access-token:"), token = std::string("gh") + "s_";

@@ -36,6 +36,14 @@ nlohmann::json SmallOrganization::Settings() const {
   return {{"repositories", repositories}, {"tokens", {{"reader", {{"value", kToken}}}}}};
 }
 
+nlohmann::json SmallOrganization::AppSettings() const {
+  nlohmann::json settings = Settings();
+  settings["tokens"] = nlohmann::json::object();
+  settings["app"] = {{"id", 5}, {"public_pem", MakeAppKey(AppKey())}};
+  settings["installations"] = {{{"id", 77}, {"account", "acme"}}};
+  return settings;
+}
+
 CliResult SmallOrganization::Scan(const ForgeServer& forge, const std::vector<std::string>& targets) {
   ++scans_;
   std::vector<std::string> arguments = {"--api-url", forge.ApiUrl(), "--store", Place() / "store", "--mirrors",

@@ -22,6 +22,10 @@ class SmallOrganization : public testing::Test {
   SmallOrganization();
 
   nlohmann::json Settings() const;
+  // Of a forge that knows an App, installed once, and no other token; and the options to come as that App.
+  nlohmann::json AppSettings() const;
+  std::vector<std::string> AsApp() const { return {"--app-id", "5", "--app-key-file", AppKey()}; }
+  std::string AppKey() const { return home_.path() / "app.pem"; }
   // Scans with a store and mirrors that no other call has: `targets` may hold options as well.
   CliResult Scan(const ForgeServer& forge, const std::vector<std::string>& targets = {"github:acme"});
   // The clone URL of a repository, with the token in it.
