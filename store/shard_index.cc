@@ -386,28 +386,20 @@ v1::Shard ShardIndex::Released(const ShardLease& lease) const {
   return row;
 }
 
-v1::Shard ShardIndex::Failed(const ShardLease& lease, const ShardTable::Failure& failure) const {
+v1::Shard ShardIndex::Failed(const ShardLease& lease, v1::ErrorClass error,
+                             std::string_view reason) const {
   v1::Shard row = Released(lease);
-  row.set_error(failure.error);
-  row.set_reason(failure.reason);
-  switch (failure.error) {
-    case v1::ERROR_CLASS_RETRY:
-    case v1::ERROR_CLASS_LOST:
-      break;
-    case v1::ERROR_CLASS_GONE:
-    case v1::ERROR_CLASS_LEGAL:
-      row.set_state(v1::SHARD_STATE_DONE);
-      return row;
-    default:
-      row.set_attempts(row.attempts() + 1);
-      row.set_state(v1::SHARD_STATE_PARKED);
-      return row;
+  row.set_error(error);
+  row.set_reason(std::string(reason));
+  if (error != v1::ERROR_CLASS_RETRY) {
+    row.set_attempts(row.attempts() + 1);
+    row.set_state(v1::SHARD_STATE_PARKED);
+    return row;
   }
   absl::Duration wait = options_.backoff;
   for (uint32_t i = 0; i < row.attempts() && wait < options_.max_wait; ++i) wait *= 4;
   LoseAttempt(row);
   if (row.state() == v1::SHARD_STATE_PARKED) return row;
-  wait = std::max(wait, failure.retry_after);
   wait += wait * (static_cast<double>(Scramble(row.id() + row.epoch()) >> 11) * 0x1p-54);
   row.set_not_before(absl::ToUnixMicros(*now_ + std::min(wait, options_.max_wait)));
   return row;

@@ -53,7 +53,7 @@ class ShardIndex {
   bool Good(const ShardLease& lease) const;                      // shard_table.h says when
   v1::Shard Completed(const ShardLease& lease) const;            // of a good lease, as the next three
   v1::Shard Released(const ShardLease& lease) const;
-  v1::Shard Failed(const ShardLease& lease, const ShardTable::Failure& failure) const;
+  v1::Shard Failed(const ShardLease& lease, v1::ErrorClass error, std::string_view reason) const;
   v1::Shard Cut(const ShardLease& lease) const;
   v1::Shard Cancelled(uint64_t shard) const;
   // Whether it ran out and may go on: nobody else has taken it, nor, if it fetches, its host's last turn.

@@ -172,11 +172,14 @@ class IndexedShardTable final : public ShardTable {
     return Change({index_.Released(lease)});
   }
 
-  absl::Status Fail(const ShardLease& lease, const Failure& failure, absl::Time now) override {
+  absl::StatusOr<v1::Shard> Fail(const ShardLease& lease, v1::ErrorClass error, std::string_view reason,
+                                 absl::Time now) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     RETURN_IF_ERROR(CheckGood(lease));
-    return Change({index_.Failed(lease, failure)});
+    v1::Shard failed = index_.Failed(lease, error, reason);
+    RETURN_IF_ERROR(Change({failed}));
+    return failed;
   }
 
   absl::Status Cut(const ShardLease& lease, std::span<const Piece> pieces, absl::Time now) override {

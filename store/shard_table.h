@@ -118,12 +118,10 @@ class ShardTable {
   virtual absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) = 0;
   // Gives the shard back unfinished (the worker drains): pending at once, not counted as an attempt.
   virtual absl::Status Release(const ShardLease& lease, absl::Time now) = 0;
-  struct Failure {
-    v1::ErrorClass error = v1::ERROR_CLASS_UNSPECIFIED;
-    std::string reason;         // for a person
-    absl::Duration retry_after;  // what the server said; zero: nothing
-  };
-  virtual absl::Status Fail(const ShardLease& lease, const Failure& failure, absl::Time now) = 0;
+  // An attempt has failed, with a reason for a person; the class says what becomes of the shard. The answer is the shard
+  // then, without its payload.
+  virtual absl::StatusOr<v1::Shard> Fail(const ShardLease& lease, v1::ErrorClass error, std::string_view reason,
+                                         absl::Time now) = 0;
   // Makes a PART of each piece (size, payload) and gives the REPOSITORY shard back, until they are done or
   // parked. FailedPrecondition: it was cut before, or is a PART. InvalidArgument: no pieces.
   struct Piece {

@@ -767,10 +767,7 @@ absl::StatusOr<v1::BeginReply> RunKeeper::Begin(const v1::BeginRequest& request)
 }
 
 absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason) {
-  ShardTable& shards = settings_.ledger->shards();
-  RETURN_IF_ERROR(shards.Fail(lease, {.error = error, .reason = reason, .retry_after = absl::ZeroDuration()},
-                              settings_.clock->Now()));
-  ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(lease.shard));
+  ASSIGN_OR_RETURN(const v1::Shard shard, settings_.ledger->shards().Fail(lease, error, reason, settings_.clock->Now()));
   const bool parked = shard.state() == v1::SHARD_STATE_PARKED;
   settings_.metrics->Failed(error, parked);
   Log(LogLevel::kWarning, parked ? "parked" : "failed",

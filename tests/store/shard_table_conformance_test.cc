@@ -94,8 +94,12 @@ class ShardTableTest : public testing::TestWithParam<Form> {
     EXPECT_THAT(held, IsOk());
     return held->front();
   }
-  absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, absl::Duration retry_after = {}) {
-    return table().Fail(lease, {error, "why", retry_after}, now_);
+  absl::Status Fail(const ShardLease& lease, v1::ErrorClass error) {
+    const absl::StatusOr<v1::Shard> failed = table().Fail(lease, error, "why", now_);
+    if (failed.ok()) {
+      EXPECT_EQ(failed->state(), Read(lease.shard).state());
+    }
+    return failed.status();
   }
   ShardTable::Counts Count() { return *table().Count(1); }
 
@@ -274,31 +278,13 @@ TEST_P(ShardTableTest, WhatFailedWaitsLongerEachTimeAndIsParked) {
   EXPECT_EQ(Read(1).attempts(), 4u);
 }
 
-TEST_P(ShardTableTest, AServersWaitIsKeptUpToTheLongest) {
-  Add({Repository("a"), Repository("b")});
-  ASSERT_EQ(Acquire("w"), "a");
-  ASSERT_EQ(Acquire("w"), "b");
-  ASSERT_THAT(Fail(leases_["a"], v1::ERROR_CLASS_RETRY, absl::Minutes(20)), IsOk());
-  ASSERT_THAT(Fail(leases_["b"], v1::ERROR_CLASS_RETRY, absl::Hours(100)), IsOk());
-  now_ += absl::Minutes(19);
-  EXPECT_EQ(Acquire("w"), "");
-  now_ += absl::Minutes(12);
-  EXPECT_EQ(Acquire("w"), "a");
-  EXPECT_THAT(table().Complete(lease_, "", now_), IsOk());
-  now_ += absl::Minutes(29);
-  EXPECT_EQ(Acquire("w"), "b");
-}
-
 TEST_P(ShardTableTest, TheClassSaysWhatBecomesOfAShard) {
   const struct {
     v1::ErrorClass error;
     v1::ShardState state;
   } cases[] = {{v1::ERROR_CLASS_UNSPECIFIED, v1::SHARD_STATE_PARKED},
                {v1::ERROR_CLASS_RETRY, v1::SHARD_STATE_PENDING},
-               {v1::ERROR_CLASS_DENIED, v1::SHARD_STATE_PARKED},
-               {v1::ERROR_CLASS_POISON, v1::SHARD_STATE_PARKED},
-               {v1::ERROR_CLASS_GONE, v1::SHARD_STATE_DONE},
-               {v1::ERROR_CLASS_LEGAL, v1::SHARD_STATE_DONE}};
+               {v1::ERROR_CLASS_DENIED, v1::SHARD_STATE_PARKED}};
   for (const auto& [error, state] : cases) {
     const uint64_t shard = Add({Repository("a")});
     ASSERT_EQ(Acquire("w"), "a");
@@ -414,7 +400,7 @@ TEST_P(ShardTableTest, TheRestOfAGroupWaitsForItsFirst) {
   EXPECT_THAT(table().Release(leases_["first"], now_), IsOk());
   EXPECT_THAT(table().Release(leases_["fork"], now_), IsOk());
   EXPECT_EQ(Acquire("w"), "first");  // it may have been fetched, but not for long enough
-  EXPECT_THAT(Fail(lease_, v1::ERROR_CLASS_GONE), IsOk());
+  EXPECT_THAT(Fail(lease_, v1::ERROR_CLASS_DENIED), IsOk());
   EXPECT_EQ(Acquire("w"), "fork");
 }
 
@@ -459,7 +445,7 @@ TEST_P(ShardTableTest, AShardThatIsCutWaitsForItsParts) {
   EXPECT_THAT(table().Cut(lease_of_two, pieces, now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
   EXPECT_THAT(table().Complete(lease_of_two, "", now_), IsOk());
   EXPECT_EQ(Acquire("w"), "");
-  EXPECT_THAT(Fail({"other", one->id(), one->epoch()}, v1::ERROR_CLASS_POISON), IsOk());
+  EXPECT_THAT(Fail({"other", one->id(), one->epoch()}, v1::ERROR_CLASS_DENIED), IsOk());
   ASSERT_EQ(Acquire("w"), "a");
   EXPECT_EQ(Count(), (ShardTable::Counts{.leased = 1, .done = 1, .parked = 1}));
   EXPECT_EQ(*table().CountRepositories(1), (ShardTable::Counts{.leased = 1}));

@@ -574,14 +574,12 @@ class Cluster {
       }, idle);
     }
     if (faulty() && Percent(12)) {
-      constexpr v1::ErrorClass kClasses[] = {v1::ERROR_CLASS_RETRY, v1::ERROR_CLASS_RETRY,
-                                             v1::ERROR_CLASS_RETRY, v1::ERROR_CLASS_DENIED,
-                                             v1::ERROR_CLASS_POISON, v1::ERROR_CLASS_GONE,
-                                             v1::ERROR_CLASS_LEGAL, v1::ERROR_CLASS_UNSPECIFIED};
-      const ShardTable::Failure failure{kClasses[Number(0, 7)], "chance", Seconds(0, 100)};
-      return AskStatus(i, [this, lease, failure] {
-        return UnderLease(lease, true, absl::StrFormat("Fail(%d)", failure.error),
-                          [&] { return table_->Fail(lease, failure, Now()); });
+      constexpr v1::ErrorClass kClasses[] = {v1::ERROR_CLASS_RETRY, v1::ERROR_CLASS_RETRY, v1::ERROR_CLASS_RETRY,
+                                             v1::ERROR_CLASS_DENIED, v1::ERROR_CLASS_UNSPECIFIED};
+      const v1::ErrorClass error = kClasses[Number(0, 4)];
+      return AskStatus(i, [this, lease, error] {
+        return UnderLease(lease, true, absl::StrFormat("Fail(%d)", error),
+                          [&] { return table_->Fail(lease, error, "chance", Now()).status(); });
       }, idle);
     }
     worker.fetching = false;

@@ -437,8 +437,7 @@ TEST_F(RunKeeperTest, ARetryThatIsPromisedHappensThoughTheLastShardEndsJustThen)
   for (int i = 0; i < 300; ++i) {
     const uint64_t run = Submit(2);
     const v1::LeaseRef parked = Acquire("w"), last = Acquire("w");
-    ASSERT_THAT(ledger_->shards().Fail({"w", parked.shard(), parked.epoch()},
-                                       {.error = v1::ERROR_CLASS_DENIED, .reason = "parked", .retry_after = {}},
+    ASSERT_THAT(ledger_->shards().Fail({"w", parked.shard(), parked.epoch()}, v1::ERROR_CLASS_DENIED, "parked",
                                        clock_.Now()),
                 IsOk());
     std::thread end([&] { EXPECT_THAT(End(last, How::GONE, "gone"), IsOk()); });
