@@ -1,7 +1,5 @@
 #include "coordinator/example_text.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <charconv>
 #include <iterator>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status.h"
 #include "engine/judge/checksum.h"
 
@@ -155,10 +154,7 @@ std::string Age(Random& random) {
 std::string Xprv(Random& random) {
   std::string bytes("\x04\x88\xAD\xE4", 4);
   bytes += random.Bytes(41) + '\0' + random.Bytes(32);
-  unsigned char once[SHA256_DIGEST_LENGTH], twice[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), once);
-  SHA256(once, sizeof(once), twice);
-  bytes.append(reinterpret_cast<const char*>(twice), 4);
+  bytes += Sha256(Sha256(bytes)).substr(0, 4);
   std::vector<uint32_t> digits;  // little endian
   for (const char c : bytes) {
     uint32_t carry = static_cast<unsigned char>(c);

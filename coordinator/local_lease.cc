@@ -1,7 +1,5 @@
 #include "coordinator/local_lease.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -15,6 +13,7 @@
 #include "coordinator/report/coverage.h"
 #include "engine/base/escape.h"
 #include "engine/base/object_id.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status.h"
 #include "store/ledger_semantics.h"
 
@@ -29,11 +28,7 @@ constexpr char kNoAnswer = static_cast<char>(0xff);
 
 // The tips and how they were scanned; equal means nothing is left to do.
 std::string Watermark(const ScanSettings& settings, std::string_view tips_digest, std::string_view lost_tips) {
-  std::string text = absl::StrFormat("%s %s %s", ScanSettingsText(settings), tips_digest, lost_tips);
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
-         reinterpret_cast<uint8_t*>(digest.data()));
-  return digest;
+  return Sha256(absl::StrFormat("%s %s %s", ScanSettingsText(settings), tips_digest, lost_tips));
 }
 
 v1::LentSettings Settings(const RunResources& run) {

@@ -1,7 +1,6 @@
 #include "worker/mirror.h"
 
 #include <fcntl.h>
-#include <openssl/sha.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/escape.h"
 #include "engine/base/object_id.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status.h"
 #include "worker/git_command.h"
 #include "worker/mirror_libgit2.h"
@@ -266,9 +266,7 @@ absl::StatusOr<Mirror::Refs> Mirror::List(const CloneUrl& url, const FetchOption
   refs.pull_requests = refs.pull_request_refs <= options.max_pull_requests;
   if (refs.pull_requests) text += pull_requests;
   text += "HEAD " + refs.head + refs.detached_head;
-  refs.digest.resize(SHA256_DIGEST_LENGTH);
-  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(),
-         reinterpret_cast<uint8_t*>(refs.digest.data()));
+  refs.digest = Sha256(text);
   return refs;
 }
 

@@ -1,7 +1,5 @@
 #include "coordinator/cluster/active_run.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -14,6 +12,7 @@
 #include "coordinator/known_target.h"
 #include "coordinator/run_totals.h"
 #include "engine/base/escape.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status.h"
 #include "worker/clone_url.h"
 
@@ -182,9 +181,7 @@ std::string ActiveRun::Basis() const {
     for (const std::string& url : sorted_[i].targets.urls) absl::StrAppendFormat(&text, "\n %s", url);
     for (const v1::SkipReason reason : sorted_[i].accepted) absl::StrAppendFormat(&text, " %d", reason);
   }
-  uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), digest);
-  return absl::BytesToHexString(std::string(reinterpret_cast<const char*>(digest), sizeof(digest)));
+  return absl::BytesToHexString(Sha256(text));
 }
 
 absl::StatusOr<v1::RepositoryCounts> ActiveRun::List() {

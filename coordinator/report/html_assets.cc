@@ -1,9 +1,9 @@
 #include "coordinator/report/html_assets.h"
 
-#include <openssl/evp.h>
-#include <openssl/sha.h>
+#include <string>
 
-#include <array>
+#include "absl/strings/escaping.h"
+#include "engine/base/sha256.h"
 
 namespace unsprawl {
 
@@ -229,12 +229,8 @@ addEventListener('beforeprint', () => {
 )js";
 
 std::string CspHash(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  std::array<unsigned char, 4 * ((SHA256_DIGEST_LENGTH + 2) / 3) + 1> base64;
-  const int length = EVP_EncodeBlock(base64.data(), digest.data(), SHA256_DIGEST_LENGTH);
-  std::string source = "sha256-";
-  return source.append(reinterpret_cast<const char*>(base64.data()), static_cast<size_t>(length));
+  const std::string digest = Sha256(text);
+  return "sha256-" + std::string(absl::Base64Escape({digest.data(), digest.size()}));
 }
 
 }  // namespace unsprawl

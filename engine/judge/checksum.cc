@@ -1,12 +1,12 @@
 #include "engine/judge/checksum.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "engine/base/sha256.h"
 
 namespace unsprawl {
 namespace {
@@ -142,10 +142,8 @@ Check Base58Check(std::string_view secret) {
   }
   if (bytes.size() < 5) return Check::kBad;
   std::reverse(bytes.begin(), bytes.end());
-  unsigned char once[SHA256_DIGEST_LENGTH], twice[SHA256_DIGEST_LENGTH];
-  SHA256(bytes.data(), bytes.size() - 4, once);
-  SHA256(once, sizeof(once), twice);
-  return std::equal(bytes.end() - 4, bytes.end(), twice) ? Check::kOk : Check::kBad;
+  const std::string digest = Sha256(Sha256({reinterpret_cast<const char*>(bytes.data()), bytes.size() - 4}));
+  return std::memcmp(digest.data(), &bytes[bytes.size() - 4], 4) == 0 ? Check::kOk : Check::kBad;
 }
 
 // OpenPGP armour: the line "=" and 4 base64 characters is the CRC-24 of the decoded body. Optional in

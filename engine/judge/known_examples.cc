@@ -1,8 +1,7 @@
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <iterator>
 
+#include "engine/base/sha256.h"
 #include "engine/judge/value_shape.h"
 
 namespace unsprawl {
@@ -28,10 +27,9 @@ bool IsKnownExample(std::string_view secret) {
   for (const std::string_view suffix : {"EXAMPLE", "EXAMPLEKEY"}) {
     if (secret.size() > suffix.size() && secret.substr(secret.size() - suffix.size()) == suffix) return true;
   }
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(secret.data()), secret.size(), digest);
+  const std::string digest = Sha256(secret);
   uint64_t prefix = 0;
-  for (int i = 0; i < 8; ++i) prefix = prefix << 8 | digest[i];
+  for (size_t i = 0; i < 8; ++i) prefix = prefix << 8 | static_cast<uint8_t>(digest[i]);
   return std::binary_search(std::begin(kExamples), std::end(kExamples), prefix);
 }
 

@@ -3,10 +3,8 @@
 //   "UNSPHS01" · SHA-256 of the body · the body:
 //   scans: count, then one RuleScan each · lines: length, bytes · wide: length, bytes
 // where count and lengths are 64 bits and length 0 means that there is no such database.
-#include <openssl/sha.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -15,6 +13,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/object_id.h"
+#include "engine/base/sha256.h"
 #include "engine/match/patterns.h"
 
 namespace unsprawl {
@@ -25,12 +24,6 @@ constexpr std::string_view kMagic = "UNSPHS01";
 constexpr std::string_view kVersion = "patterns 1";
 
 static_assert(std::is_trivially_copyable_v<RuleScan> && sizeof(RuleScan) == 12);
-
-std::string Sha256(std::string_view bytes) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
-}
 
 void AppendNumber(uint64_t number, std::string* out) {
   out->append(reinterpret_cast<const char*>(&number), sizeof(number));
@@ -114,11 +107,11 @@ std::optional<CompiledPatterns> LoadPatterns(const std::filesystem::path& dir, s
   if (!in.good()) return std::nullopt;
   std::string bytes(static_cast<size_t>(in.tellg()), '\0');
   in.seekg(0).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  constexpr size_t kHeaderBytes = kMagic.size() + SHA256_DIGEST_LENGTH;
+  constexpr size_t kHeaderBytes = kMagic.size() + kSha256Bytes;
   const std::string_view view = bytes;
   if (!in.good() || bytes.size() < kHeaderBytes || !view.starts_with(kMagic)) return std::nullopt;
   const std::string_view body = view.substr(kHeaderBytes);
-  if (view.substr(kMagic.size(), SHA256_DIGEST_LENGTH) != Sha256(body)) return std::nullopt;
+  if (view.substr(kMagic.size(), kSha256Bytes) != Sha256(body)) return std::nullopt;
   return ReadBody(body, rules);
 }
 

@@ -1,7 +1,5 @@
 #include "engine/match/ruleset_builder.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -9,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/object_id.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status.h"
 #include "engine/judge/checksum.h"
 #include "engine/judge/structure.h"
@@ -46,10 +45,9 @@ class Hash {
   }
 
   uint64_t Finish() const {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(bytes_.data()), bytes_.size(), digest);
+    const std::string digest = Sha256(bytes_);
     uint64_t value = 0;
-    for (int i = 7; i >= 0; --i) value = value << 8 | digest[i];
+    for (int i = 7; i >= 0; --i) value = value << 8 | static_cast<uint8_t>(digest[static_cast<size_t>(i)]);
     return value;
   }
 
