@@ -184,6 +184,22 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
                   "and Bitbucket Cloud as well, at most this many; an API call for each member or project");
 }
 
+void AddFailOn(CLI::App& app, FailOn* fail_on) {
+  constexpr int kNews = 5;
+  static const std::map<std::string, int> kSeverities = {
+      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", kNews}};
+  app.add_option_function<int>(
+         "--fail-on",
+         [fail_on](const int& severity) {
+           *fail_on = {.severity = std::nullopt, .news = severity == kNews};
+           if (severity > 0 && severity < kNews) fail_on->severity = static_cast<Severity>(severity);
+         },
+         "exit with 1 when an incident is at or above this; new: when one is new or reopened, unless "
+         "a new rule or repository brought it")
+      ->transform(CLI::CheckedTransformer(kSeverities))
+      ->option_text("none|low|medium|high|critical|new");
+}
+
 // All that says what a run does.
 void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
   scan->add_option("TARGET", options->groups[0].targets,
@@ -212,20 +228,7 @@ void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
   scan->add_option("--min-confidence", options->min_confidence, "report findings from this up (0 to 1)")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  constexpr int kNews = 5;
-  static const std::map<std::string, int> kSeverities = {
-      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", kNews}};
-  scan->add_option_function<int>(
-          "--fail-on",
-          [options](const int& severity) {
-            options->fail_on.reset();
-            options->fail_on_news = severity == kNews;
-            if (severity > 0 && severity < kNews) options->fail_on = static_cast<Severity>(severity);
-          },
-          "exit with 1 when an incident is at or above this; new: when one is new or reopened, unless "
-          "a new rule or repository brought it")
-      ->transform(CLI::CheckedTransformer(kSeverities))
-      ->option_text("none|low|medium|high|critical|new");
+  AddFailOn(*scan, &options->fail_on);
   AddBackend(*scan, &options->pipeline);
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
@@ -366,9 +369,10 @@ void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
   CLI::App* status = add("status", "Show a coordinator's runs, repositories, shards and workers", ClusterStatusCommand);
   status->add_flag("--json", options->json, "as JSON");
   status->add_flag("--watch", options->watch, "keep it up to date until the run is over");
-  add("report", "Fetch the report of a coordinator's run, by default of the last that is done", ClusterReportCommand)
-      ->add_option("-o,--output", options->output_dir, "folder for the report")
-      ->capture_default_str();
+  CLI::App* report =
+      add("report", "Fetch the report of a coordinator's run, by default of the last that is done", ClusterReportCommand);
+  report->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
+  AddFailOn(*report, &options->fail_on);
   add("cancel", "End a coordinator's run", ClusterCancelCommand);
   add("retry", "Try again what a coordinator's run has parked", ClusterRetryCommand)
       ->add_option("REPOSITORY", options->repository, "its name (default: all)");
@@ -613,7 +617,7 @@ int main(int argc, char** argv) {
   unsprawl::RunOptions run;
   run.defaults.version = scan.version;
   run.defaults.command_line = scan.command_line;
-  run.defaults.fail_on = std::nullopt;  // A nightly audit that finds what was there has not failed.
+  run.defaults.fail_on.severity = std::nullopt;  // A nightly audit that finds what was there has not failed.
   unsprawl::AddRun(app, &run, &exit_code);
   unsprawl::RulesOptions rules;
   unsprawl::AddRules(app, &rules, &exit_code);

@@ -295,9 +295,8 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
                                 [&](FetchBackend backend) { pipeline.fetch.backend = backend; })
           .Choice<int>("fail_on", {{"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", 5}},
                        [&](int severity) {
-                         options.fail_on.reset();
-                         options.fail_on_news = severity == 5;
-                         if (severity > 0 && severity < 5) options.fail_on = static_cast<Severity>(severity);
+                         options.fail_on = {.severity = std::nullopt, .news = severity == 5};
+                         if (severity > 0 && severity < 5) options.fail_on.severity = static_cast<Severity>(severity);
                        })
           .Skip("scope")
           .Read());

@@ -80,12 +80,12 @@ Progress::Style ProgressStyle(const ScanOptions& options) {
 }  // namespace
 
 int ExitCodeFor(bool internal_error, bool complete, bool has_news, std::span<const uint64_t> by_severity,
-                const ScanOptions& options) {
+                const FailOn& fail_on) {
   if (internal_error) return kExitInternal;
   if (!complete) return kExitIncomplete;
-  if (options.fail_on_news) return has_news ? kExitFindings : kExitClean;
-  if (!options.fail_on.has_value()) return kExitClean;
-  for (size_t severity = static_cast<size_t>(*options.fail_on); severity < by_severity.size(); ++severity) {
+  if (fail_on.news) return has_news ? kExitFindings : kExitClean;
+  if (!fail_on.severity.has_value()) return kExitClean;
+  for (size_t severity = static_cast<size_t>(*fail_on.severity); severity < by_severity.size(); ++severity) {
     if (by_severity[severity] > 0) return kExitFindings;
   }
   return kExitClean;
@@ -205,7 +205,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
     std::fprintf(stderr, "unsprawl: the webhook was not called, the next run does it: %s\n",
                  EscapeForTerminal(std::string(called.message())).c_str());
   }
-  return ExitCodeFor(totals.internal_error(), report.complete, report.changes.HasNews(), report.by_severity, options);
+  return ExitCodeFor(totals.internal_error(), report.complete, report.changes.HasNews(), report.by_severity,
+                     options.fail_on);
 }
 
 }  // namespace unsprawl

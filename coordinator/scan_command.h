@@ -26,6 +26,12 @@ enum ExitCode : int {
   kExitInternal = 4,
 };
 
+// What a complete run fails on, and so exits with kExitFindings.
+struct FailOn {
+  std::optional<Severity> severity = Severity::kLow;  // an incident at or above this; nullopt: never
+  bool news = false;  // … but on what is new or reopened, backlog left out, of any severity
+};
+
 // `unsprawl scan` as it was asked for; empty strings mean the default place.
 struct ScanOptions {
   std::vector<TargetGroup> groups{1};
@@ -41,8 +47,7 @@ struct ScanOptions {
   uint64_t max_object_bytes = 64 << 20;
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
   double min_confidence = 0.5;
-  std::optional<Severity> fail_on = Severity::kLow;  // nullopt: never
-  bool fail_on_news = false;         // … but on what is new or reopened, backlog left out, of any severity
+  FailOn fail_on;
   int fetch_jobs = 8;                // fetches at a time from one host; forges want no more than 8 to 16
   absl::Duration audit_every = RunResources().audit_every;
   uint64_t max_dropped_commits = RunResources().max_dropped_commits;
@@ -59,7 +64,7 @@ absl::StatusOr<std::unique_ptr<Ledger>> OpenLedger(const ScanOptions& options, c
 
 // What a run ends with; `by_severity`: as ReportTotals has it.
 int ExitCodeFor(bool internal_error, bool complete, bool has_news, std::span<const uint64_t> by_severity,
-                const ScanOptions& options);
+                const FailOn& fail_on);
 
 // The summary of the report in `dir`, on stdout.
 void PrintSummary(const std::filesystem::path& dir);

@@ -96,8 +96,8 @@ class Admin {
   }
 
   // Writes the files of a report into `dir`, in place of the old ones when all have come: over as many calls as that
-  // takes, each of which goes on where the one before ended, as long as more comes.
-  absl::Status FetchReport(uint64_t run, const std::filesystem::path& dir) {
+  // takes, each of which goes on where the one before ended, as long as more comes. Returns whose it is.
+  absl::StatusOr<uint64_t> FetchReport(uint64_t run, const std::filesystem::path& dir) {
     ReportDownload download(run, dir);
     for (bool whole = false; !whole;) {
       const uint64_t before = download.farthest();
@@ -115,7 +115,8 @@ class Admin {
           "the coordinator at %s does not answer: %d bytes of the report have come, and no more: %s", address_, before,
           EscapeForTerminal(std::string(called.message()))));
     }
-    return download.Publish();
+    RETURN_IF_ERROR(download.Publish());
+    return download.run();
   }
 
   const std::atomic<bool>& stop() const { return stop_; }
@@ -161,6 +162,12 @@ absl::StatusOr<v1::ClusterStatus> Follow(Admin& admin, uint64_t run, bool quiet)
   }
 }
 
+// Of a run that is done.
+int ExitCodeOf(const v1::ClusterRun& run, const FailOn& fail_on) {
+  return ExitCodeFor(run.internal_error(), run.complete(), run.has_news(),
+                     {run.by_severity().data(), static_cast<size_t>(run.by_severity_size())}, fail_on);
+}
+
 }  // namespace
 
 absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection) {
@@ -196,17 +203,17 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
     return absl::CancelledError(absl::StrFormat("run %d %s%s", run.id(), cancelled ? "was cancelled" : "failed: ",
                                                 EscapeForTerminal(run.error())));
   }
-  RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir));
+  RETURN_IF_ERROR(admin->FetchReport(run.id(), scan.output_dir).status());
   PrintSummary(scan.output_dir);
-  return ExitCodeFor(run.internal_error(), run.complete(), run.has_news(),
-                     {run.by_severity().data(), static_cast<size_t>(run.by_severity_size())}, scan);
+  return ExitCodeOf(run, scan.fail_on);
 }
 
 absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
-  RETURN_IF_ERROR(admin->FetchReport(options.run, options.output_dir));
+  ASSIGN_OR_RETURN(const uint64_t run, admin->FetchReport(options.run, options.output_dir));
   PrintSummary(options.output_dir);
-  return kExitClean;
+  ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(run, kReportPatience));
+  return ExitCodeOf(status.run(), options.fail_on);
 }
 
 absl::StatusOr<int> ClusterStatusCommand(const ClusterOptions& options) {

@@ -18,13 +18,15 @@ struct ClusterOptions {
   bool json = false;         // of status
   bool watch = false;        // of status: until the run is over
   std::string output_dir = "unsprawl-report";  // of report
+  FailOn fail_on;            // likewise
 };
 
 // `unsprawl scan --coordinator`: submits a run, follows it, fetches its report into scan.output_dir and prints the
 // summary; the exit code, as that of a scan on one machine. Interrupted, it leaves the run to go on.
 absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptions& cluster, bool has_selection);
 
-// `unsprawl report`: fetches that of a run (0: the last that is done) into output_dir and prints the summary.
+// `unsprawl report`: fetches that of a run (0: the last that is done) into output_dir and prints the summary; the exit
+// code, as that of the run's scan.
 absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options);
 
 // `unsprawl status`, `cancel`, `retry`: the exit code. `cancel` and `retry` print what they changed.

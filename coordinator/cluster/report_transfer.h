@@ -34,6 +34,7 @@ class ReportDownload {
   absl::Status Take(const v1::ReportChunk& chunk);
   // The bytes of this report that ever were there: when that grows, another call is worth it.
   uint64_t farthest() const { return farthest_; }
+  uint64_t run() const { return run_; }  // whose report it is; 0: none has come yet
   // A call has ended well: the report is whole, and takes the place of the one that was there.
   absl::Status Publish();
 

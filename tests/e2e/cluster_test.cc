@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -143,13 +146,39 @@ TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
   cluster.StartWorker("w0");
   ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
   const CliResult fetched = cli_.Run(ask);
-  ASSERT_EQ(fetched.exit_code, 0) << fetched.err;
+  ASSERT_EQ(fetched.exit_code, 1) << fetched.err;
   EXPECT_THAT(fetched.out, HasSubstr("secret"));
   for (const char* name : {"incidents.jsonl", "occurrences.jsonl", "manifest.json", "run.json", "report.html"}) {
     EXPECT_TRUE(ReadFile(home_.path() / "fetched" / name) == ReadFile(cli_.report() / name)) << name;
   }
   std::filesystem::remove_all(home_.path() / "cluster" / "reports");
   EXPECT_THAT(cli_.Run(ask).err, HasSubstr("is kept no longer: those of the last 10 are"));
+}
+
+TEST_F(ClusterTest, WhoFetchesAReportIsToldWhatItsScanWas) {
+  std::vector<std::string> arguments = AtForge();
+  arguments.insert(arguments.end(), {"--retry-seconds", "0"});
+  Cluster cluster(cli_, arguments, Fetching());
+  cluster.StartWorker("w0");
+  const auto report = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> ask = {"report", "--coordinator", cluster.address(), "-o", home_.path() / "fetched"};
+    ask.insert(ask.end(), more.begin(), more.end());
+    return cli_.Run(ask).exit_code;
+  };
+  std::set<int> seen;
+  const auto expect_same = [&](const std::string& fail_on) {
+    SCOPED_TRACE(fail_on);
+    const CliResult scan = cluster.Scan({"--fail-on", fail_on, "github:acme"});
+    seen.insert(scan.exit_code);
+    EXPECT_EQ(report({"--fail-on", fail_on}), scan.exit_code) << scan.err;
+  };
+  for (const char* fail_on : {"none", "low", "critical", "new"}) expect_same(fail_on);
+  EXPECT_EQ(seen, std::set<int>({0, 1}));
+  forge_.Fault({{"match", "app0.git"}, {"kind", "status"}, {"status", 500}, {"times", nullptr}});
+  forge_.ChangeRepository({{"id", 100}, {"pushed_at", "2031-01-01T00:00:00Z"}});
+  for (const char* fail_on : {"none", "low"}) expect_same(fail_on);
+  EXPECT_EQ(seen, std::set<int>({0, 1, 3}));
+  EXPECT_EQ(report({"--run", "1"}), 1);  // That of a run of before, which was complete.
 }
 
 // A coordinator with a report of 40 MB, which takes 6 s to fetch, and what stands between.
@@ -194,7 +223,7 @@ TEST_F(LargeReportTest, ArrivesHoweverOftenItsConnectionBreaks) {
   for (; cuts < 40 && !AwaitEnd(absl::Seconds(1)); ++cuts) Proxy("cut");
   EXPECT_GE(cuts, 4);
   ASSERT_LT(cuts, 40) << client_->err();
-  EXPECT_EQ(client_->Wait(), 0) << client_->err();
+  EXPECT_EQ(client_->Wait(), 1) << client_->err();
   for (const auto& file : std::filesystem::directory_iterator(report_)) {
     EXPECT_TRUE(ReadFile(file) == ReadFile(fetched_ / file.path().filename())) << file.path();
   }

@@ -55,7 +55,7 @@ pushed_since = "2025-01-31"
   EXPECT_EQ(options->pipeline.fetch.max_mirror_bytes, 3'000'000'000u);
   EXPECT_EQ(options->network.stall_timeout, absl::Seconds(7));
   EXPECT_EQ(options->audit_every, absl::Hours(72));
-  EXPECT_EQ(options->fail_on, Severity::kHigh);
+  EXPECT_EQ(options->fail_on.severity, Severity::kHigh);
   ASSERT_EQ(options->groups.size(), 2u);
   const TargetGroup& first = options->groups[0];
   EXPECT_THAT(first.targets, ElementsAre("github:acme", "/srv/git"));
