@@ -357,6 +357,7 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
   row.set_epoch(row.epoch() + 1);
   row.set_worker(std::string(name));
   row.set_home(std::string(name));
+  row.set_given(v1::CREDENTIALS_NONE);
   row.clear_not_before();
   return row;
 }
@@ -365,6 +366,13 @@ bool ShardIndex::Good(const ShardLease& lease) const {
   const v1::Shard* const row = Find(lease.shard);
   return row != nullptr && lease.epoch != 0 && row->epoch() == lease.epoch && Open(*row) &&
          row->worker() == lease.worker;
+}
+
+v1::Shard ShardIndex::Given(const ShardLease& lease, v1::Credentials credentials) const {
+  v1::Shard row = At(lease.shard).row;
+  // What was not noted stays unknown: it may have been more.
+  if (row.given() != v1::CREDENTIALS_UNSPECIFIED) row.set_given(std::max(row.given(), credentials));
+  return row;
 }
 
 v1::Shard ShardIndex::Completed(const ShardLease& lease) const {
@@ -493,14 +501,22 @@ bool ShardIndex::Pinned(uint64_t shard) const {
 
 std::vector<ShardTable::Worker> ShardIndex::Workers() const {
   std::vector<ShardTable::Worker> workers;
-  for (const auto& [name, live] : workers_) {
-    ShardTable::Worker& worker = workers.emplace_back(ShardTable::Worker{name, live.seen, {}});
-    const auto held = held_.find(name);
-    if (held == held_.end()) continue;
-    for (const uint64_t shard : held->second) {
-      const Entry& entry = At(shard);
-      worker.held.push_back({shard, entry.row.epoch(), entry.fetching, entry.until});
+  auto live = workers_.begin();
+  auto held = held_.begin();
+  while (live != workers_.end() || held != held_.end()) {
+    const bool lives = held == held_.end() || (live != workers_.end() && live->first <= held->first);
+    const bool holds = live == workers_.end() || (held != held_.end() && held->first <= live->first);
+    ShardTable::Worker worker = {lives ? live->first : held->first, lives ? live->second.seen : absl::InfinitePast(), {}};
+    if (holds) {
+      for (const uint64_t shard : held->second) {
+        const Entry& entry = At(shard);
+        if (!lives && entry.until <= *now_) continue;  // Its worker is gone.
+        worker.held.push_back({shard, entry.row.epoch(), entry.fetching, entry.until, entry.row.given()});
+      }
     }
+    if (lives || !worker.held.empty()) workers.push_back(std::move(worker));
+    if (lives) ++live;
+    if (holds) ++held;
   }
   return workers;
 }

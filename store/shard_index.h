@@ -51,7 +51,8 @@ class ShardIndex {
   Rows Expired() const;                                     // leases that ran out
   std::optional<v1::Shard> Next(std::string_view worker) const;  // the shard to lend
   bool Good(const ShardLease& lease) const;                      // shard_table.h says when
-  v1::Shard Completed(const ShardLease& lease) const;            // of a good lease, as the next three
+  v1::Shard Given(const ShardLease& lease, v1::Credentials credentials) const;  // of a good lease, as the next four
+  v1::Shard Completed(const ShardLease& lease) const;
   v1::Shard Released(const ShardLease& lease) const;
   v1::Shard Failed(const ShardLease& lease, v1::ErrorClass error, std::string_view reason) const;
   v1::Shard Cut(const ShardLease& lease) const;

@@ -150,6 +150,13 @@ class IndexedShardTable final : public ShardTable {
     return held;
   }
 
+  absl::Status Give(const ShardLease& lease, v1::Credentials credentials, absl::Time now) override {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(Begin(lease.worker, now));
+    RETURN_IF_ERROR(CheckGood(lease));
+    return Change({index_.Given(lease, credentials)});
+  }
+
   absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) override {
     RETURN_IF_ERROR(rows_.Settle());  // not under the lock: it may take a while
     const MutexLock lock(mutex_);

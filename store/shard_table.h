@@ -114,6 +114,9 @@ class ShardTable {
   virtual absl::StatusOr<std::vector<bool>> Renew(std::string_view worker,
                                                   std::span<const Renewal> renewals,
                                                   absl::Time now) = 0;
+  // Notes what its worker is given to fetch with, before it is: Workers says so from here on, after a restart as well,
+  // until the lease is over. What it was given before it has still.
+  virtual absl::Status Give(const ShardLease& lease, v1::Credentials credentials, absl::Time now) = 0;
   // What was recorded under the lease survives a crash of this process from here on.
   virtual absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) = 0;
   // Gives the shard back unfinished (the worker drains): pending at once, not counted as an attempt.
@@ -144,13 +147,15 @@ class ShardTable {
     uint64_t epoch = 0;
     bool fetching = false;
     absl::Time until;
+    v1::Credentials given = v1::CREDENTIALS_UNSPECIFIED;
   };
   struct Worker {
     std::string name;
-    absl::Time seen;
+    absl::Time seen;          // InfinitePast: not since the restart, but it holds leases
     std::vector<Held> held;  // by shard
   };
-  virtual absl::StatusOr<std::vector<Worker>> Workers(absl::Time now) = 0;  // the live ones, by name
+  // The live ones, and after a restart who holds a lease and may be live; by name.
+  virtual absl::StatusOr<std::vector<Worker>> Workers(absl::Time now) = 0;
 };
 
 }  // namespace unsprawl

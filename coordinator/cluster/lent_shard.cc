@@ -66,32 +66,34 @@ absl::StatusOr<v1::LentShard> LentShard::ToProto() {
   lent.mutable_lease()->set_epoch(lease_id_.epoch);
   *lent.mutable_target() = lease_.target();
   *lent.mutable_known() = known_;
-  if (const absl::Status given = GiveTokens(&lent); absl::IsCancelled(given)) return given;
+  const absl::StatusOr<std::vector<GivenToken>> tokens = AuthorizationsToGive(target_);
+  if (absl::IsCancelled(tokens.status())) return tokens.status();
+  RETURN_IF_ERROR(Give(tokens, &lent));
   lent.set_lender(lender_);
   return lent;
 }
 
 template <typename Message>
-absl::Status LentShard::GiveTokens(Message* message) {
-  const absl::StatusOr<std::vector<GivenToken>> tokens = AuthorizationsToGive(target_);
+absl::Status LentShard::Give(const absl::StatusOr<std::vector<GivenToken>>& tokens, Message* message) {
   if (!tokens.ok()) {
     *message->mutable_refused() = ToFailure(tokens.status());
-    return tokens.status();
+    return absl::OkStatus();
   }
+  v1::Credentials given = v1::CREDENTIALS_NONE;
   for (const GivenToken& token : *tokens) {
     message->add_authorizations(token.value);
     if (token.value.empty()) continue;
-    gave_credentials_ = true;
+    given = std::max(given, token.scoped.ok() ? v1::CREDENTIALS_SCOPED : v1::CREDENTIALS_UNSCOPED);
     run_->metrics().GaveToken(token.scoped);
     if (token.scoped.ok()) continue;
-    gave_unscoped_ = true;
     if (absl::IsUnimplemented(token.scoped)) continue;  // As it is for every lease of its scope.
     Log(LogLevel::kWarning, "unscoped_token",
         LeaseFields(run_->id(), lease_id_,
                     {{"repository", target_.key}, {"name", target_.name},
                      {"code", CodeName(static_cast<int>(token.scoped.code()))}, {"error", token.scoped}}));
   }
-  return absl::OkStatus();
+  if (given == v1::CREDENTIALS_NONE) return absl::OkStatus();
+  return run_->resources().ledger->shards().Give(lease_id_, given, run_->clock().Now());
 }
 
 absl::Status LentShard::MayAsk() const {
@@ -136,7 +138,9 @@ absl::StatusOr<v1::TokensReply> LentShard::RenewTokens() {
   if (given.ok()) given = lease_.RenewTokens();
   if (given.ok()) {
     reply.set_renewed(true);
-    given = GiveTokens(&reply);
+    const absl::StatusOr<std::vector<GivenToken>> tokens = AuthorizationsToGive(target_);
+    RETURN_IF_ERROR(Give(tokens, &reply));
+    given = tokens.status();
   }
   if (!IsAnswer(given)) return given;
   return reply;

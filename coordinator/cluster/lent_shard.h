@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <initializer_list>
@@ -37,9 +36,6 @@ class LentShard {
   bool part() const { return part_; }
   absl::Time since() const { return since_; }
   uint64_t run() const { return run_->id(); }
-  // A token of its forge was given away with it; one that is good for more than this repository.
-  bool gave_credentials() const { return gave_credentials_; }
-  bool gave_unscoped() const { return gave_unscoped_; }
   // Reads what the ledger has of it; to be called once, before all others.
   absl::Status LookUp();
   // What a worker needs for it. Cancelled: its run is stopping.
@@ -55,9 +51,11 @@ class LentShard {
   absl::Status End(const v1::TargetEnd& end);
 
  private:
-  // What its worker fetches with, or why there is nothing: into a LentShard or TokensReply.
+  // Writes what its worker is to fetch with, or why there is nothing, into a LentShard or TokensReply. Errors of
+  // ShardTable::Give.
   template <typename Message>
-  absl::Status GiveTokens(Message* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Give(const absl::StatusOr<std::vector<GivenToken>>& tokens, Message* message)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One more question to its forge for this lease: OK, or too many.
   absl::Status MayAsk() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether `status` is an answer to it, and not that the worker is to ask again.
@@ -73,7 +71,6 @@ class LentShard {
   const bool may_cut_;
   const std::string lender_;
   const absl::Time since_;
-  std::atomic<bool> gave_credentials_ = false, gave_unscoped_ = false;
   Mutex mutex_;
   LocalLease lease_ ABSL_GUARDED_BY(mutex_);
   v1::KnownTarget known_ ABSL_GUARDED_BY(mutex_);

@@ -52,6 +52,28 @@ bool MayPass(absl::StatusCode code) {
 }
 bool MayPass(const absl::Status& status) { return MayPass(status.code()); }
 
+absl::StatusOr<v1::ShardPayload> PayloadOf(const v1::Shard& shard) {
+  v1::ShardPayload payload;
+  if (!payload.ParseFromString(shard.payload())) return absl::DataLossError("the store holds an unreadable shard");
+  return payload;
+}
+
+// What a shard is of.
+absl::StatusOr<v1::PlannedTarget> TargetOf(const v1::Shard& shard, const ShardTable& shards) {
+  if (shard.kind() == v1::SHARD_KIND_PART) {
+    ASSIGN_OR_RETURN(const v1::Shard whole, shards.Read(shard.whole()));
+    return TargetOf(whole, shards);
+  }
+  ASSIGN_OR_RETURN(v1::ShardPayload payload, PayloadOf(shard));
+  return std::move(*payload.mutable_target());
+}
+
+// The name of what it is of; empty: the run has ended meanwhile.
+std::string NameOf(const v1::Shard& shard, const ShardTable& shards) {
+  const absl::StatusOr<v1::PlannedTarget> target = TargetOf(shard, shards);
+  return target.ok() ? target->name() : "";
+}
+
 // What is daily business.
 void LogLease(const char* event, uint64_t run, const ShardLease& lease) {
   Log(LogLevel::kDebug, event, LeaseFields(run, lease));
@@ -279,22 +301,30 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
       worker.set_name(live.name);
       worker.set_threads(facts.joined.threads());
       worker.set_program(facts.joined.program());
-      worker.set_seen(absl::ToUnixMicros(live.seen));
+      if (live.seen != absl::InfinitePast()) worker.set_seen(absl::ToUnixMicros(live.seen));
       worker.set_shards_done(facts.shards_done);
       for (const ShardTable::Held& held : live.held) {
         v1::ClusterStatus::Lease& lease = *worker.add_leases();
         lease.set_shard(held.shard);
         lease.set_until(absl::ToUnixMicros(held.until));
+        lease.set_credentials(held.given != v1::CREDENTIALS_NONE);
+        lease.set_unscoped(lease.credentials() && held.given != v1::CREDENTIALS_SCOPED);
         if (const auto lent = lent_.find(held.shard); lent != lent_.end()) {
           lease.set_repository(lent->second->name());
-          lease.set_credentials(lent->second->gave_credentials());
-          lease.set_unscoped(lent->second->gave_unscoped());
         }
         if (const auto said = facts.held.find(held.shard); said != facts.held.end()) {
           lease.set_phase(said->second.phase());
           *lease.mutable_progress() = said->second.progress();
         }
       }
+    }
+  }
+  for (v1::ClusterStatus::Worker& worker : *status.mutable_workers()) {
+    for (v1::ClusterStatus::Lease& lease : *worker.mutable_leases()) {
+      if (!lease.repository().empty()) continue;
+      // Not taken up again since the restart.
+      const absl::StatusOr<v1::Shard> shard = shards.Read(lease.shard());
+      if (shard.ok()) lease.set_repository(NameOf(*shard, shards));
     }
   }
   if (id == 0) return status;
@@ -319,11 +349,9 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
     const absl::StatusOr<v1::Shard> read = shards.Read(shard_id);
     if (absl::IsNotFound(read.status())) continue;  // The run has ended meanwhile.
     ASSIGN_OR_RETURN(const v1::Shard shard, read);
-    v1::ShardPayload payload;
-    (void)payload.ParseFromString(shard.payload());
     v1::ClusterStatus::Parked& row = *status.add_parked();
     row.set_shard(shard.id());
-    row.set_repository(payload.target().name());
+    row.set_repository(NameOf(shard, shards));
     row.set_reason(EscapeForTerminal(shard.reason()));
     row.set_attempts(shard.attempts());
   }
@@ -558,21 +586,19 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
     return absl::UnavailableError(absl::StrFormat("run %d is not under way", shard.run()));
   }
   ShardTable& shards = settings_.ledger->shards();
-  v1::ShardPayload payload;
-  if (!payload.ParseFromString(shard.payload())) return absl::DataLossError("the store holds an unreadable shard");
+  ASSIGN_OR_RETURN(const v1::PlannedTarget planned, TargetOf(shard, shards));
   LocalLease::Shard lease;
   lease.fence = {.worker = shard.worker(), .shard = shard.id(), .epoch = shard.epoch()};
   lease.part = shard.kind() == v1::SHARD_KIND_PART;
   if (lease.part) {
+    ASSIGN_OR_RETURN(v1::ShardPayload payload, PayloadOf(shard));
     lease.only = std::move(*payload.mutable_blobs());
-    ASSIGN_OR_RETURN(const v1::Shard of, shards.Read(shard.whole()));
-    if (!payload.ParseFromString(of.payload())) return absl::DataLossError("the store holds an unreadable shard");
   } else if (!shard.cut()) {
     ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(settings_.clock->Now()));
     lease.cut_bytes = workers.size() > 1 ? settings_.cut_bytes : 0;
   }
-  ASSIGN_OR_RETURN(RemoteTarget target, run->sources().FromProto(payload.target()));
-  auto lent = std::make_shared<LentShard>(run, std::move(target), payload.target().lender(), std::move(lease));
+  ASSIGN_OR_RETURN(RemoteTarget target, run->sources().FromProto(planned));
+  auto lent = std::make_shared<LentShard>(run, std::move(target), planned.lender(), std::move(lease));
   RETURN_IF_ERROR(lent->LookUp());
   std::shared_ptr<LentShard> before;  // destroyed without the lock
   MutexLock lock(mutex_);

@@ -74,9 +74,11 @@ void AddLast(const v1::ClusterStatus& status, std::string* text) {
 }
 
 void AddWorker(const v1::ClusterStatus::Worker& worker, int64_t now, std::string* text) {
-  *text += absl::StrFormat("  %s: %s, %s done, seen %s ago\n", EscapeForTerminal(worker.name()),
-                           Count(worker.threads(), "thread"), Count(worker.shards_done(), "shard"),
-                           Duration(static_cast<double>(now - worker.seen()) / 1e6));
+  *text += absl::StrFormat("  %s: ", EscapeForTerminal(worker.name()));
+  *text += worker.seen() == 0 ? "not heard of since the coordinator started\n"
+                              : absl::StrFormat("%s, %s done, seen %s ago\n", Count(worker.threads(), "thread"),
+                                                Count(worker.shards_done(), "shard"),
+                                                Duration(static_cast<double>(now - worker.seen()) / 1e6));
   for (const v1::ClusterStatus::Lease& lease : worker.leases()) {
     *text += absl::StrFormat("    %s", Name(lease.repository()));
     if (!lease.phase().empty()) *text += ": " + EscapeForTerminal(lease.phase());

@@ -12,6 +12,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -701,6 +702,80 @@ TEST_F(ClusterSecurityTest, ATokenForMoreThanOneRepositoryIsGivenOnlyWhereThereI
   EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"FAILED_PRECONDITION\"}"], 1);
   EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"RESOURCE_EXHAUSTED\"}"], 1);
   EXPECT_EQ(given["unsprawl_tokens_given_total{code=\"OK\"}"], 1 + kRepositories);
+}
+
+TEST_F(ClusterSecurityTest, WhoHoldsATokenIsNamedAfterARestartOfTheCoordinatorToo) {
+  const ForgeServer forge(AppSettings());
+  cli_.RemoveVariable("GITHUB_TOKEN");
+  Cluster cluster(cli_, AsAppOf(forge), {});
+  const auto fault = [](int status) {
+    return nlohmann::json{{"match", "access_tokens"}, {"match_body", "repository_ids"}, {"kind", "status"},
+                          {"status", status}};
+  };
+  ASSERT_THAT(SubmitRun(PlainChannel(cluster.address()), {"github:acme"}), IsOk());
+  ASSERT_TRUE(cluster.coordinator().WaitFor("state=RUN_STATE_SCANNING"));
+  std::map<std::string, v1::LentShard> lent;
+  const auto acquire = [&](const std::string& name) {
+    const auto shard = RawWorker(name, PlainChannel(cluster.address())).Acquire();
+    ASSERT_THAT(shard, IsOk());
+    lent[name] = *shard;
+  };
+  acquire("for-one");
+  forge.Fault(fault(422));
+  acquire("for-more");
+  forge.Fault(fault(503));
+  acquire("without");
+  EXPECT_EQ(lent["without"].authorizations_size(), 0);
+  using Facts = std::tuple<std::string, bool, bool>;  // repository, whether it has a token, and for more
+  const auto named = [&] {
+    std::map<std::string, Facts> facts;
+    const nlohmann::json status = cluster.Status();
+    for (const nlohmann::json& worker : status["workers"]) {
+      for (const nlohmann::json& lease : worker["leases"]) {
+        facts[worker["name"]] = {lease["repository"], lease["credentials"], lease["unscoped"]};
+      }
+    }
+    return facts;
+  };
+  std::map<std::string, Facts> expected = {{"for-one", {lent["for-one"].target().name(), true, false}},
+                                           {"for-more", {lent["for-more"].target().name(), true, true}},
+                                           {"without", {lent["without"].target().name(), false, false}}};
+  EXPECT_EQ(named(), expected);
+  const auto restart = [&] {
+    cluster.coordinator().SignalAll(SIGKILL);
+    cluster.StartCoordinator();
+  };
+  restart();
+  EXPECT_EQ(named(), expected);  // None of them has called again.
+  EXPECT_THAT(cli_.Run({"status", "--coordinator", cluster.address()}).out,
+              HasSubstr(absl::StrFormat("  for-more: not heard of since the coordinator started\n"
+                                        "    %s (has a token for more than it)\n", lent["for-more"].target().name())));
+
+  // Nor has it to be the first token of a lease; of one that is over nobody is named.
+  const RawWorker without("without", PlainChannel(cluster.address())), more("for-more", PlainChannel(cluster.address()));
+  absl::StatusOr<v1::TokensReply> renewed;
+  for (int tries = 0; tries < 100; ++tries) {
+    renewed = without.RenewTokens(lent["without"].lease());
+    if (!absl::IsUnavailable(renewed.status())) break;
+    absl::SleepFor(absl::Milliseconds(100));  // Its run is not under way yet.
+  }
+  ASSERT_THAT(renewed, IsOk());
+  ASSERT_EQ(renewed->authorizations_size(), 1);
+  ASSERT_THAT(more.Release(lent["for-more"].lease()), IsOk());
+  std::get<1>(expected["without"]) = true;
+  expected.erase("for-more");
+  EXPECT_EQ(named(), expected);
+  restart();
+  EXPECT_EQ(named(), expected);
+
+  // Of the tokens themselves the store knows nothing.
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(home_.path() / "cluster" / "store")) {
+    if (!entry.is_regular_file()) continue;
+    const std::string content = ReadFile(entry.path());
+    for (const std::string& token : {lent["for-one"].authorizations(0), lent["for-more"].authorizations(0)}) {
+      EXPECT_EQ(content.find(token), std::string::npos) << entry.path();
+    }
+  }
 }
 
 // There is no forge behind a clone URL.

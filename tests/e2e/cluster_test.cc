@@ -174,7 +174,7 @@ TEST_F(ClusterTest, WhoFetchesAReportIsToldWhatItsScanWas) {
   };
   for (const char* fail_on : {"none", "low", "critical", "new"}) expect_same(fail_on);
   EXPECT_EQ(seen, std::set<int>({0, 1}));
-  forge_.Fault({{"match", "app0.git"}, {"kind", "status"}, {"status", 500}, {"times", nullptr}});
+  forge_.Fault({{"match", "app0.git"}, {"kind", "status"}, {"status", 403}, {"times", nullptr}});
   forge_.ChangeRepository({{"id", 100}, {"pushed_at", "2031-01-01T00:00:00Z"}});
   for (const char* fail_on : {"none", "low"}) expect_same(fail_on);
   EXPECT_EQ(seen, std::set<int>({0, 1, 3}));

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "store/maintenance.h"
 #include "store/rocksdb_ledger.h"
+#include "store/shard_rows.h"
 #include "tests/support/git_repo.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/store_rows.h"
@@ -536,6 +537,52 @@ TEST_P(ShardTableTest, WorkersAreThoseSeenOfLate) {
   EXPECT_THAT(workers[1].held, IsEmpty());
   now_ += absl::Seconds(40);
   EXPECT_THAT(*table().Workers(now_), SizeIs(1));
+}
+
+TEST_P(ShardTableTest, WhatAWorkerWasGivenIsSaidForAsLongAsItHoldsTheLease) {
+  Add({Repository("a"), Repository("b")});
+  ASSERT_EQ(Acquire("other"), "a");
+  ASSERT_EQ(Acquire("w"), "b");
+  const ShardLease first = lease_;
+  // To w; a worker that holds a lease is named, whoever has called since the restart.
+  const auto given = [&] {
+    const auto workers = *table().Workers(now_);
+    EXPECT_THAT(workers, SizeIs(2));
+    EXPECT_EQ(workers[0].name, "other");
+    EXPECT_EQ(workers[0].held[0].given, v1::CREDENTIALS_NONE);
+    EXPECT_EQ(workers[1].name, "w");
+    EXPECT_EQ(workers[1].seen, GetParam() == Form::kReopened ? absl::InfinitePast() : now_);
+    EXPECT_THAT(workers[1].held, SizeIs(1));
+    EXPECT_EQ(workers[1].held[0].shard, 2u);
+    return workers[1].held[0].given;
+  };
+  EXPECT_EQ(given(), v1::CREDENTIALS_NONE);
+  EXPECT_THAT(table().Give(first, v1::CREDENTIALS_SCOPED, now_), IsOk());
+  EXPECT_EQ(given(), v1::CREDENTIALS_SCOPED);
+  EXPECT_THAT(table().Give(first, v1::CREDENTIALS_UNSCOPED, now_), IsOk());
+  EXPECT_EQ(given(), v1::CREDENTIALS_UNSCOPED);
+  EXPECT_THAT(table().Give(first, v1::CREDENTIALS_SCOPED, now_), IsOk());
+  EXPECT_EQ(given(), v1::CREDENTIALS_UNSCOPED);
+  EXPECT_THAT(table().Release(first, now_), IsOk());
+  ASSERT_EQ(Acquire("w"), "b");
+  EXPECT_EQ(given(), v1::CREDENTIALS_NONE);
+  EXPECT_THAT(table().Give(first, v1::CREDENTIALS_SCOPED, now_), FailsWith(kAborted, HasSubstr("epoch")));
+  EXPECT_EQ(given(), v1::CREDENTIALS_NONE);
+}
+
+TEST(ShardTableOfBefore, ItsLeasesMayHaveBeenGivenAnything) {
+  const std::unique_ptr<ShardRows> rows = NewMemoryShardRows();
+  v1::Shard row;
+  row.set_id(1);
+  row.set_run(1);
+  row.set_kind(v1::SHARD_KIND_REPOSITORY);
+  row.set_state(v1::SHARD_STATE_LEASED);
+  row.set_worker("w");
+  row.set_epoch(1);
+  ASSERT_THAT(rows->Write({.added = {&row, 1}, .changed = {}, .erased = {}, .next = 2}), IsOk());
+  const std::unique_ptr<ShardTable> table = NewShardTable(*rows, {});
+  ASSERT_THAT(table->Give({"w", 1, 1}, v1::CREDENTIALS_SCOPED, kStart), IsOk());
+  EXPECT_EQ(table->Workers(kStart)->at(0).held.at(0).given, v1::CREDENTIALS_UNSPECIFIED);
 }
 
 // ---- fences

@@ -56,5 +56,17 @@ TEST(StatusTextTest, NumbersFitATerminalOf80Columns) {
   EXPECT_THAT(text, HasSubstr("    1001  failed     2023-11-14T22:13:20Z  -                        -          -\n"));
 }
 
+TEST(StatusTextTest, WhoHoldsATokenIsNamedThoughItWasNotHeardOfSinceTheStart) {
+  v1::ClusterStatus status;
+  status.set_now(kThen);
+  v1::ClusterStatus::Worker& worker = *status.add_workers();
+  worker.set_name("w");
+  v1::ClusterStatus::Lease& lease = *worker.add_leases();
+  lease.set_repository("github.com/acme/app");
+  lease.set_credentials(true);
+  EXPECT_THAT(WholeText(status), HasSubstr("  w: not heard of since the coordinator started\n"
+                                           "    github.com/acme/app (has a token for it alone)\n"));
+}
+
 }  // namespace
 }  // namespace unsprawl
