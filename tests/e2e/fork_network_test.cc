@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
+#include "tests/support/cluster.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
 
@@ -53,7 +54,7 @@ class ForkNetworkTest : public testing::Test {
   fs::path Bare(int id) const { return home_.path() / "bare" / absl::StrFormat("r%d.git", id); }
   fs::path Work(int id) const { return home_.path() / "work" / absl::StrFormat("r%d", id); }
   fs::path Mirror(int id) const {
-    return home_.path() / "mirrors" / "by-id" / absl::StrFormat("%s/%d.git", Folder(), id);
+    return FindMirror(home_.path() / "mirrors", absl::StrFormat("by-id/%s/%d.git", Folder(), id));
   }
   std::string Folder() const {  // of the host
     const std::string host = forge_->Url().substr(8);
@@ -144,7 +145,7 @@ class ForkNetworkTest : public testing::Test {
   // Mirrors that borrow from one that is not there.
   std::vector<fs::path> Orphans() const {
     std::vector<fs::path> orphans;
-    for (const auto& entry : fs::recursive_directory_iterator(home_.path() / "mirrors")) {
+    for (const auto& entry : fs::recursive_directory_iterator(home_.path())) {
       if (entry.path().filename() != "alternates") continue;
       std::string lender = ReadFile(entry.path());
       lender.pop_back();

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tests/support/cli.h"
+#include "tests/support/cluster.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
 
@@ -83,7 +84,7 @@ class OrganizationTest : public testing::Test {
   std::filesystem::path MirrorOf(const ForgeServer& forge, int id) const {
     std::string host = forge.Url().substr(8);
     host.replace(host.find(':'), 1, "%3A");
-    return home_.path() / "mirrors" / "by-id" / host / absl::StrFormat("%d.git", id);
+    return FindMirror(home_.path() / "mirrors", absl::StrFormat("by-id/%s/%d.git", host, id));
   }
   // A file of the program's rules and one more, for xyzzy_ and nine digits.
   std::string MoreRules() const {

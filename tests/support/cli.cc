@@ -17,6 +17,7 @@
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cluster.h"
+#include "tests/support/report_lines.h"
 
 namespace unsprawl {
 namespace {
@@ -201,13 +202,29 @@ CliResult Cli::Run(const std::vector<std::string>& arguments) const {
 }
 
 CliResult Cli::Scan(const std::vector<std::string>& arguments) const {
-  // For trying a whole test program with a cluster: UNSPRAWL_TEST_WORKERS=2 build/release/tests/scopes_test.
   const char* workers = std::getenv("UNSPRAWL_TEST_WORKERS");
   const bool in_cluster = std::find(arguments.begin(), arguments.end(), "--coordinator") != arguments.end();
   if (workers != nullptr && !in_cluster) {
-    if (std::optional<CliResult> scanned = ScanInCluster(*this, arguments, std::atoi(workers))) return *scanned;
+    if (std::optional<CliResult> scanned = ScanInCluster(*this, arguments, std::atoi(workers))) {
+      ExpectTheReportOfOneMachine(*scanned, arguments);
+      return *scanned;
+    }
   }
   return StartScan(arguments, nullptr);
+}
+
+void Cli::ExpectTheReportOfOneMachine(const CliResult& scanned, std::vector<std::string> arguments) const {
+  Cli alone(*this);
+  alone.home_ = home_ / "beside";
+  std::filesystem::create_directories(alone.home_);
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    const bool place = arguments[i - 1] == "--store" || arguments[i - 1] == "--mirrors";
+    if (place && arguments[i].starts_with('/')) arguments[i] = alone.home_.native() + arguments[i];
+  }
+  const CliResult scan = alone.StartScan(arguments, nullptr);
+  EXPECT_EQ(scanned.exit_code, scan.exit_code) << scanned.err << scan.err;
+  if (scan.exit_code == 2 || scanned.exit_code == 2) return;
+  EXPECT_EQ(FirstDifference(WholeReportFiles(), alone.WholeReportFiles()), "");
 }
 
 CliResult Cli::ScanAndSignal(const std::vector<std::string>& arguments, int microseconds,
@@ -251,12 +268,18 @@ CliResult Cli::ScanWatching(const std::vector<std::string>& arguments,
   });
 }
 
-std::map<std::string, std::string> Cli::ReportFiles() const {
+std::map<std::string, std::string> Cli::WholeReportFiles() const {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(report())) {
     const std::string name = entry.path().filename().native();
-    if (name != "run.json") files[name] = WithoutChanges(name, ReadFile(entry.path()));
+    if (name != "run.json") files[name] = ReadFile(entry.path());
   }
+  return files;
+}
+
+std::map<std::string, std::string> Cli::ReportFiles() const {
+  std::map<std::string, std::string> files = WholeReportFiles();
+  for (auto& [name, text] : files) text = WithoutChanges(name, std::move(text));
   return files;
 }
 

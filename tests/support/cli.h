@@ -34,7 +34,9 @@ class Cli {
 
   // Arguments as typed, without the program's name.
   CliResult Run(const std::vector<std::string>& arguments) const;
-  // `scan --quiet --output <home>/report` and more arguments.
+  // `scan --quiet --output <home>/report` and more arguments. With UNSPRAWL_TEST_WORKERS=2 in the test's own
+  // environment two workers and a coordinator do it, where they can; and the test fails unless one machine, with a store
+  // and mirrors of its own beside theirs, reports the same, byte for byte.
   CliResult Scan(const std::vector<std::string>& arguments) const;
   // The same; unless it ended before, after `microseconds` the program is killed (SIGKILL), or it and
   // all of its children get another signal, as from a terminal's Ctrl-C (SIGINT).
@@ -56,8 +58,9 @@ class Cli {
 
   const std::filesystem::path& home() const { return home_; }
   std::filesystem::path report() const { return home_ / "report"; }
-  // Every file of the report but run.json, by name, without what it says of earlier runs: equal for two
-  // stores that know the same, however they came to know it.
+  // Every file of the report but run.json, by name: equal for two stores that had the same runs.
+  std::map<std::string, std::string> WholeReportFiles() const;
+  // The same without what it says of earlier runs: equal for two stores that know the same, however they came to know it.
   std::map<std::string, std::string> ReportFiles() const;
   // The rows of a .jsonl file of the report.
   std::vector<nlohmann::json> Rows(const std::string& file) const;
@@ -69,6 +72,7 @@ class Cli {
                   const std::function<void(pid_t)>& meanwhile) const;
   CliResult StartScan(const std::vector<std::string>& arguments,
                       const std::function<void(pid_t)>& meanwhile) const;
+  void ExpectTheReportOfOneMachine(const CliResult& scanned, std::vector<std::string> arguments) const;
   friend class BackgroundProgram;
   // Starts the program in a process group of its own.
   pid_t Spawn(const std::vector<std::string>& arguments, const std::filesystem::path& out,

@@ -11,6 +11,14 @@
 
 namespace unsprawl {
 
+std::filesystem::path FindMirror(const std::filesystem::path& mirrors, const std::filesystem::path& mirror) {
+  for (const char* const other : {"1", "2", "3"}) {
+    const std::filesystem::path found = (mirrors.native() + other) / mirror;
+    if (std::filesystem::exists(found)) return found;
+  }
+  return mirrors / mirror;
+}
+
 std::string Scrape(const BackgroundProgram& program) {
   const std::string said = "event=metrics url=http://127.0.0.1:";
   EXPECT_TRUE(program.WaitFor(said)) << program.err();
@@ -110,6 +118,9 @@ std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::st
   coordinator.insert(coordinator.end(), {"--retry-seconds", "0"});
   Cluster cluster(cli, coordinator, worker);
   for (int i = 0; i < workers; ++i) cluster.StartWorker(absl::StrFormat("w%d", i), i == 0 ? mirrors : mirrors + std::to_string(i));
+  for (int i = 0; i < workers; ++i) {  // All of them have a share.
+    EXPECT_TRUE(cluster.coordinator().WaitFor(absl::StrFormat("event=joined worker=w%d ", i))) << cluster.coordinator().err();
+  }
   return cluster.Scan(client);
 }
 

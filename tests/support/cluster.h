@@ -16,6 +16,9 @@ namespace unsprawl {
 // it is for. nullopt: that cannot do it (local repositories, --list-only).
 std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::string>& arguments, int workers);
 
+// `mirror` below the folder `mirrors` that Cli::Scan was given: of a cluster, that of the worker that has it.
+std::filesystem::path FindMirror(const std::filesystem::path& mirrors, const std::filesystem::path& mirror);
+
 // The metrics that a program with --metrics serves, by what it says on stderr; a failure of the test if it does not.
 std::string Scrape(const BackgroundProgram& program);
 // Their figures by name and labels, as they are written.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,9 @@ std::vector<std::string> Coverage(const Cli& cli, const Names& name);
 
 // What only one of two of them has: short enough to be read when a test fails.
 std::vector<std::string> Differences(const std::vector<std::string>& a, const std::vector<std::string>& b);
+
+// The first repository or line in which two reports differ, of both; of all files, by name.
+std::string FirstDifference(const std::map<std::string, std::string>& report,
+                            const std::map<std::string, std::string>& expected);
 
 }  // namespace unsprawl
