@@ -207,6 +207,15 @@ void ShardIndex::Choose(Group& group) {
   }
 }
 
+void ShardIndex::TakeHome(uint64_t shard) {
+  const Entry& entry = At(shard);
+  Group& group = *entry.group;
+  Leave(group);
+  group.home = entry.row.home();
+  Choose(group);
+  Queue(group);
+}
+
 void ShardIndex::Leave(Group& group) {
   if (!group.turn) return;
   Host& host = *group.host;

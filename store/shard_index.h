@@ -64,6 +64,8 @@ class ShardIndex {
 
   // ---- leases
   bool Renew(std::string_view worker, const ShardTable::Renewal& renewal);
+  // Its group's home is the one that its row names.
+  void TakeHome(uint64_t shard);
   // A pinned shard is neither lent nor expired.
   void Pin(uint64_t shard);
   void Unpin(uint64_t shard);

@@ -172,11 +172,17 @@ class IndexedShardTable final : public ShardTable {
     return Change({std::move(done)});
   }
 
-  absl::Status Release(const ShardLease& lease, absl::Time now) override {
+  absl::Status Release(const ShardLease& lease, absl::Time now, std::string_view home) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(BeginWith(lease, now));
     RETURN_IF_ERROR(CheckGood(lease));
-    return Change({index_.Released(lease)});
+    v1::Shard row = index_.Released(lease);
+    if (home.empty()) return Change({std::move(row)});
+    row.set_home(std::string(home));
+    row.set_home_only(true);
+    RETURN_IF_ERROR(Change({std::move(row)}));
+    index_.TakeHome(lease.shard);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<v1::Shard> Fail(const ShardLease& lease, v1::ErrorClass error, std::string_view reason,

@@ -120,7 +120,8 @@ class ShardTable {
   // What was recorded under the lease survives a crash of this process from here on.
   virtual absl::Status Complete(const ShardLease& lease, std::string_view result, absl::Time now) = 0;
   // Gives the shard back unfinished (the worker drains): pending at once, not counted as an attempt.
-  virtual absl::Status Release(const ShardLease& lease, absl::Time now) = 0;
+  // `home`: kept for that worker from now on, as what is home_only; empty: for whom it was.
+  virtual absl::Status Release(const ShardLease& lease, absl::Time now, std::string_view home = "") = 0;
   // An attempt has failed, with a reason for a person; the class says what becomes of the shard. The answer is the shard
   // then, without its payload.
   virtual absl::StatusOr<v1::Shard> Fail(const ShardLease& lease, v1::ErrorClass error, std::string_view reason,

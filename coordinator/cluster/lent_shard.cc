@@ -52,6 +52,15 @@ absl::Status LentShard::CheckRepository(const std::string& key) const {
   return absl::AbortedError(absl::StrFormat("shard %d is of another repository by now", lease_id_.shard));
 }
 
+std::string LentShard::MayHaveMore(const v1::PassBeginning& beginning) {
+  const bool lacks = std::any_of(beginning.skips().begin(), beginning.skips().end(), [](const v1::Skip& skip) {
+    return skip.reason() == v1::SKIP_REASON_UNOBTAINABLE;
+  });
+  MutexLock lock(mutex_);
+  const std::string& home = known_.note().worker();
+  return lacks && home != lease_id_.worker ? home : "";
+}
+
 absl::Status LentShard::LookUp() {
   MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(known_, lease_.LookUp());

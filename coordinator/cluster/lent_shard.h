@@ -32,6 +32,9 @@ class LentShard {
   // Aborted: the lease is of another repository than `key`. A store that was restored from a backup gives shards their
   // numbers again. Empty: the worker does not say.
   absl::Status CheckRepository(const std::string& key) const;
+  // The worker that had its mirror last, when that may have what this pass says is obtained nowhere; empty: none. What
+  // a force push dropped between two runs, say, which the forge does not serve by its id.
+  std::string MayHaveMore(const v1::PassBeginning& beginning);
   const std::string& name() const { return target_.name; }
   bool part() const { return part_; }
   absl::Time since() const { return since_; }

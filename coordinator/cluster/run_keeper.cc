@@ -734,12 +734,18 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& r
 
 absl::Status RunKeeper::Release(const v1::LeaseRef& ref) { return GiveBack(LeaseOf(ref)); }
 
-absl::Status RunKeeper::GiveBack(const ShardLease& lease) {
+absl::Status RunKeeper::GiveBack(const ShardLease& lease, const std::string& home) {
   Forget(lease);
   ShardTable& shards = settings_.ledger->shards();
   const absl::StatusOr<v1::Shard> shard = shards.Read(lease.shard);  // Its run may not be under way yet.
-  RETURN_IF_ERROR(shards.Release(lease, settings_.clock->Now()));
-  if (shard.ok()) LogLease("given_back", shard->run(), lease);
+  RETURN_IF_ERROR(shards.Release(lease, settings_.clock->Now(), home));
+  if (!shard.ok()) return absl::OkStatus();
+  if (home.empty()) {
+    LogLease("given_back", shard->run(), lease);
+  } else {
+    Log(LogLevel::kInfo, "sent_home",
+        LeaseFields(shard->run(), lease, {{"repository", shard->repository()}, {"home", home}}));
+  }
   return absl::OkStatus();
 }
 
@@ -786,6 +792,13 @@ absl::StatusOr<v1::BeginReply> RunKeeper::Begin(const v1::BeginRequest& request)
   if (request.nonce() == 0) return absl::InvalidArgumentError("a pass without a nonce");
   ASSIGN_OR_RETURN(const std::shared_ptr<LentShard> lent, Find(request.lease()));
   RETURN_IF_ERROR(lent->CheckRepository(request.repository()));
+  if (const std::string home = lent->MayHaveMore(request.beginning()); !home.empty()) {
+    ASSIGN_OR_RETURN(const v1::Shard shard, settings_.ledger->shards().Read(request.lease().shard()));
+    if (!shard.home_only()) {  // Else that worker was asked, or is no more.
+      RETURN_IF_ERROR(GiveBack(LeaseOf(request.lease()), home));
+      return absl::AbortedError("another worker's mirror may have more of it");
+    }
+  }
   if (request.ruleset_id() == settings_.ruleset->id()) return lent->Begin(request);
   // This coordinator was started again, with other rules: what the worker finds would be of the old ones.
   RETURN_IF_ERROR(Release(request.lease()));

@@ -105,7 +105,8 @@ class RunKeeper {
   absl::Status ShardEnded(uint64_t run, std::optional<RepositoryOutcome> outcome, const PassCounters& counters,
                           const ShardLease& lease);
   absl::StatusOr<std::shared_ptr<LentShard>> Open(const v1::Shard& shard);
-  absl::Status GiveBack(const ShardLease& lease);
+  // `home`: ShardTable::Release's.
+  absl::Status GiveBack(const ShardLease& lease, const std::string& home = "");
   absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);

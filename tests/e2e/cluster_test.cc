@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "tests/support/cluster.h"
 #include "tests/support/python_server.h"
+#include "tests/support/report_lines.h"
 #include "tests/support/small_organization.h"
 
 namespace unsprawl {
@@ -31,9 +32,13 @@ class ClusterTest : public SmallOrganization {
 };
 
 TEST_F(ClusterTest, ReportsWhatOneMachineDoes) {
-  const CliResult alone = SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile()});
-  ASSERT_EQ(alone.exit_code, 1) << alone.err;
-  const auto report = cli_.ReportFiles();
+  std::vector<std::string> alone = AtForge();
+  alone.insert(alone.end(), {"--store", home_.path() / "alone", "--mirrors", home_.path() / "mirrors", "github:acme"});
+  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  const auto first = cli_.WholeReportFiles();
+  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  const auto second = cli_.WholeReportFiles();
+  EXPECT_NE(FirstDifference(second, first), "") << "the second knows of the first";
   for (const int workers : {1, 2, 4}) {
     SCOPED_TRACE(workers);
     std::filesystem::remove_all(home_.path() / "cluster");
@@ -41,10 +46,9 @@ TEST_F(ClusterTest, ReportsWhatOneMachineDoes) {
     for (int i = 0; i < workers; ++i) cluster.StartWorker(absl::StrFormat("w%d", i));
     const CliResult together = cluster.Scan({"github:acme"});
     ASSERT_EQ(together.exit_code, 1) << together.err << cluster.coordinator().err() << cluster.worker("w0").err();
-    EXPECT_EQ(cli_.ReportFiles(), report);
-    // Again: nothing has changed.
+    EXPECT_EQ(FirstDifference(cli_.WholeReportFiles(), first), "");
     ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
-    EXPECT_EQ(cli_.ReportFiles(), report);
+    EXPECT_EQ(FirstDifference(cli_.WholeReportFiles(), second), "");
   }
 }
 
@@ -104,6 +108,34 @@ TEST_F(ClusterTest, OfARepositoryThatCannotBeFetchedItReportsWhatOneMachineDoes)
   const CliResult together = cluster.Scan({"github:acme"});
   ASSERT_EQ(together.exit_code, 3) << together.err << cluster.coordinator().err();
   EXPECT_EQ(cli_.ReportFiles(), report);
+}
+
+TEST_F(ClusterTest, WhatAForcePushDropsOfOneWorkersMirrorIsFoundThoughAnotherTakesTheRepository) {
+  std::vector<std::string> alone = AtForge();
+  alone.insert(alone.end(), {"--store", home_.path() / "alone", "--mirrors", home_.path() / "mirrors", "github:acme"});
+  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  Cluster cluster(cli_, AtForge(), Fetching());
+  cluster.StartWorker("w0");
+  ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
+  // The forge has no more of it than the mirrors.
+  const std::filesystem::path bare = home_.path() / "app1.git", work = home_.path() / "work/1";
+  WriteFile(work / "s.env", "nothing\n");
+  unsprawl::Run(work, {"git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-q", "-a", "--amend", "-m", "x"});
+  unsprawl::Run(work, {"git", "push", "-q", "-f", bare, "HEAD"});
+  unsprawl::Run(bare, {"git", "reflog", "expire", "--all", "--expire=now"});
+  unsprawl::Run(bare, {"git", "gc", "-q", "--prune=now"});
+  forge_.ChangeRepository({{"id", 101}, {"pushed_at", "2024-05-02T12:00:00Z"}});
+  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  const auto report = cli_.WholeReportFiles();
+  // It lives, and asks for nothing for now.
+  cluster.worker("w0").SignalAll(SIGSTOP);
+  cluster.StartWorker("w1");
+  BackgroundProgram client(cli_, "client", {"scan", "--quiet", "--coordinator", cluster.address(), "--output",
+                                            cli_.report(), "github:acme"});
+  EXPECT_TRUE(cluster.coordinator().WaitFor("event=sent_home ")) << cluster.coordinator().err();
+  cluster.worker("w0").SignalAll(SIGCONT);
+  EXPECT_EQ(client.Wait(), 1) << client.err();
+  EXPECT_EQ(FirstDifference(cli_.WholeReportFiles(), report), "");
 }
 
 TEST_F(ClusterTest, StatusSaysWhatBecameOfEachRunsRepositories) {

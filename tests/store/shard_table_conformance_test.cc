@@ -261,6 +261,23 @@ TEST_P(ShardTableTest, ADrainedShardIsPendingAtOnceAndNotCounted) {
   EXPECT_EQ(Acquire("other"), "a");
 }
 
+TEST_P(ShardTableTest, WhatIsReleasedForAHomeIsKeptForThatWhileItLives) {
+  stays_open_ = true;
+  Add({Repository("a")});
+  ASSERT_EQ(Acquire("other"), "a");
+  EXPECT_EQ(Acquire("home"), "");
+  EXPECT_THAT(table().Release(lease_, now_, "home"), IsOk());
+  EXPECT_EQ(Read(1).attempts(), 0u);
+  EXPECT_EQ(Acquire("other"), "");
+  now_ += options_.lease_time / 2;
+  EXPECT_EQ(Acquire("home"), "a");
+  EXPECT_TRUE(Read(1).home_only());
+  EXPECT_THAT(table().Release(lease_, now_), IsOk());
+  EXPECT_EQ(Acquire("other"), "");
+  now_ += options_.lease_time;
+  EXPECT_EQ(Acquire("other"), "a");
+}
+
 TEST_P(ShardTableTest, WhatFailedWaitsLongerEachTimeAndIsParked) {
   Add({Repository("a")});
   absl::Duration least = absl::Seconds(15);
