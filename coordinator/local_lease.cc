@@ -381,7 +381,12 @@ absl::Status LocalLease::End(const v1::TargetEnd& end) {
       counters_.unchanged = true;
       outcome_ = OutcomeOf(record_, accepted_);
       break;
-    case v1::TargetEnd::SCANNED: AddScanned(recorded.ok() ? NoteScanned(end) : recorded, end.reason()); break;
+    case v1::TargetEnd::SCANNED: {
+      const absl::Status noted = recorded.ok() ? NoteScanned(end) : recorded;
+      if (shard_ && recorded.ok() && absl::IsResourceExhausted(noted)) return noted;  // Its worker says so again.
+      AddScanned(noted, end.reason());
+      break;
+    }
     case v1::TargetEnd::GONE:
       if (target().optional() && record_.rule_keys().empty()) {  // There never was one.
         return run_.end(std::nullopt, counters_, fence());

@@ -1,4 +1,5 @@
 // The command line: reads arguments, calls one command, turns its status into an exit code.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -594,6 +595,8 @@ void AddCerts(CLI::App& app, CertsOptions* options, int* exit_code) {
 }  // namespace unsprawl
 
 int main(int argc, char** argv) {
+  const rlimit no_core = {.rlim_cur = 0, .rlim_max = 0};  // It would hold tokens, secrets and the key.
+  setrlimit(RLIMIT_CORE, &no_core);
   CLI::App app("Finds secrets in the whole history of an organization's repositories");
   app.set_version_flag("--version", "unsprawl " UNSPRAWL_VERSION);
   app.require_subcommand(1);

@@ -47,7 +47,7 @@ absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose,
 
 grpc::ChannelArguments ChannelArguments() {
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   // A coordinator whose machine is gone says nothing: only silence tells.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);

@@ -26,6 +26,9 @@ v1::ProtocolVersion OurVersion();
 
 // Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
 inline constexpr int kMaxMessageBytes = 64 << 20;
+// A coordinator's answers may be as large as what a scanner is told on one machine (FrameChannel): where in history the
+// blobs lie that hold one secret is asked for in one message, 15 million of them at most.
+inline constexpr int kMaxAnswerBytes = 512 << 20;
 
 // Of a channel to a coordinator.
 grpc::ChannelArguments ChannelArguments();

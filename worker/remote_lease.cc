@@ -195,7 +195,15 @@ class RemoteLease : public Lease {
     *request.mutable_end() = end;
     request.set_repository(target().key());
     v1::EndReply reply;
-    const absl::Status ended = Call(&Stub::End, request, &reply);
+    absl::Status ended = Call(&Stub::End, request, &reply);
+    if (absl::IsResourceExhausted(ended) && !is_lost() && !*source_.worker_.stop) {
+      // What was noted is larger than a message may be, here and elsewhere.
+      request.mutable_end()->Clear();
+      request.mutable_end()->set_how(v1::TargetEnd::FAILED);
+      request.mutable_end()->set_code(static_cast<int>(ended.code()));
+      request.mutable_end()->set_reason(std::string(ended.message()));
+      ended = Call(&Stub::End, request, &reply);
+    }
     ended_ = ended.ok();
     if (!ended_) return ended;
     source_.worker_.metrics->Ended(end);
@@ -447,14 +455,15 @@ void RemoteLeases::RenewAll() {
   if (reply.join_again()) JoinAgain();
 }
 
-// Its leases go on; but for how long they are lent may be another time by now.
+// Its leases go on; but for how long they are lent may be another time by now, and its version another.
 void RemoteLeases::JoinAgain() {
   v1::JoinReply joined;
-  const absl::Status called = worker_.client->Call(*stub_, &Stub::Join, worker_.join, &joined, [this] {
+  absl::Status may = worker_.client->Call(*stub_, &Stub::Join, worker_.join, &joined, [this] {
     MutexLock lock(mutex_);
     return ended_;
   });
-  if (!called.ok()) return;
+  if (may.ok()) may = CheckVersion(joined.version(), "the coordinator", "the worker");
+  if (!may.ok()) return Refuse(may);
   MutexLock lock(mutex_);
   lease_time_ = absl::Seconds(std::max(1U, joined.lease_seconds()));
 }

@@ -88,10 +88,9 @@ class Admin {
     return status;
   }
 
-  // `asked`, or the run under way, or the last.
-  absl::StatusOr<uint64_t> RunMeant(uint64_t asked) {
-    if (asked != 0) return asked;
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(0, kPatience));
+  // `asked`, or (0) the run under way, or the last. FailedPrecondition: the coordinator's version is too far from ours.
+  absl::StatusOr<uint64_t> RunMeant(uint64_t asked, absl::Duration patience = kPatience) {
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(asked, patience));
     return status.run().id();
   }
 
@@ -210,6 +209,7 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
 
 absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
+  RETURN_IF_ERROR(admin->RunMeant(options.run, kReportPatience).status());
   ASSIGN_OR_RETURN(const uint64_t run, admin->FetchReport(options.run, options.output_dir));
   PrintSummary(options.output_dir);
   ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(run, kReportPatience));

@@ -29,7 +29,7 @@ constexpr int kMaxLast = 5;          // runs that are over, likewise
 // number of names, and each costs memory.
 constexpr size_t kMaxWorkers = 10'000;
 constexpr uint32_t kNotYetMs = 5'000;  // before who was lent nothing, for a forge's limit, asks again
-constexpr size_t kMaxPhaseBytes = 100, kMaxReasonBytes = 4 << 10;
+constexpr size_t kMaxShownBytes = 100, kMaxReasonBytes = 4 << 10;
 constexpr std::chrono::milliseconds kTick{100};
 constexpr absl::Duration kStorePause = absl::Seconds(1);
 constexpr int kReportTries = 60;     // with such a pause between them
@@ -361,9 +361,17 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
 RunKeeper::Figures RunKeeper::figures() {
   const absl::Time now = settings_.clock->Now();
   Figures figures{.runs = {}, .oldest_lease = absl::ZeroDuration()};
+  const absl::StatusOr<std::vector<ShardTable::Worker>> workers = settings_.ledger->shards().Workers(now);
   MutexLock lock(mutex_);
   for (const auto& [id, run] : runs_) ++figures.runs[run.state()];
-  for (const auto& [shard, lent] : lent_) figures.oldest_lease = std::max(figures.oldest_lease, now - lent->since());
+  if (!workers.ok()) return figures;
+  for (const ShardTable::Worker& worker : *workers) {
+    for (const ShardTable::Held& held : worker.held) {
+      const auto lent = lent_.find(held.shard);
+      if (lent == lent_.end() || lent->second->lease().epoch != held.epoch) continue;
+      figures.oldest_lease = std::max(figures.oldest_lease, now - lent->second->since());
+    }
+  }
   return figures;
 }
 
@@ -462,13 +470,6 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     return ShardEnded(id, std::move(outcome), counters, *lease);
   };
   ASSIGN_OR_RETURN(std::shared_ptr<ActiveRun> active, ActiveRun::Make(run, settings_, end, say, say_step));
-  {
-    MutexLock lock(mutex_);
-    if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
-    active_ = active;
-    active_since_ = settings_.clock->Now();
-    done_.clear();
-  }
   // Begun under other rules, say, it is begun again.
   if (const std::string basis = active->Basis(); run.state() == v1::RUN_STATE_QUEUED || run.listed_under() != basis) {
     run.set_listed_under(basis);
@@ -477,6 +478,16 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
   }
   if (run.state() == v1::RUN_STATE_LISTING) {
     RETURN_IF_ERROR(EraseShards(run.id()));  // What a listing that was interrupted left.
+  }
+  // From here on shards are lent: what there is of them was listed under this configuration.
+  {
+    MutexLock lock(mutex_);
+    if (stop_ || runs_[run.id()].state() == v1::RUN_STATE_CANCELLED) return absl::OkStatus();
+    active_ = active;
+    active_since_ = settings_.clock->Now();
+    done_.clear();
+  }
+  if (run.state() == v1::RUN_STATE_LISTING) {
     ASSIGN_OR_RETURN(*run.mutable_repositories(), active->List());
     RETURN_IF_ERROR(SetState(run, v1::RUN_STATE_SCANNING));
   }
@@ -572,10 +583,14 @@ absl::Status RunKeeper::Admit(const std::string& worker) {
 }
 
 absl::Status RunKeeper::Join(const v1::JoinRequest& request) {
+  v1::JoinRequest joined;
+  joined.set_worker(request.worker());
+  joined.set_threads(request.threads());
+  joined.set_program(ShortenEnd(EscapeForTerminal(request.program()), kMaxShownBytes));
   Log(LogLevel::kInfo, "joined",
-      {{"worker", request.worker()}, {"threads", request.threads()}, {"program", request.program()}});
+      {{"worker", joined.worker()}, {"threads", joined.threads()}, {"program", joined.program()}});
   MutexLock lock(mutex_);
-  workers_[request.worker()].joined = request;
+  workers_[joined.worker()].joined = std::move(joined);
   return absl::OkStatus();
 }
 
@@ -707,20 +722,20 @@ absl::StatusOr<v1::RenewReply> RunKeeper::Renew(const v1::RenewRequest& request)
   for (int i = 0; i < request.held_size(); ++i) {
     if (!reply.held(i)) continue;
     v1::RenewRequest::Held& one = facts.held[request.held(i).shard()] = request.held(i);
-    one.set_phase(ShortenEnd(EscapeForTerminal(one.phase()), kMaxPhaseBytes));
+    one.set_phase(ShortenEnd(EscapeForTerminal(one.phase()), kMaxShownBytes));
   }
   return reply;
 }
 
 absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Find(const v1::LeaseRef& ref) {
   const ShardLease lease = LeaseOf(ref);
+  ShardTable& shards = settings_.ledger->shards();
+  RETURN_IF_ERROR(shards.Fenced(lease, [] { return absl::OkStatus(); }));
   {
     MutexLock lock(mutex_);
     const auto found = lent_.find(lease.shard);
     if (found != lent_.end() && found->second->lease() == lease) return found->second;
   }
-  ShardTable& shards = settings_.ledger->shards();
-  RETURN_IF_ERROR(shards.Fenced(lease, [] { return absl::OkStatus(); }));
   ASSIGN_OR_RETURN(v1::Shard shard, shards.Read(lease.shard));
   shard.set_worker(lease.worker);
   shard.set_epoch(lease.epoch);
@@ -777,6 +792,10 @@ absl::Status RunKeeper::End(const v1::EndRequest& request) {
     ended = Fail(lease, denied ? v1::ERROR_CLASS_DENIED : v1::ERROR_CLASS_RETRY, end.reason());
   } else {
     ended = (*lent)->End(end);
+    // Whatever it is, it costs an attempt, or the shard would be lent for ever.
+    if (absl::IsInternal(ended) || absl::IsDataLoss(ended)) {
+      ended = Fail(lease, v1::ERROR_CLASS_RETRY, std::string(ended.message()));
+    }
   }
   if (!absl::IsFailedPrecondition(ended)) Forget(lease);
   return ended;

@@ -54,24 +54,30 @@ absl::StatusOr<RemoteTarget> Sources::FromProto(const v1::PlannedTarget& planned
     ASSIGN_OR_RETURN(const CloneUrl url, ParseCloneUrl(planned.url()));
     target.authorization = url.authorization;  // of the environment
   }
-  MutexLock lock(mutex_);
-  auto found = sources_.find(name);
-  if (found == sources_.end()) {
-    if (name.first >= plan_.groups.size()) {
-      return absl::FailedPreconditionError(
-          absl::StrFormat("%s: the configuration has its scope no more", planned.name()));
+  {
+    MutexLock lock(mutex_);
+    const auto found = sources_.find(name);
+    if (found != sources_.end()) {
+      target.source = found->second.get();
+      return target;
     }
-    std::unique_ptr<RemoteSource> source = std::make_unique<RemoteSource>();
-    if (!name.second.empty()) {
-      ForgeOptions forge = ForgeOptionsOf(plan_, plan_.groups[name.first]);
-      forge.api.budgets = budgets_;
-      ASSIGN_OR_RETURN(source, OpenSource(name.second, forge, ledger_));
-    }
-    source->accepted = accepted_[name.first];
-    found = sources_.emplace(name, std::move(source)).first;
-    names_[found->second.get()] = name;
   }
-  target.source = found->second.get();
+  if (name.first >= plan_.groups.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: the configuration has its scope no more", planned.name()));
+  }
+  // Not under the lock: it may ask the forge.
+  std::unique_ptr<RemoteSource> source = std::make_unique<RemoteSource>();
+  if (!name.second.empty()) {
+    ForgeOptions forge = ForgeOptionsOf(plan_, plan_.groups[name.first]);
+    forge.api.budgets = budgets_;
+    ASSIGN_OR_RETURN(source, OpenSource(name.second, forge, ledger_));
+  }
+  source->accepted = accepted_[name.first];
+  MutexLock lock(mutex_);
+  const auto kept = sources_.try_emplace(name, std::move(source)).first;  // Or another call was faster.
+  names_[kept->second.get()] = name;
+  target.source = kept->second.get();
   return target;
 }
 

@@ -48,9 +48,15 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Renew(grpc::ServerContext*, const v1::RenewRequest*, v1::RenewReply* reply) override {
+    reply->set_join_again(started_again);
+    return grpc::Status::OK;
+  }
+
   v1::JoinReply joined;
   v1::LentShard lent;
   std::atomic<int> asked = 0;
+  std::atomic<bool> started_again = false;
 
  private:
   int port_ = 0;
@@ -110,6 +116,22 @@ TEST_F(ClusterProtocolTest, AWorkerRefusesACoordinatorThatIsFurtherApart) {
                                                        major, minor)));
   }
   EXPECT_EQ(coordinator.asked, 0);
+}
+
+TEST_F(ClusterProtocolTest, AWorkerLeavesACoordinatorThatComesBackFurtherApart) {
+  FakeCoordinator coordinator;
+  coordinator.joined.set_lease_seconds(3);
+  BackgroundProgram worker(cli_, "worker", Worker(coordinator));
+  for (int tries = 0; tries < 300 && coordinator.asked == 0 && worker.running(); ++tries) {
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  ASSERT_GT(coordinator.asked, 0) << worker.err();
+  coordinator.joined.mutable_version()->set_minor(kProtocolMinor + 2);
+  coordinator.started_again = true;
+  for (int tries = 0; tries < 300 && worker.running(); ++tries) absl::SleepFor(absl::Milliseconds(100));
+  ASSERT_FALSE(worker.running()) << worker.err();
+  EXPECT_EQ(worker.Wait(), 2);
+  EXPECT_THAT(worker.err(), HasSubstr("the coordinator speaks version"));
 }
 
 TEST_F(ClusterProtocolTest, AWorkerFetchesNothingOfItsOwnMachineAndWritesBelowItsMirrorsOnly) {

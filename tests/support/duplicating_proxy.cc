@@ -66,7 +66,7 @@ DuplicatingProxy::DuplicatingProxy(std::string address, const CertificateFiles& 
   builder.AddListeningPort("127.0.0.1:0", credentials.value(), &port_);
   builder.RegisterCallbackGenericService(service_.get());
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxAnswerBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);  // as a coordinator
   server_ = builder.BuildAndStart();
 }

@@ -478,6 +478,33 @@ TEST_F(RunKeeperTest, WhatCannotBeRecordedAnyMoreIsRefusedAndNotKept) {
   EXPECT_LT(taken, 100);
 }
 
+TEST_F(RunKeeperTest, OfALeaseThatIsVoidNothingIsAnswered) {
+  Start();
+  Submit(2);
+  const v1::LeaseRef parked = Acquire("w");
+  ASSERT_THAT(Begin(parked, 5), IsOk());
+  EXPECT_GT(keeper_->figures().oldest_lease, absl::ZeroDuration());
+  ASSERT_THAT(ledger_->shards().Fail({"w", parked.shard(), parked.epoch()}, v1::ERROR_CLASS_DENIED, "parked",
+                                     clock_.Now()),
+              IsOk());
+  EXPECT_THAT(keeper_->Find(parked), FailsWith(absl::StatusCode::kAborted, testing::_));
+  EXPECT_EQ(keeper_->figures().oldest_lease, absl::ZeroDuration());
+}
+
+TEST_F(RunKeeperTest, WhatAWorkerSaysOfItselfMakesNoStatusLarge) {
+  Start();
+  const uint64_t run = Submit(1);
+  v1::JoinRequest join;
+  join.set_worker("w");
+  join.set_program(std::string(1 << 20, 'x'));
+  ASSERT_THAT(keeper_->Join(join), IsOk());
+  Acquire("w");
+  const auto status = keeper_->Status(run);
+  ASSERT_THAT(status, IsOk());
+  ASSERT_EQ(status->workers_size(), 1);
+  EXPECT_LT(status->ByteSizeLong(), 10'000U);
+}
+
 TEST_F(RunKeeperTest, AFullDiskHoldsARunUpAndFailsNothing) {
   const SmallDisk disk(home_.path() / "disk");
   if (!disk.mounted()) GTEST_SKIP() << "mounting a disk takes root";
