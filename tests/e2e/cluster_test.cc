@@ -82,7 +82,7 @@ TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
   EXPECT_THAT(cluster.coordinator().err(), HasSubstr("event=cut "));
 }
 
-TEST_F(ClusterTest, OfARepositoryThatCannotBeFetchedItReportsWhatOneMachineDoes) {
+TEST_F(ClusterTest, WhatCannotBeFetchedReadsAsOnOneMachine) {
   const auto scan_alone = [&] {
     std::vector<std::string> arguments = AtForge();
     arguments.insert(arguments.end(), {"--mirrors", home_.path() / "mirrors", "github:acme"});
