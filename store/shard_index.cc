@@ -509,25 +509,29 @@ bool ShardIndex::Pinned(uint64_t shard) const {
 }
 
 std::vector<ShardTable::Worker> ShardIndex::Workers() const {
-  std::vector<ShardTable::Worker> workers;
-  auto live = workers_.begin();
-  auto held = held_.begin();
-  while (live != workers_.end() || held != held_.end()) {
-    const bool lives = held == held_.end() || (live != workers_.end() && live->first <= held->first);
-    const bool holds = live == workers_.end() || (held != held_.end() && held->first <= live->first);
-    ShardTable::Worker worker = {lives ? live->first : held->first, lives ? live->second.seen : absl::InfinitePast(), {}};
-    if (holds) {
-      for (const uint64_t shard : held->second) {
-        const Entry& entry = At(shard);
-        if (!lives && entry.until <= *now_) continue;  // Its worker is gone.
-        worker.held.push_back({shard, entry.row.epoch(), entry.fetching, entry.until, entry.row.given()});
-      }
+  std::map<std::string_view, ShardTable::Worker> by_name;
+  for (const auto& [name, live] : workers_) by_name[name] = {name, live.seen, {}};
+  for (const auto& [name, shards] : held_) {
+    const bool lives = workers_.contains(name);
+    for (const uint64_t shard : shards) {
+      const Entry& entry = At(shard);
+      if (!lives && entry.until <= *now_) continue;  // Its worker is gone.
+      ShardTable::Worker& worker = by_name.try_emplace(name, ShardTable::Worker{name, absl::InfinitePast(), {}}).first->second;
+      worker.held.push_back({shard, entry.row.epoch(), entry.fetching, entry.until, entry.row.given()});
     }
-    if (lives || !worker.held.empty()) workers.push_back(std::move(worker));
-    if (lives) ++live;
-    if (holds) ++held;
   }
+  std::vector<ShardTable::Worker> workers;
+  for (auto& [name, worker] : by_name) workers.push_back(std::move(worker));
   return workers;
+}
+
+bool ShardIndex::HasSeveralWorkers() const {
+  size_t count = workers_.size();
+  for (auto held = held_.begin(); count < 2 && held != held_.end(); ++held) {
+    if (workers_.contains(held->first)) continue;
+    count += std::any_of(held->second.begin(), held->second.end(), [&](uint64_t shard) { return At(shard).until > *now_; });
+  }
+  return count > 1;
 }
 
 }  // namespace unsprawl

@@ -71,6 +71,7 @@ class ShardIndex {
   void Unpin(uint64_t shard);
   bool Pinned(uint64_t shard) const;
   std::vector<ShardTable::Worker> Workers() const;
+  bool HasSeveralWorkers() const;
 
  private:
   struct LiveWorker {

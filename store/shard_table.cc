@@ -243,6 +243,13 @@ class IndexedShardTable final : public ShardTable {
     return index_.Workers();
   }
 
+  absl::StatusOr<bool> HasSeveralWorkers(absl::Time now) override {
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(Load());
+    index_.Advance(now);
+    return index_.HasSeveralWorkers();
+  }
+
  private:
   absl::Status Load() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (next_ != 0) return absl::OkStatus();

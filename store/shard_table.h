@@ -157,6 +157,8 @@ class ShardTable {
   };
   // The live ones, and after a restart who holds a lease and may be live; by name.
   virtual absl::StatusOr<std::vector<Worker>> Workers(absl::Time now) = 0;
+  // Whether these are more than one; at no cost, however many they are.
+  virtual absl::StatusOr<bool> HasSeveralWorkers(absl::Time now) = 0;
 };
 
 }  // namespace unsprawl

@@ -609,8 +609,8 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
     ASSIGN_OR_RETURN(v1::ShardPayload payload, PayloadOf(shard));
     lease.only = std::move(*payload.mutable_blobs());
   } else if (!shard.cut()) {
-    ASSIGN_OR_RETURN(const std::vector<ShardTable::Worker> workers, shards.Workers(settings_.clock->Now()));
-    lease.cut_bytes = workers.size() > 1 ? settings_.cut_bytes : 0;
+    ASSIGN_OR_RETURN(const bool several, shards.HasSeveralWorkers(settings_.clock->Now()));
+    lease.cut_bytes = several ? settings_.cut_bytes : 0;
   }
   ASSIGN_OR_RETURN(RemoteTarget target, run->sources().FromProto(planned));
   auto lent = std::make_shared<LentShard>(run, std::move(target), planned.lender(), std::move(lease));
