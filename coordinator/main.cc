@@ -186,18 +186,11 @@ void AddSelection(CLI::App& scan, ScanOptions* options) {
 }
 
 void AddFailOn(CLI::App& app, FailOn* fail_on) {
-  constexpr int kNews = 5;
-  static const std::map<std::string, int> kSeverities = {
-      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", kNews}};
   app.add_option_function<int>(
-         "--fail-on",
-         [fail_on](const int& severity) {
-           *fail_on = {.severity = std::nullopt, .news = severity == kNews};
-           if (severity > 0 && severity < kNews) fail_on->severity = static_cast<Severity>(severity);
-         },
+         "--fail-on", [fail_on](const int& number) { *fail_on = FailOnOf(number); },
          "exit with 1 when an incident is at or above this; new: when one is new or reopened, unless "
          "a new rule or repository brought it")
-      ->transform(CLI::CheckedTransformer(kSeverities))
+      ->transform(CLI::CheckedTransformer(FailOnNames()))
       ->option_text("none|low|medium|high|critical|new");
 }
 

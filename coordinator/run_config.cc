@@ -293,11 +293,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Fraction("min_confidence", &options.min_confidence)
           .Choice<FetchBackend>("fetch_backend", {{"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}},
                                 [&](FetchBackend backend) { pipeline.fetch.backend = backend; })
-          .Choice<int>("fail_on", {{"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", 5}},
-                       [&](int severity) {
-                         options.fail_on = {.severity = std::nullopt, .news = severity == 5};
-                         if (severity > 0 && severity < 5) options.fail_on.severity = static_cast<Severity>(severity);
-                       })
+          .Choice<int>("fail_on", FailOnNames(), [&](int number) { options.fail_on = FailOnOf(number); })
           .Skip("scope")
           .Read());
   options.audit_every = absl::Hours(24 * audit_days);

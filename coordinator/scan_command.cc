@@ -40,6 +40,8 @@
 namespace unsprawl {
 namespace {
 
+constexpr int kFailOnNews = 5;  // after the severities
+
 int ThreadsFor(const ScanOptions& options) {
   const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return std::min(options.threads > 0 ? options.threads : processors, kMaxScanThreads);
@@ -78,6 +80,18 @@ Progress::Style ProgressStyle(const ScanOptions& options) {
 }
 
 }  // namespace
+
+const std::map<std::string, int>& FailOnNames() {
+  static const std::map<std::string, int> names = {
+      {"none", 0}, {"low", 1}, {"medium", 2}, {"high", 3}, {"critical", 4}, {"new", kFailOnNews}};
+  return names;
+}
+
+FailOn FailOnOf(int number) {
+  FailOn fail_on = {.severity = std::nullopt, .news = number == kFailOnNews};
+  if (number > 0 && number < kFailOnNews) fail_on.severity = static_cast<Severity>(number);
+  return fail_on;
+}
 
 int ExitCodeFor(bool internal_error, bool complete, bool has_news, std::span<const uint64_t> by_severity,
                 const FailOn& fail_on) {

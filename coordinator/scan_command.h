@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,9 @@ struct FailOn {
   std::optional<Severity> severity = Severity::kLow;  // an incident at or above this; nullopt: never
   bool news = false;  // … but on what is new or reopened, backlog left out, of any severity
 };
+// As options and configurations name it: a number for each name, and what that number means.
+const std::map<std::string, int>& FailOnNames();
+FailOn FailOnOf(int number);
 
 // `unsprawl scan` as it was asked for; empty strings mean the default place.
 struct ScanOptions {
