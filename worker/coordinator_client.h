@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "unsprawl/v1/cluster.pb.h"
+#include "worker/frame_channel.h"
 
 namespace unsprawl {
 
@@ -24,11 +25,11 @@ absl::Status CheckVersion(const v1::ProtocolVersion& version, const char* whose,
 
 v1::ProtocolVersion OurVersion();
 
-// Of messages on the wire, either way. A batch is a few megabytes; one place of a hostile history can be larger.
+// Of a message to a coordinator. A batch is a few megabytes; one place of a hostile history can be larger.
 inline constexpr int kMaxMessageBytes = 64 << 20;
 // A coordinator's answers may be as large as what a scanner is told on one machine (FrameChannel): where in history the
 // blobs lie that hold one secret is asked for in one message, 15 million of them at most.
-inline constexpr int kMaxAnswerBytes = 512 << 20;
+inline constexpr int kMaxAnswerBytes = FrameChannel::kMaxFrameBytes;
 
 // Of a channel to a coordinator.
 grpc::ChannelArguments ChannelArguments();

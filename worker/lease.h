@@ -15,6 +15,18 @@
 
 namespace unsprawl {
 
+inline v1::TargetEnd EndOf(v1::TargetEnd::How how, std::string reason = "") {
+  v1::TargetEnd end;
+  end.set_how(how);
+  end.set_reason(std::move(reason));
+  return end;
+}
+inline v1::TargetEnd FailureOf(v1::TargetEnd::How how, const absl::Status& status) {
+  v1::TargetEnd end = EndOf(how, std::string(status.message()));
+  end.set_code(static_cast<int>(status.code()));
+  return end;
+}
+
 // Two forms: of a run in this process (coordinator/local_lease.h), and of a coordinator's behind gRPC
 // (worker/remote_lease.h). Nothing else leads from a pipeline to a ledger or to a forge's API. Not thread-safe, but
 // may be handed from one thread to another.

@@ -31,18 +31,6 @@ v1::Skip SkipOf(v1::SkipReason reason, uint64_t count, const char* detail) {
   return skip;
 }
 
-v1::TargetEnd EndOf(v1::TargetEnd::How how, std::string reason = "") {
-  v1::TargetEnd end;
-  end.set_how(how);
-  end.set_reason(std::move(reason));
-  return end;
-}
-v1::TargetEnd FailureOf(v1::TargetEnd::How how, const absl::Status& status) {
-  v1::TargetEnd end = EndOf(how, std::string(status.message()));
-  end.set_code(static_cast<int>(status.code()));
-  return end;
-}
-
 class Pipeline {
  public:
   Pipeline(const PipelineOptions& options, const ScanResources& scan)

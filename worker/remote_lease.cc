@@ -198,18 +198,17 @@ class RemoteLease : public Lease {
     absl::Status ended = Call(&Stub::End, request, &reply);
     if (absl::IsResourceExhausted(ended) && !is_lost() && !*source_.worker_.stop) {
       // What was noted is larger than a message may be, here and elsewhere.
-      request.mutable_end()->Clear();
-      request.mutable_end()->set_how(v1::TargetEnd::FAILED);
-      request.mutable_end()->set_code(static_cast<int>(ended.code()));
-      request.mutable_end()->set_reason(std::string(ended.message()));
+      *request.mutable_end() = FailureOf(v1::TargetEnd::FAILED, ended);
+      request.mutable_end()->set_scanner_deaths(end.scanner_deaths());
       ended = Call(&Stub::End, request, &reply);
     }
     ended_ = ended.ok();
     if (!ended_) return ended;
-    source_.worker_.metrics->Ended(end);
-    std::vector<LogField> fields = {{"how", v1::TargetEnd::How_Name(end.how())}, {"code", CodeName(end.code())},
-                                    {"seconds", seconds()}, {"scanner_deaths", end.scanner_deaths()}};
-    if (!end.reason().empty()) fields.emplace_back("reason", end.reason());
+    const v1::TargetEnd& said = request.end();
+    source_.worker_.metrics->Ended(said);
+    std::vector<LogField> fields = {{"how", v1::TargetEnd::How_Name(said.how())}, {"code", CodeName(said.code())},
+                                    {"seconds", seconds()}, {"scanner_deaths", said.scanner_deaths()}};
+    if (!said.reason().empty()) fields.emplace_back("reason", said.reason());
     Note(LogLevel::kDebug, "ended", fields);
     return absl::OkStatus();
   }
@@ -455,17 +454,23 @@ void RemoteLeases::RenewAll() {
   if (reply.join_again()) JoinAgain();
 }
 
+absl::StatusOr<v1::JoinReply> JoinCoordinator(const CoordinatorClient& client, Stub& stub, const v1::JoinRequest& join,
+                                              const std::function<bool()>& give_up) {
+  v1::JoinReply joined;
+  RETURN_IF_ERROR(client.Call(stub, &Stub::Join, join, &joined, give_up));
+  RETURN_IF_ERROR(CheckVersion(joined.version(), "the coordinator", "the worker"));
+  return joined;
+}
+
 // Its leases go on; but for how long they are lent may be another time by now, and its version another.
 void RemoteLeases::JoinAgain() {
-  v1::JoinReply joined;
-  absl::Status may = worker_.client->Call(*stub_, &Stub::Join, worker_.join, &joined, [this] {
+  const absl::StatusOr<v1::JoinReply> joined = JoinCoordinator(*worker_.client, *stub_, worker_.join, [this] {
     MutexLock lock(mutex_);
     return ended_;
   });
-  if (may.ok()) may = CheckVersion(joined.version(), "the coordinator", "the worker");
-  if (!may.ok()) return Refuse(may);
+  if (!joined.ok()) return Refuse(joined.status());
   MutexLock lock(mutex_);
-  lease_time_ = absl::Seconds(std::max(1U, joined.lease_seconds()));
+  lease_time_ = absl::Seconds(std::max(1U, joined->lease_seconds()));
 }
 
 }  // namespace unsprawl

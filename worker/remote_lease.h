@@ -23,6 +23,11 @@
 
 namespace unsprawl {
 
+// Says who works here. FailedPrecondition: the coordinator's version is too far from ours. Others: of the call, which
+// `give_up` ends.
+absl::StatusOr<v1::JoinReply> JoinCoordinator(const CoordinatorClient& client, v1::WorkerService::Stub& stub,
+                                              const v1::JoinRequest& join, const std::function<bool()>& give_up);
+
 // What a worker is like, and the coordinator that it works for. Borrowed; thread-safe pieces only.
 struct WorkerResources {
   const CoordinatorClient* client;

@@ -60,9 +60,7 @@ absl::Status Stay(const WorkerOptions& options, const std::string& name, const C
   join.set_worker(name);
   join.set_program(options.version);
   join.set_threads(static_cast<uint32_t>(threads));
-  v1::JoinReply joined;
-  RETURN_IF_ERROR(client.Call(*stub, &v1::WorkerService::Stub::Join, join, &joined, [&] { return stop.load(); }));
-  RETURN_IF_ERROR(CheckVersion(joined.version(), "the coordinator", "the worker"));
+  ASSIGN_OR_RETURN(const v1::JoinReply joined, JoinCoordinator(client, *stub, join, [&] { return stop.load(); }));
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerSource> scanners,
                    launcher.Launch(joined.rules().SerializeAsString()));
   // Where nobody sits and watches there is the log.

@@ -79,6 +79,7 @@ class Admin {
                                                   EscapeForTerminal(std::string(called.message()))));
   }
 
+  // FailedPrecondition: the coordinator's version is too far from ours.
   absl::StatusOr<v1::ClusterStatus> Status(uint64_t run, absl::Duration patience) {
     v1::StatusRequest request;
     request.set_run(run);
@@ -88,9 +89,9 @@ class Admin {
     return status;
   }
 
-  // `asked`, or (0) the run under way, or the last. FailedPrecondition: the coordinator's version is too far from ours.
-  absl::StatusOr<uint64_t> RunMeant(uint64_t asked, absl::Duration patience = kPatience) {
-    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(asked, patience));
+  // `asked`, or (0) the run under way, or the last. Errors as Status.
+  absl::StatusOr<uint64_t> RunMeant(uint64_t asked) {
+    ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(asked, kPatience));
     return status.run().id();
   }
 
@@ -209,7 +210,7 @@ absl::StatusOr<int> RunScanInCluster(const ScanOptions& scan, const ClusterOptio
 
 absl::StatusOr<int> ClusterReportCommand(const ClusterOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Admin> admin, Admin::Connect(options));
-  RETURN_IF_ERROR(admin->RunMeant(options.run, kReportPatience).status());
+  RETURN_IF_ERROR(admin->Status(options.run, kReportPatience).status());
   ASSIGN_OR_RETURN(const uint64_t run, admin->FetchReport(options.run, options.output_dir));
   PrintSummary(options.output_dir);
   ASSIGN_OR_RETURN(const v1::ClusterStatus status, admin->Status(run, kReportPatience));
