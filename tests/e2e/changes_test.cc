@@ -231,9 +231,7 @@ TEST_F(ChangesTest, AKilledOrStoppedRunIsAsIfItHadNotBeen) {
     repo.Write("f" + std::to_string(i), FakeGithubToken(i) + "\n");
     repo.Commit();
   }
-  const auto start = std::chrono::steady_clock::now();
-  Scan({repo.path()});
-  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
+  const int whole = Microseconds([&] { Scan({repo.path()}); });
   repo.Write("new", FakeGithubToken(100) + "\n");
   repo.Commit();
   const auto count_unfinished = [&] {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -69,6 +70,12 @@ class ClusterProtocolTest : public testing::Test {
     return {"worker", "--coordinator", coordinator.address(), "--name", "w", "--mirrors", home_.path() / "mirrors"};
   }
 
+  // Whether `done`, within half a minute.
+  static bool Await(const std::function<bool()>& done) {
+    for (int tries = 0; tries < 300 && !done(); ++tries) absl::SleepFor(absl::Milliseconds(100));
+    return done();
+  }
+
   TempDir home_;
   const Cli cli_{home_.path()};
 };
@@ -98,9 +105,7 @@ TEST_F(ClusterProtocolTest, AWorkerWorksForACoordinatorThatIsOneMinorVersionApar
   FakeCoordinator coordinator;
   coordinator.joined.mutable_version()->set_minor(kProtocolMinor + 1);
   BackgroundProgram worker(cli_, "worker", Worker(coordinator));
-  for (int tries = 0; tries < 300 && coordinator.asked == 0 && worker.running(); ++tries) {
-    absl::SleepFor(absl::Milliseconds(100));
-  }
+  Await([&] { return coordinator.asked > 0 || !worker.running(); });
   EXPECT_GT(coordinator.asked, 0) << worker.err();
 }
 
@@ -122,14 +127,11 @@ TEST_F(ClusterProtocolTest, AWorkerLeavesACoordinatorThatComesBackFurtherApart) 
   FakeCoordinator coordinator;
   coordinator.joined.set_lease_seconds(3);
   BackgroundProgram worker(cli_, "worker", Worker(coordinator));
-  for (int tries = 0; tries < 300 && coordinator.asked == 0 && worker.running(); ++tries) {
-    absl::SleepFor(absl::Milliseconds(100));
-  }
+  Await([&] { return coordinator.asked > 0 || !worker.running(); });
   ASSERT_GT(coordinator.asked, 0) << worker.err();
   coordinator.joined.mutable_version()->set_minor(kProtocolMinor + 2);
   coordinator.started_again = true;
-  for (int tries = 0; tries < 300 && worker.running(); ++tries) absl::SleepFor(absl::Milliseconds(100));
-  ASSERT_FALSE(worker.running()) << worker.err();
+  ASSERT_TRUE(Await([&] { return !worker.running(); })) << worker.err();
   EXPECT_EQ(worker.Wait(), 2);
   EXPECT_THAT(worker.err(), HasSubstr("the coordinator speaks version"));
 }

@@ -25,18 +25,24 @@ using testing::HasSubstr;
 class ClusterTest : public SmallOrganization {
  protected:
   // Of the coordinator, and of workers, beside what Cluster gives.
-  std::vector<std::string> AtForge() const { return {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile()}; }
+  std::vector<std::string> AtForge(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments = {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
   std::vector<std::string> Fetching() const { return {"--ca-file", forge_.CaFile()}; }
+  // By one machine, whose store and mirrors are the same each time.
+  CliResult ScanAlone() const {
+    return cli_.Scan(AtForge({"--store", home_.path() / "alone", "--mirrors", home_.path() / "mirrors", "github:acme"}));
+  }
 
   ForgeServer forge_{Settings()};
 };
 
 TEST_F(ClusterTest, ReportsWhatOneMachineDoes) {
-  std::vector<std::string> alone = AtForge();
-  alone.insert(alone.end(), {"--store", home_.path() / "alone", "--mirrors", home_.path() / "mirrors", "github:acme"});
-  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  ASSERT_EQ(ScanAlone().exit_code, 1);
   const auto first = cli_.WholeReportFiles();
-  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  ASSERT_EQ(ScanAlone().exit_code, 1);
   const auto second = cli_.WholeReportFiles();
   EXPECT_NE(FirstDifference(second, first), "") << "the second knows of the first";
   for (const int workers : {1, 2, 4}) {
@@ -71,9 +77,7 @@ TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
   AddLarge(forge_, home_.path());
   ASSERT_EQ(SmallOrganization::Scan(forge_, {"github:acme", "--ca-file", forge_.CaFile()}).exit_code, 1);
   const auto report = cli_.ReportFiles();
-  std::vector<std::string> arguments = AtForge();
-  arguments.insert(arguments.end(), {"--cut-size", "20000"});
-  Cluster cluster(cli_, arguments, Fetching());
+  Cluster cluster(cli_, AtForge({"--cut-size", "20000"}), Fetching());
   for (const char* name : {"w0", "w1", "w2"}) cluster.StartWorker(name);
   for (const char* name : {"w0", "w1", "w2"}) ASSERT_TRUE(cluster.coordinator().WaitFor(absl::StrFormat("worker=%s", name)));
   const CliResult together = cluster.Scan({"github:acme"});
@@ -83,16 +87,9 @@ TEST_F(ClusterTest, AGiantRepositoryIsDividedAmongWorkers) {
 }
 
 TEST_F(ClusterTest, WhatCannotBeFetchedReadsAsOnOneMachine) {
-  const auto scan_alone = [&] {
-    std::vector<std::string> arguments = AtForge();
-    arguments.insert(arguments.end(), {"--mirrors", home_.path() / "mirrors", "github:acme"});
-    return cli_.Scan(arguments);
-  };
-  std::vector<std::string> arguments = AtForge();
-  arguments.insert(arguments.end(), {"--retry-seconds", "0"});
-  Cluster cluster(cli_, arguments, Fetching());
+  Cluster cluster(cli_, AtForge({"--retry-seconds", "0"}), Fetching());
   cluster.StartWorker("w0");
-  ASSERT_EQ(scan_alone().exit_code, 1);
+  ASSERT_EQ(ScanAlone().exit_code, 1);
   ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
   // One that was scanned before, and a new one.
   const nlohmann::json app1 = Settings()["repositories"][1];
@@ -101,7 +98,7 @@ TEST_F(ClusterTest, WhatCannotBeFetchedReadsAsOnOneMachine) {
   added.update({{"id", 300}, {"name", "app1-new"}});
   forge_.ChangeRepository(added);
   forge_.Fault({{"match", "app1.*info/refs"}, {"times", nullptr}, {"kind", "status"}, {"status", 500}});
-  ASSERT_EQ(scan_alone().exit_code, 3);
+  ASSERT_EQ(ScanAlone().exit_code, 3);
   const auto report = cli_.ReportFiles();
   EXPECT_EQ(Outcome("app1")["status"], "failed");
   EXPECT_EQ(Outcome("app1-new")["status"], "failed");
@@ -111,9 +108,7 @@ TEST_F(ClusterTest, WhatCannotBeFetchedReadsAsOnOneMachine) {
 }
 
 TEST_F(ClusterTest, WhatAForcePushDropsOfOneWorkersMirrorIsFoundThoughAnotherTakesTheRepository) {
-  std::vector<std::string> alone = AtForge();
-  alone.insert(alone.end(), {"--store", home_.path() / "alone", "--mirrors", home_.path() / "mirrors", "github:acme"});
-  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  ASSERT_EQ(ScanAlone().exit_code, 1);
   Cluster cluster(cli_, AtForge(), Fetching());
   cluster.StartWorker("w0");
   ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1);
@@ -125,7 +120,7 @@ TEST_F(ClusterTest, WhatAForcePushDropsOfOneWorkersMirrorIsFoundThoughAnotherTak
   unsprawl::Run(bare, {"git", "reflog", "expire", "--all", "--expire=now"});
   unsprawl::Run(bare, {"git", "gc", "-q", "--prune=now"});
   forge_.ChangeRepository({{"id", 101}, {"pushed_at", "2024-05-02T12:00:00Z"}});
-  ASSERT_EQ(cli_.Scan(alone).exit_code, 1);
+  ASSERT_EQ(ScanAlone().exit_code, 1);
   const auto report = cli_.WholeReportFiles();
   // It lives, and asks for nothing for now.
   cluster.worker("w0").SignalAll(SIGSTOP);
@@ -188,9 +183,7 @@ TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
 }
 
 TEST_F(ClusterTest, WhoFetchesAReportIsToldWhatItsScanWas) {
-  std::vector<std::string> arguments = AtForge();
-  arguments.insert(arguments.end(), {"--retry-seconds", "0"});
-  Cluster cluster(cli_, arguments, Fetching());
+  Cluster cluster(cli_, AtForge({"--retry-seconds", "0"}), Fetching());
   cluster.StartWorker("w0");
   const auto report = [&](const std::vector<std::string>& more) {
     std::vector<std::string> ask = {"report", "--coordinator", cluster.address(), "-o", home_.path() / "fetched"};

@@ -3,16 +3,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <random>
-#include <sstream>
 #include <string>
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
 #include "tests/support/git_repo.h"
+#include "tests/support/report_lines.h"
 
 namespace unsprawl {
 namespace {
@@ -34,30 +33,14 @@ class KillTest : public testing::Test {
     }
   }
 
-  // Compares the report with an earlier one; says which line differs first.
   void ExpectReport(const std::map<std::string, std::string>& expected, const std::string& when) {
-    const auto actual = cli_.ReportFiles();
-    ASSERT_EQ(actual.size(), expected.size()) << when;
-    for (const auto& [name, text] : expected) {
-      if (actual.at(name) == text) continue;
-      std::istringstream before(text), after(actual.at(name));
-      std::string left, right;
-      while (left == right && std::getline(before, left) && std::getline(after, right)) {
-      }
-      ADD_FAILURE() << when << ": " << name << "\n- " << left << "\n+ " << right;
-    }
+    EXPECT_EQ(FirstDifference(cli_.ReportFiles(), expected), "") << when;
   }
 
-  // Scans into a store of its own twice: the first time fills the rule cache, the second says how long
-  // a whole run takes here, so that moments drawn from it suit any machine.
+  // Of a scan into a store of its own, after another: the first fills the rule cache.
   int WholeRunMicroseconds() {
-    std::chrono::steady_clock::duration last{};
-    for (const char* store : {"first", "second"}) {
-      const auto start = std::chrono::steady_clock::now();
-      cli_.Scan({"--store", home_.path() / store, repos_.path()});
-      last = std::chrono::steady_clock::now() - start;
-    }
-    return static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(last).count());
+    cli_.Scan({"--store", home_.path() / "first", repos_.path()});
+    return Microseconds([&] { cli_.Scan({"--store", home_.path() / "second", repos_.path()}); });
   }
 
   TempDir home_, repos_;

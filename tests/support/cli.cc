@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -92,6 +93,13 @@ std::string Program() {
 }
 
 }  // namespace
+
+int Microseconds(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  const auto whole = std::chrono::steady_clock::now() - start;
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(whole).count());
+}
 
 Cli::Cli(std::filesystem::path home) : home_(std::move(home)) {
   environment_ = {{"HOME", home_},

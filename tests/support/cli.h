@@ -18,6 +18,9 @@ struct CliResult {
   std::string out, err;
 };
 
+// How many microseconds `run` takes: moments that are drawn from them suit any machine.
+int Microseconds(const std::function<void()>& run);
+
 // A home of its own (store, cache, key) for one test, and the program run in it.
 class Cli {
  public:
