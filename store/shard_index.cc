@@ -80,10 +80,7 @@ void ShardIndex::Insert(Entry& entry) {
   }
   ++group.members;
   if (Blocks(entry)) ++group.leaders;
-  if (home != group.home || group.owner == nullptr) {
-    group.home = std::move(home);
-    Choose(group);
-  }
+  if (home != group.home || group.owner == nullptr) SetHome(group, std::move(home));
   Queue(group);
 }
 
@@ -138,7 +135,7 @@ void ShardIndex::Put(v1::Shard row) {
   }
   Insert(entry);
   if (!Open(entry.row) && entry.group != nullptr) {
-    if (entry.group->members == 0) groups_.erase(std::string(entry.group->key));
+    if (entry.group->members == 0) DropGroup(*entry.group);
     entry.group = nullptr;
   }
   const int change = (Open(entry.row) ? 1 : 0) - (was_open ? 1 : 0);
@@ -181,29 +178,46 @@ ShardIndex::Group& ShardIndex::GroupOf(const v1::Shard& row) {
     group = std::make_unique<Group>();
     group->host = &hosts_[row.host()];
     group->key = key;
-    group->hash = HashOf(row.group());
+    group->bid = bids_.size();
+    bids_.push_back({.group = group.get(), .hash = HashOf(row.group()), .home = HashOf("")});
   }
   return *group;
 }
 
-uint64_t ShardIndex::Weight(const Group& group, const LiveWorker& worker) {
-  if (group.home == worker.name) return UINT64_MAX;
-  return Scramble(group.hash ^ worker.hash) >> 1;
+void ShardIndex::DropGroup(Group& group) {
+  Bid& place = bids_[group.bid];
+  place = bids_.back();
+  place.group->bid = group.bid;
+  bids_.pop_back();
+  groups_.erase(std::string(group.key));
+}
+
+uint64_t ShardIndex::Weight(const Bid& bid, const LiveWorker& worker) {
+  if (bid.home == worker.hash && bid.group->home == worker.name) return UINT64_MAX;
+  return Scramble(bid.hash ^ worker.hash) >> 1 | 1;
+}
+
+void ShardIndex::SetHome(Group& group, std::string home) {
+  bids_[group.bid].home = HashOf(home);
+  group.home = std::move(home);
+  Choose(group);
 }
 
 void ShardIndex::Choose(Group& group) {
-  group.owner = nullptr;
+  Bid& bid = bids_[group.bid];
   const auto home = workers_.find(group.home);
   if (home != workers_.end()) {
     group.owner = &home->second;
-    group.weight = UINT64_MAX;
+    bid.weight = UINT64_MAX;
     return;
   }
+  group.owner = nullptr;
+  bid.weight = 0;
   for (auto& [name, worker] : workers_) {
-    const uint64_t weight = Weight(group, worker);
-    if (group.owner != nullptr && weight <= group.weight) continue;
+    const uint64_t weight = Weight(bid, worker);
+    if (weight <= bid.weight) continue;
     group.owner = &worker;
-    group.weight = weight;
+    bid.weight = weight;
   }
 }
 
@@ -211,8 +225,7 @@ void ShardIndex::TakeHome(uint64_t shard) {
   const Entry& entry = At(shard);
   Group& group = *entry.group;
   Leave(group);
-  group.home = entry.row.home();
-  Choose(group);
+  SetHome(group, entry.row.home());
   Queue(group);
 }
 
@@ -245,13 +258,14 @@ void ShardIndex::See(std::string_view name) {
   worker.seen = *now_;
   seen_.emplace(worker.seen, worker.name);
   if (!is_new) return;
-  for (auto& [key, group] : groups_) {
-    const uint64_t weight = Weight(*group, worker);
-    if (group->owner != nullptr && weight <= group->weight) continue;
-    Leave(*group);
-    group->owner = &worker;
-    group->weight = weight;
-    Queue(*group);
+  for (Bid& bid : bids_) {
+    const uint64_t weight = Weight(bid, worker);
+    if (weight <= bid.weight) continue;
+    Group& group = *bid.group;
+    if (group.turn && group.owner != nullptr) group.host->owned[group.owner].erase(*group.turn);
+    if (group.turn) group.host->owned[&worker].insert(*group.turn);
+    group.owner = &worker;
+    bid.weight = weight;
   }
 }
 
@@ -263,13 +277,12 @@ void ShardIndex::Depart() {
     gone.insert(workers_.extract(place));
   }
   if (gone.empty()) return;
-  for (auto& [key, group] : groups_) {
-    if (group->owner == nullptr) continue;
-    const auto place = gone.find(group->owner->name);
-    if (place == gone.end()) continue;
-    Leave(*group);
-    Choose(*group);
-    Queue(*group);
+  for (const Bid& bid : bids_) {
+    Group& group = *bid.group;
+    if (group.owner == nullptr || !gone.contains(group.owner->name)) continue;
+    Leave(group);
+    Choose(group);
+    Queue(group);
   }
   for (auto& [name, host] : hosts_) {
     for (const auto& [name_of, worker] : gone) host.owned.erase(&worker);

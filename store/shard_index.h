@@ -26,7 +26,7 @@ namespace unsprawl {
 // return rows as they are to become, the caller writes them, and then Puts them.
 //
 // Lending and every change of a row are O(log n) and O(hosts); a worker that comes costs one hash per
-// group that has something left, one that goes the hashes of its groups.
+// group that has something left, some nanoseconds each, one that goes the hashes of its groups.
 class ShardIndex {
  public:
   using Rows = std::vector<v1::Shard>;
@@ -97,15 +97,21 @@ class ShardIndex {
   struct Group {
     Host* host = nullptr;
     std::string key;   // in groups_
-    uint64_t hash = 0;
+    size_t bid = 0;    // in bids_
     std::string home;  // worker that has the mirror; may be empty, or not live
     LiveWorker* owner = nullptr;  // null: no worker is live
-    uint64_t weight = 0;          // by which the owner was chosen
     int members = 0;              // pending or leased
     int leased = 0;
     int leaders = 0;              // that are not fetched yet
     std::set<Turn> ready[2];      // shards to lend: at any time; when no leader is to be waited for
     std::optional<Turn> turn;     // its place in host
+  };
+  // What a new worker is weighed by, of all groups side by side in memory.
+  struct Bid {
+    Group* group;
+    uint64_t hash;        // of the group
+    uint64_t home;        // hash of its home
+    uint64_t weight = 0;  // of its owner; 0: none
   };
   struct Entry {
     v1::Shard row;
@@ -135,10 +141,12 @@ class ShardIndex {
   void Remove(Entry& entry);
   void SetOpenParts(uint64_t whole, int change);
   Group& GroupOf(const v1::Shard& row);
-  void Choose(Group& group);  // its owner
+  void DropGroup(Group& group);
+  void SetHome(Group& group, std::string home);  // and chooses the owner
+  void Choose(Group& group);
   void Leave(Group& group);   // its place in host
   void Queue(Group& group);   // takes it again
-  static uint64_t Weight(const Group& group, const LiveWorker& worker);
+  static uint64_t Weight(const Bid& bid, const LiveWorker& worker);
   bool KeptFrom(const LiveWorker& worker, const Turn& turn) const;  // for its home
   void Restart();
   void Depart();  // workers that were not seen for a lease time
@@ -158,6 +166,7 @@ class ShardIndex {
   std::set<std::pair<absl::Time, std::string_view>> seen_;  // of workers_
   std::map<std::string, Host, std::less<>> hosts_;
   absl::flat_hash_map<std::string, std::unique_ptr<Group>> groups_;
+  std::vector<Bid> bids_;
 };
 
 }  // namespace unsprawl
