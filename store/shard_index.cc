@@ -262,8 +262,10 @@ void ShardIndex::See(std::string_view name) {
     const uint64_t weight = Weight(bid, worker);
     if (weight <= bid.weight) continue;
     Group& group = *bid.group;
-    if (group.turn && group.owner != nullptr) group.host->owned[group.owner].erase(*group.turn);
-    if (group.turn) group.host->owned[&worker].insert(*group.turn);
+    if (group.turn) {  // What is idle or busy stays so.
+      if (group.owner != nullptr) group.host->owned[group.owner].erase(*group.turn);
+      group.host->owned[&worker].insert(*group.turn);
+    }
     group.owner = &worker;
     bid.weight = weight;
   }
