@@ -150,6 +150,7 @@ void RunScale(uint64_t repositories, size_t worker_count, uint64_t blobs, uint64
   cli.SetVariable("GITHUB_TOKEN", "reader");
   Cluster cluster(cli, {"--api-url", forge.ApiUrl(), "--ca-file", forge.CaFile(), "--fetch-jobs", "64",
                         "--lease-seconds", "600"}, {});
+  CHECK(cluster.coordinator().running());
   start = absl::Now();
   CHECK(SubmitRun(PlainChannel(cluster.address()), {"github:big"}).ok());
   while (Status(cluster).run().state() < v1::RUN_STATE_SCANNING) absl::SleepFor(absl::Milliseconds(100));

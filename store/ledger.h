@@ -170,6 +170,7 @@ class Ledger {
   // ---- notes: small facts that the coordinator keeps between runs (pages of listings, what was fetched)
   virtual absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const = 0;
   virtual absl::Status WriteNote(std::string_view name, std::string_view value) = 0;  // replaces
+  virtual absl::Status EraseNote(std::string_view name) = 0;  // if there is one
 
   // ---- shards, when workers share the work (store/shard_table.h)
   virtual ShardTable& shards() = 0;

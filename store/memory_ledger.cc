@@ -84,6 +84,11 @@ class MemoryLedger final : public Ledger {
     notes_[std::string(name)] = value;
     return absl::OkStatus();
   }
+  absl::Status EraseNote(std::string_view name) override {
+    const MutexLock lock(mutex_);
+    notes_.erase(std::string(name));
+    return absl::OkStatus();
+  }
 
   ShardTable& shards() override { return *shards_; }
 

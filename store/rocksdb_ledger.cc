@@ -331,6 +331,15 @@ absl::Status RocksdbLedger::WriteNote(std::string_view name, std::string_view va
   return database_->Write(&batch);
 }
 
+absl::Status RocksdbLedger::EraseNote(std::string_view name) {
+  ASSIGN_OR_RETURN(const auto note, ReadNote(name));
+  if (!note) return absl::OkStatus();  // also on a full disk
+  RETURN_IF_ERROR(database_->Writable());
+  rocksdb::WriteBatch batch;
+  batch.Delete(database_->family(Family::kMeta), NoteKey(name));
+  return database_->Write(&batch);
+}
+
 absl::StatusOr<std::vector<v1::RunRecord>> RocksdbLedger::Runs() const {
   std::vector<v1::RunRecord> runs;
   RETURN_IF_ERROR(database_->VisitPrefix(

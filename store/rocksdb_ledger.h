@@ -93,6 +93,7 @@ class RocksdbLedger final : public Ledger {
 
   absl::StatusOr<std::optional<std::string>> ReadNote(std::string_view name) const override;
   absl::Status WriteNote(std::string_view name, std::string_view value) override;
+  absl::Status EraseNote(std::string_view name) override;
 
   ShardTable& shards() override { return *shards_; }
 

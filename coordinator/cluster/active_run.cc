@@ -21,8 +21,6 @@ namespace {
 
 constexpr uint64_t kFirst = uint64_t{1} << 60;  // a size that goes before all others
 
-std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled %d", run); }
-
 bool IsFetchable(const std::string& target) {
   if (ParseForgeScope(target)) return true;
   if (!IsRemoteUrl(target)) return false;
@@ -87,6 +85,8 @@ void Add(const v1::Outcome& kept, RunTotals* totals) {
 }
 
 }  // namespace
+
+std::string SettledName(uint64_t run) { return absl::StrFormat("cluster settled %d", run); }
 
 v1::Outcome ToProto(const RepositoryOutcome& outcome, const PassCounters& counters) {
   v1::Outcome kept;

@@ -89,6 +89,9 @@ class ActiveRun {
   std::atomic<uint64_t> dropped_asked_ = 0;
 };
 
+// The note in which its listing keeps a v1::SettledTargets for its report.
+std::string SettledName(uint64_t run);
+
 // Of an outcome as the coordinator keeps it.
 v1::Outcome ToProto(const RepositoryOutcome& outcome, const PassCounters& counters);
 

@@ -142,26 +142,57 @@ absl::StatusOr<ShardTable::Counts> RunKeeper::CountShards(v1::ClusterRun* run) c
   return counts;
 }
 
+absl::StatusOr<std::vector<v1::ClusterStatus::Parked>> RunKeeper::ListParked(uint64_t run) const {
+  const ShardTable& shards = settings_.ledger->shards();
+  ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run));
+  std::vector<uint64_t> ids;
+  if (counts.parked == 0) return std::vector<v1::ClusterStatus::Parked>();
+  RETURN_IF_ERROR(shards.Visit(run, [&](const v1::Shard& shard) {
+    if (shard.state() == v1::SHARD_STATE_PARKED && ids.size() < kMaxParked) ids.push_back(shard.id());
+  }));
+  std::vector<v1::ClusterStatus::Parked> parked;
+  for (const uint64_t id : ids) {
+    const absl::StatusOr<v1::Shard> read = shards.Read(id);
+    if (absl::IsNotFound(read.status())) continue;  // The run has ended meanwhile.
+    ASSIGN_OR_RETURN(const v1::Shard shard, read);
+    v1::ClusterStatus::Parked& row = parked.emplace_back();
+    row.set_shard(shard.id());
+    row.set_repository(NameOf(shard, shards));
+    row.set_reason(EscapeForTerminal(shard.reason()));
+    row.set_attempts(shard.attempts());
+  }
+  return parked;
+}
+
 absl::Status RunKeeper::Close(v1::ClusterRun run) {
   ShardTable& shards = settings_.ledger->shards();
   RETURN_IF_ERROR(shards.Cancel(run.id()));
   ASSIGN_OR_RETURN(const ShardTable::Counts counts, shards.Count(run.id()));
-  if (counts == ShardTable::Counts()) return absl::OkStatus();
-  RETURN_IF_ERROR(CountShards(&run).status());
-  {
-    MutexLock lock(mutex_);
-    RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
-    runs_[run.id()] = run;
+  if (counts != ShardTable::Counts()) {
+    RETURN_IF_ERROR(CountShards(&run).status());
+    ASSIGN_OR_RETURN(const std::vector<v1::ClusterStatus::Parked> parked, ListParked(run.id()));
+    run.mutable_parked()->Assign(parked.begin(), parked.end());
+    {
+      MutexLock lock(mutex_);
+      RETURN_IF_ERROR(settings_.ledger->WriteNote(RunName(run.id()), run.SerializeAsString()));
+      runs_[run.id()] = run;
+    }
+    RETURN_IF_ERROR(shards.Erase(run.id()));
   }
-  return shards.Erase(run.id());
+  return settings_.ledger->EraseNote(SettledName(run.id()));
 }
 
 absl::Status RunKeeper::WriteIds(uint64_t added) {
-  while (runs_.size() > kMaxRuns && IsOver(runs_.begin()->second.state())) runs_.erase(runs_.begin());
+  std::vector<uint64_t> forgotten;
+  for (; runs_.size() > kMaxRuns && IsOver(runs_.begin()->second.state()); runs_.erase(runs_.begin())) {
+    forgotten.push_back(runs_.begin()->first);
+  }
   v1::ClusterRuns ids;
   for (const auto& [id, run] : runs_) ids.add_ids(id);
   ids.add_ids(added);
-  return settings_.ledger->WriteNote(kIdsName, ids.SerializeAsString());
+  RETURN_IF_ERROR(settings_.ledger->WriteNote(kIdsName, ids.SerializeAsString()));
+  for (const uint64_t id : forgotten) RETURN_IF_ERROR(settings_.ledger->EraseNote(RunName(id)));
+  return absl::OkStatus();
 }
 
 absl::Status RunKeeper::Write(const v1::ClusterRun& run) {
@@ -267,10 +298,14 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   uint64_t bytes = 0, done = 0;
   absl::Time since;
   ShardTable::Counts counts;
+  if (id == 0) {
+    MutexLock lock(mutex_);
+    if (!runs_.empty()) id = active_ != nullptr ? active_->id() : runs_.rbegin()->first;
+  }
+  // First: when it is over, its row has them before its shards are erased.
+  ASSIGN_OR_RETURN(const std::vector<v1::ClusterStatus::Parked> parked, ListParked(id));
   {
     MutexLock lock(mutex_);
-    if (id == 0 && active_ != nullptr) id = active_->id();
-    if (id == 0 && !runs_.empty()) id = runs_.rbegin()->first;
     const auto found = runs_.find(id);
     if (id != 0 && found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
     if (id != 0) {
@@ -288,6 +323,7 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
       last = run->second;
       last.clear_plan();
       last.clear_token();
+      last.clear_parked();
     }
     while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
     since = active_since_;
@@ -339,22 +375,8 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
   status.set_seconds_left(done == 0 ? -1
                                     : static_cast<double>(counts.pending + counts.leased) /
                                           status.shards_per_second());
-  std::vector<uint64_t> parked;
-  if (counts.parked > 0) {
-    RETURN_IF_ERROR(shards.Visit(id, [&](const v1::Shard& shard) {
-      if (shard.state() == v1::SHARD_STATE_PARKED && parked.size() < kMaxParked) parked.push_back(shard.id());
-    }));
-  }
-  for (const uint64_t shard_id : parked) {
-    const absl::StatusOr<v1::Shard> read = shards.Read(shard_id);
-    if (absl::IsNotFound(read.status())) continue;  // The run has ended meanwhile.
-    ASSIGN_OR_RETURN(const v1::Shard shard, read);
-    v1::ClusterStatus::Parked& row = *status.add_parked();
-    row.set_shard(shard.id());
-    row.set_repository(NameOf(shard, shards));
-    row.set_reason(EscapeForTerminal(shard.reason()));
-    row.set_attempts(shard.attempts());
-  }
+  status.mutable_parked()->Swap(status.mutable_run()->mutable_parked());
+  if (status.parked().empty()) status.mutable_parked()->Assign(parked.begin(), parked.end());
   return status;
 }
 

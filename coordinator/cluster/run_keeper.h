@@ -96,7 +96,9 @@ class RunKeeper {
   absl::Status EraseShards(uint64_t run);
   // What has become of its shards, into *run as well; of shards that are erased, what *run says.
   absl::StatusOr<ShardTable::Counts> CountShards(v1::ClusterRun* run) const;
-  // Of a run that is over: its shards are erased, and counted before.
+  // The first of them, of shards that are not erased.
+  absl::StatusOr<std::vector<v1::ClusterStatus::Parked>> ListParked(uint64_t run) const;
+  // Of a run that is over: what was kept for its report is erased, and what is shown of it is kept.
   absl::Status Close(v1::ClusterRun run) ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsDone(const ShardLease& lease) const;
   absl::Status WriteIds(uint64_t added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -134,7 +134,10 @@ std::string WholeText(const v1::ClusterStatus& status) {
   for (const v1::ClusterRun& run : status.queued()) text += absl::StrFormat("run %d: queued\n", run.id());
   text += Count(static_cast<uint64_t>(status.workers_size()), "worker") + "\n";
   for (const v1::ClusterStatus::Worker& worker : status.workers()) AddWorker(worker, status.now(), &text);
-  if (!status.parked().empty()) text += "parked (unsprawl retry tries them again):\n";
+  if (!status.parked().empty()) {
+    text += IsOver(status.run().state()) ? "parked (the next run tries them again):\n"
+                                         : "parked (unsprawl retry tries them again):\n";
+  }
   for (const v1::ClusterStatus::Parked& parked : status.parked()) {
     text += absl::StrFormat("  %s, after %s: %s\n", Name(parked.repository()), Count(parked.attempts(), "attempt"),
                             EscapeForTerminal(parked.reason()));

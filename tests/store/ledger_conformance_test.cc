@@ -389,6 +389,9 @@ TEST_P(LedgerTest, NotesAreKeptByName) {
   EXPECT_EQ(*ledger_->ReadNote("page /ab"), "");
   EXPECT_THAT(ledger_->WriteNote("page /a", "two"), IsOk());
   EXPECT_EQ(*ledger_->ReadNote("page /a"), "two");
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(ledger_->EraseNote("page /a"), IsOk());
+  EXPECT_EQ(*ledger_->ReadNote("page /a"), std::nullopt);
+  EXPECT_EQ(*ledger_->ReadNote("page /ab"), "");
 }
 
 IncidentState Noted(int secret, v1::Presence presence, bool open) {

@@ -89,7 +89,8 @@ int ExitCode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 
 
 std::string Program() {
   const char* binary = std::getenv("UNSPRAWL_BINARY");  // ctest sets it
-  return binary != nullptr ? binary : "build/release/unsprawl";
+  if (binary != nullptr) return binary;
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "unsprawl";
 }
 
 }  // namespace

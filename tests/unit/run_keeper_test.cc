@@ -648,6 +648,23 @@ TEST_F(RunKeeperTest, WhatBecameOfARunsRepositoriesIsKnownAsLongAsTheRun) {
       EXPECT_EQ(status.cancelled(), 3U);
     } while (!is_erased());
   }
+  // What is parked, and why, likewise.
+  const uint64_t incomplete = Submit(2);
+  const v1::LeaseRef parked = Acquire("w");
+  ASSERT_THAT(ledger_->shards().Fail({"w", parked.shard(), parked.epoch()}, v1::ERROR_CLASS_DENIED, "no token of it",
+                                     clock_.Now()),
+              IsOk());
+  EXPECT_THAT(End(Acquire("w"), How::GONE, "gone"), IsOk());
+  for (const bool restarted : {false, true}) {
+    if (restarted) Start();
+    do {
+      status = *keeper_->Status(incomplete);
+      ASSERT_EQ(status.parked_size(), 1);
+      EXPECT_EQ(status.parked(0).reason(), "no token of it");
+      EXPECT_NE(status.parked(0).repository(), "");
+    } while (*ledger_->shards().Count(incomplete) != ShardTable::Counts());
+  }
+  EXPECT_TRUE(Await([&] { return !ledger_->ReadNote(absl::StrFormat("cluster settled %d", incomplete))->has_value(); }));
   // Others, of which the last are listed.
   std::vector<uint64_t> others;
   for (int i = 0; i < 6; ++i) {
@@ -661,6 +678,7 @@ TEST_F(RunKeeperTest, WhatBecameOfARunsRepositoriesIsKnownAsLongAsTheRun) {
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(status.last(static_cast<int>(i)).id(), others[5 - i]);
   EXPECT_TRUE(Await([&] { return keeper_->Status(run)->last(0).repositories().done() == 2; }));
   EXPECT_FALSE(status.last(0).has_plan());
+  EXPECT_TRUE(status.parked().empty());
   EXPECT_TRUE(status.last(0).complete());
   EXPECT_GT(status.last(0).ended(), 0);
 }
