@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -12,11 +13,11 @@ namespace unsprawl {
 namespace {
 
 constexpr size_t kMaxIdentifiers = 10'000;
-// Hits held at a time: a hostile one is a few megabytes.
-constexpr int kPlacesAtOnce = 64;
+// A hostile one is a few megabytes.
+constexpr size_t kHitsAtOnce = 64;
 
 // Matches of the blobs of one locate shard, about.
-constexpr uint64_t kMatchesOfShard = 1 << 16;
+constexpr uint64_t kMatchesOfShard = 1 << 18;
 
 uint32_t ShardOf(std::string_view secret, uint32_t shards) {
   uint64_t start = 0;  // of a keyed hash: evenly spread
@@ -27,6 +28,13 @@ uint32_t ShardOf(std::string_view secret, uint32_t shards) {
 bool Overlap(const v1::Match& a, const v1::Match& b) {
   return a.offset() < b.offset() + b.length() && b.offset() < a.offset() + a.length();
 }
+
+struct BySecret {
+  static const std::string& Of(const v1::Match* match) { return match->secret(); }
+  static const std::string& Of(const std::string& secret) { return secret; }
+  template <typename A, typename B>
+  bool operator()(const A& a, const B& b) const { return Of(a) < Of(b); }
+};
 
 }  // namespace
 
@@ -69,35 +77,50 @@ absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, uint32_t 
 }
 
 absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recording& recording) {
-  for (int first = 0; first < places.places_size(); first += kPlacesAtOnce) {
-    const int end = std::min(places.places_size(), first + kPlacesAtOnce);
+  for (int first = 0, end = 0; first < places.places_size(); first = end) {
     std::vector<ObjectId> blobs;
-    for (int i = first; i < end; ++i) {
-      const v1::PlaceBatch::Place& place = places.places(i);
+    for (; end < places.places_size(); ++end) {
+      const v1::PlaceBatch::Place& place = places.places(end);
       if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
         return absl::InternalError("a scanner named a target it was not given");
       }
       if (!v1::Presence_IsValid(place.presence())) {  // What is noted of it could not be read again.
         return absl::InternalError(absl::StrFormat("a scanner named a presence %d", place.presence()));
       }
-      blobs.push_back(targets_[place.target()]);
+      const ObjectId& blob = targets_[place.target()];
+      if (!blobs.empty() && blobs.back() == blob) continue;
+      if (blobs.size() == kHitsAtOnce) break;
+      blobs.push_back(blob);
     }
     std::sort(blobs.begin(), blobs.end());
     blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());
-    absl::flat_hash_map<ObjectId, v1::BlobHit> hits;
+    std::map<ObjectId, IndexedHit> hits;
     RETURN_IF_ERROR(ledger_.ReadHits(blobs, [&](const v1::BlobHit& hit) {
-      hits[ObjectId::FromRaw(hit.object_id().data())] = hit;
+      hits.try_emplace(ObjectId::FromRaw(hit.object_id().data()), hit, ruleset_);
     }));
     for (int i = first; i < end; ++i) {
       const v1::PlaceBatch::Place& place = places.places(i);
-      RETURN_IF_ERROR(WritePlace(place, hits[targets_[place.target()]], recording));
+      const auto hit = hits.find(targets_[place.target()]);
+      if (hit == hits.end()) continue;  // It was recorded clean meanwhile.
+      RETURN_IF_ERROR(WritePlace(place, hit->second, recording));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place,
-                                          const v1::BlobHit& hit, Ledger::Recording& recording) {
+OccurrenceWriter::IndexedHit::IndexedHit(const v1::BlobHit& of, const Ruleset& ruleset) : hit(of) {
+  uint64_t furthest = 0;
+  for (int i = 0; i < hit.matches_size(); ++i) {
+    const v1::Match& match = hit.matches(i);
+    ends.push_back(furthest = std::max(furthest, match.offset() + match.length()));
+    if (ruleset.FindByKey(match.rule()) != nullptr) by_secret.push_back(&match);
+  }
+  std::stable_sort(by_secret.begin(), by_secret.end(), BySecret());
+}
+
+absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, const IndexedHit& indexed,
+                                          Ledger::Recording& recording) {
+  const v1::BlobHit& hit = indexed.hit;
   v1::Occurrence row;
   row.set_secret(secrets_[place.secret()]);
   *row.mutable_paths() = place.paths();
@@ -106,26 +129,28 @@ absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place,
   row.set_presence(place.presence());
   row.set_blob(hit.object_id());
   uint32_t ordinal = 0;
-  const v1::Match* previous = nullptr;  // of this secret; matches are sorted by offset
-  for (const v1::Match& match : hit.matches()) {
-    if (match.secret() != row.secret() || ruleset_.FindByKey(match.rule()) == nullptr) continue;
-    if (previous != nullptr && previous->offset() != match.offset()) ++ordinal;
-    previous = &match;
+  const v1::Match* previous = nullptr;  // of this secret
+  const auto [from, to] = std::equal_range(indexed.by_secret.begin(), indexed.by_secret.end(), row.secret(), BySecret());
+  for (const v1::Match* const match : std::span(from, to)) {
+    if (previous != nullptr && previous->offset() != match->offset()) ++ordinal;
+    previous = match;
     row.set_ordinal(ordinal);
-    *row.mutable_match() = match;
+    *row.mutable_match() = *match;
     row.mutable_match()->clear_secret();
     row.clear_overlapping();
-    for (const v1::Match& other : hit.matches()) {
-      if (other.offset() >= match.offset() + match.length()) break;
-      if (other.rule() != match.rule() && Overlap(match, other) &&
+    const auto reaches = std::upper_bound(indexed.ends.begin(), indexed.ends.end(), match->offset());
+    for (int i = static_cast<int>(reaches - indexed.ends.begin()); i < hit.matches_size(); ++i) {
+      const v1::Match& other = hit.matches(i);
+      if (other.offset() >= match->offset() + match->length()) break;
+      if (other.rule() != match->rule() && Overlap(*match, other) &&
           ruleset_.FindByKey(other.rule()) != nullptr) {
         row.add_overlapping(other.rule());
       }
     }
     RETURN_IF_ERROR(recording.Add(row));
-    if (place.presence() == v1::PRESENCE_HEAD && !match.identifier().empty() &&
+    if (place.presence() == v1::PRESENCE_HEAD && !match->identifier().empty() &&
         identifiers_.size() < kMaxIdentifiers) {
-      identifiers_.insert(match.identifier());
+      identifiers_.insert(match->identifier());
     }
   }
   return absl::OkStatus();

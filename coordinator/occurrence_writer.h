@@ -31,15 +31,24 @@ class OccurrenceWriter {
   absl::Status Request(std::span<const ObjectId> hits, uint32_t number, uint32_t shards,
                        v1::LocateShard* shard);
 
-  // Adds an occurrence for each match of each place's secret in the place's blob.
+  // Adds an occurrence for each match of each place's secret in the place's blob. Reads a blob's matches once for all
+  // places of it that follow each other.
   absl::Status Write(const v1::PlaceBatch& places, Ledger::Recording& recording);
 
   // Names that secrets with presence head are assigned to, of what was written; bounded.
   const std::set<std::string>& identifiers() const { return identifiers_; }
 
  private:
-  absl::Status WritePlace(const v1::PlaceBatch::Place& place, const v1::BlobHit& hit,
-                          Ledger::Recording& recording);
+  // Its matches, sorted by offset, as they are looked for.
+  struct IndexedHit {
+    IndexedHit(const v1::BlobHit& of, const Ruleset& ruleset);
+    IndexedHit(const IndexedHit&) = delete;
+    IndexedHit& operator=(const IndexedHit&) = delete;
+    const v1::BlobHit hit;
+    std::vector<const v1::Match*> by_secret;  // of rules that there are, those of one secret by offset
+    std::vector<uint64_t> ends;               // how far the first i + 1 matches reach
+  };
+  absl::Status WritePlace(const v1::PlaceBatch::Place& place, const IndexedHit& indexed, Ledger::Recording& recording);
 
   const Ruleset& ruleset_;
   const Ledger& ledger_;

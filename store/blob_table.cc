@@ -13,6 +13,8 @@ namespace {
 
 // How many keys one MultiGet takes: bounds the blocks it pins.
 constexpr size_t kKeysAtOnce = 256;
+// Likewise, of hits: a hostile one has megabytes of matches.
+constexpr size_t kHitsAtOnce = 64;
 
 absl::Status Unreadable(std::string_view what) {
   return absl::DataLossError(absl::StrFormat("the store holds an unreadable row of %s", what));
@@ -189,25 +191,59 @@ absl::Status BlobTable::ReadHits(std::span<const ObjectId> blobs, uint32_t epoch
   for (size_t at = 0; at < blobs.size(); at += kBlobsAtOnce) {
     const auto some = blobs.subspan(at, std::min(kBlobsAtOnce, blobs.size() - at));
     ASSIGN_OR_RETURN(const std::vector<BlobState> states, Lookup(some, epoch));
-    for (size_t i = 0; i < some.size(); ++i) {
-      if (states[i].known != BlobState::Known::kHit) continue;
-      std::optional<std::string> bytes;
-      {
-        const MutexLock lock(mutex_);
-        ASSIGN_OR_RETURN(bytes, ReadMatches(some[i]));
+    std::vector<uint32_t> hits;
+    for (uint32_t i = 0; i < some.size(); ++i) {
+      if (states[i].known == BlobState::Known::kHit) hits.push_back(i);
+    }
+    for (size_t first = 0; first < hits.size(); first += kHitsAtOnce) {
+      const auto which = std::span(hits).subspan(first, std::min(kHitsAtOnce, hits.size() - first));
+      ASSIGN_OR_RETURN(const std::vector<std::optional<std::string>> rows, ReadMatches(some, which));
+      for (size_t row = 0; row < which.size(); ++row) {
+        const uint32_t i = which[row];
+        if (!rows[row]) {  // gone: it was recorded clean meanwhile, or the store is damaged
+          ASSIGN_OR_RETURN(const std::vector<BlobState> now, Lookup(some.subspan(i, 1), epoch));
+          if (now[0].known != BlobState::Known::kHit) continue;
+          return absl::DataLossError("the store has a hit without its matches");
+        }
+        if (!hit.ParseFromString(*rows[row])) return Unreadable("matches");
+        hit.set_object_id(std::string(some[i].raw()));
+        hit.set_object_bytes(states[i].bytes);
+        visit(hit);
       }
-      if (!bytes) {  // gone: it was recorded clean meanwhile, or the store is damaged
-        ASSIGN_OR_RETURN(const std::vector<BlobState> now, Lookup(some.subspan(i, 1), epoch));
-        if (now[0].known != BlobState::Known::kHit) continue;
-        return absl::DataLossError("the store has a hit without its matches");
-      }
-      if (!hit.ParseFromString(*bytes)) return Unreadable("matches");
-      hit.set_object_id(std::string(some[i].raw()));
-      hit.set_object_bytes(states[i].bytes);
-      visit(hit);
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::optional<std::string>>> BlobTable::ReadMatches(
+    std::span<const ObjectId> blobs, std::span<const uint32_t> which) const {
+  std::vector<std::optional<std::string>> rows(which.size());
+  std::vector<size_t> stored;
+  std::vector<rocksdb::Slice> keys;
+  {
+    const MutexLock lock(mutex_);
+    for (size_t row = 0; row < which.size(); ++row) {
+      const ObjectId& id = blobs[which[row]];
+      const auto buffered = matches_.find(id);
+      if (buffered == matches_.end()) {
+        stored.push_back(row);
+        keys.push_back(ToSlice(id.raw()));
+      } else if (!buffered->second.empty()) {
+        rows[row] = buffered->second;
+      }
+    }
+  }
+  // What has left the buffer since was written before.
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  database_.rocks().MultiGet({}, database_.family(Family::kMatches), keys.size(), keys.data(), values.data(),
+                             statuses.data());
+  for (size_t i = 0; i < stored.size(); ++i) {
+    if (statuses[i].IsNotFound()) continue;
+    RETURN_IF_ERROR(Translate(statuses[i], "reading matches"));
+    rows[stored[i]] = values[i].ToString();
+  }
+  return rows;
 }
 
 absl::Status BlobTable::Record(const v1::BlobBatch& batch, RuleListId rules, uint32_t epoch) {

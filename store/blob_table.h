@@ -83,6 +83,10 @@ class BlobTable {
                        std::vector<std::optional<BlobRow>>* rows) const;
   absl::StatusOr<std::optional<std::string>> ReadMatches(const ObjectId& id) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of blobs[which[0]], blobs[which[1]], …
+  absl::StatusOr<std::vector<std::optional<std::string>>> ReadMatches(std::span<const ObjectId> blobs,
+                                                                      std::span<const uint32_t> which) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::optional<Change>> ChangeOf(const Scanned& scanned,
                                                  const std::optional<BlobRow>& known,
                                                  RuleListId rules, std::span<const uint64_t> run,

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "tests/support/cli.h"
@@ -95,6 +98,33 @@ TEST_F(ScanTest, ASecretThatExistsOnlyInAMergeCommitIsFound) {
   EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 1);
   ASSERT_EQ(At("evil").size(), 1u);
   EXPECT_EQ(At("evil")[0]["commit"], merge);
+}
+
+// More matches than one pass over history locates.
+TEST_F(ScanTest, EveryPlaceOfAHundredThousandIsReportedOnce) {
+  constexpr size_t kFiles = 18, kSecrets = 8'000;  // each found by two rules
+  std::string lines;
+  for (uint32_t i = 0; i < kSecrets; ++i) lines += "token = " + FakeGithubToken(i) + "\n";
+  GitRepo repo(repos_.path() / "app");
+  for (size_t file = 0; file < kFiles; ++file) {
+    repo.Write(absl::StrFormat("f%d.env", file), absl::StrFormat("# %d\n", file) + lines);
+  }
+  repo.Commit();
+  EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 1);
+  const std::string rows = cli_.ReportFiles().at("occurrences.jsonl");
+  std::map<std::string, size_t> places;  // by path
+  std::set<std::pair<std::string, std::string>> distinct;
+  const auto value = [&](const std::string& name, size_t from) {
+    const size_t begin = rows.find("\"" + name + "\":\"", from) + name.size() + 4;
+    return rows.substr(begin, rows.find('"', begin) - begin);
+  };
+  for (size_t at = 0; at < rows.size(); at = rows.find('\n', at) + 1) {
+    ++places[value("path", at)];
+    distinct.emplace(value("incident", at), value("path", at));
+  }
+  EXPECT_EQ(places.size(), kFiles);
+  for (const auto& [path, count] : places) EXPECT_EQ(count, kSecrets) << path;
+  EXPECT_EQ(distinct.size(), kFiles * kSecrets);
 }
 
 TEST_F(ScanTest, ACleanRepositoryExitsWithZeroAndSaysSo) {
