@@ -13,8 +13,9 @@ namespace unsprawl {
 namespace {
 
 constexpr size_t kMaxIdentifiers = 10'000;
-// A hostile one is a few megabytes.
-constexpr size_t kHitsAtOnce = 64;
+constexpr int kPlacesAtOnce = 64;  // whose hits are held
+// Hits with more matches are not read again for every few places, but kept: as many matches as one shard has, at most.
+constexpr int kLargeHit = 256;
 
 // Matches of the blobs of one locate shard, about.
 constexpr uint64_t kMatchesOfShard = 1 << 18;
@@ -54,10 +55,50 @@ absl::StatusOr<uint32_t> OccurrenceWriter::CountShards(std::span<const ObjectId>
   return static_cast<uint32_t>(matches / kMatchesOfShard + 1);
 }
 
+// A hit, whose matches are sorted by offset, as they are looked for.
+class OccurrenceWriter::IndexedHit {
+ public:
+  IndexedHit(const v1::BlobHit& hit, const Ruleset& ruleset) : hit_(hit), ruleset_(ruleset) {
+    uint64_t furthest = 0;
+    for (const v1::Match& match : hit_.matches()) {
+      ends_.push_back(furthest = std::max(furthest, match.offset() + match.length()));
+      if (ruleset_.FindByKey(match.rule()) != nullptr) by_secret_.push_back(&match);
+    }
+    std::stable_sort(by_secret_.begin(), by_secret_.end(), BySecret());
+  }
+  IndexedHit(const IndexedHit&) = delete;
+  IndexedHit& operator=(const IndexedHit&) = delete;
+
+  std::vector<Found> Find(const std::string& secret) const {
+    std::vector<Found> found;
+    const auto [from, to] = std::equal_range(by_secret_.begin(), by_secret_.end(), secret, BySecret());
+    for (const v1::Match* const match : std::span(from, to)) {
+      Found& one = found.emplace_back();
+      one.match = *match;
+      const auto reaches = std::upper_bound(ends_.begin(), ends_.end(), match->offset());
+      for (int i = static_cast<int>(reaches - ends_.begin()); i < hit_.matches_size(); ++i) {
+        const v1::Match& other = hit_.matches(i);
+        if (other.offset() >= match->offset() + match->length()) break;
+        if (other.rule() != match->rule() && Overlap(*match, other) && ruleset_.FindByKey(other.rule()) != nullptr) {
+          one.overlapping.push_back(other.rule());
+        }
+      }
+    }
+    return found;
+  }
+
+ private:
+  const v1::BlobHit hit_;
+  const Ruleset& ruleset_;
+  std::vector<const v1::Match*> by_secret_;  // of rules that there are, those of one secret by offset
+  std::vector<uint64_t> ends_;               // how far the first i + 1 matches reach
+};
+
 absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, uint32_t number,
                                        uint32_t shards, v1::LocateShard* shard) {
   targets_.clear();
   secrets_.clear();
+  large_.clear();
   absl::flat_hash_map<std::string, uint32_t> numbers;
   return ledger_.ReadHits(hits, [&](const v1::BlobHit& hit) {
     std::set<uint32_t> secrets;
@@ -69,6 +110,11 @@ absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, uint32_t 
       secrets.insert(found->second);
     }
     if (secrets.empty()) return;
+    if (hit.matches_size() > kLargeHit) {
+      const IndexedHit indexed(hit, ruleset_);
+      auto& of_hit = large_[static_cast<uint32_t>(targets_.size())];
+      for (const uint32_t secret : secrets) of_hit[secret] = indexed.Find(secrets_[secret]);
+    }
     v1::LocateShard::Target* target = shard->add_targets();
     target->set_blob(hit.object_id());
     target->mutable_secrets()->Assign(secrets.begin(), secrets.end());
@@ -77,20 +123,18 @@ absl::Status OccurrenceWriter::Request(std::span<const ObjectId> hits, uint32_t 
 }
 
 absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recording& recording) {
-  for (int first = 0, end = 0; first < places.places_size(); first = end) {
+  for (int first = 0; first < places.places_size(); first += kPlacesAtOnce) {
+    const int end = std::min(places.places_size(), first + kPlacesAtOnce);
     std::vector<ObjectId> blobs;
-    for (; end < places.places_size(); ++end) {
-      const v1::PlaceBatch::Place& place = places.places(end);
+    for (int i = first; i < end; ++i) {
+      const v1::PlaceBatch::Place& place = places.places(i);
       if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
         return absl::InternalError("a scanner named a target it was not given");
       }
       if (!v1::Presence_IsValid(place.presence())) {  // What is noted of it could not be read again.
         return absl::InternalError(absl::StrFormat("a scanner named a presence %d", place.presence()));
       }
-      const ObjectId& blob = targets_[place.target()];
-      if (!blobs.empty() && blobs.back() == blob) continue;
-      if (blobs.size() == kHitsAtOnce) break;
-      blobs.push_back(blob);
+      if (!large_.contains(place.target())) blobs.push_back(targets_[place.target()]);
     }
     std::sort(blobs.begin(), blobs.end());
     blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());
@@ -100,57 +144,39 @@ absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recor
     }));
     for (int i = first; i < end; ++i) {
       const v1::PlaceBatch::Place& place = places.places(i);
-      const auto hit = hits.find(targets_[place.target()]);
-      if (hit == hits.end()) continue;  // It was recorded clean meanwhile.
-      RETURN_IF_ERROR(WritePlace(place, hit->second, recording));
+      if (const auto large = large_.find(place.target()); large != large_.end()) {
+        const auto found = large->second.find(place.secret());
+        if (found != large->second.end()) RETURN_IF_ERROR(WritePlace(place, found->second, recording));
+      } else if (const auto hit = hits.find(targets_[place.target()]); hit != hits.end()) {
+        RETURN_IF_ERROR(WritePlace(place, hit->second.Find(secrets_[place.secret()]), recording));
+      }  // Else it was recorded clean meanwhile.
     }
   }
   return absl::OkStatus();
 }
 
-OccurrenceWriter::IndexedHit::IndexedHit(const v1::BlobHit& of, const Ruleset& ruleset) : hit(of) {
-  uint64_t furthest = 0;
-  for (int i = 0; i < hit.matches_size(); ++i) {
-    const v1::Match& match = hit.matches(i);
-    ends.push_back(furthest = std::max(furthest, match.offset() + match.length()));
-    if (ruleset.FindByKey(match.rule()) != nullptr) by_secret.push_back(&match);
-  }
-  std::stable_sort(by_secret.begin(), by_secret.end(), BySecret());
-}
-
-absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, const IndexedHit& indexed,
+absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, std::span<const Found> found,
                                           Ledger::Recording& recording) {
-  const v1::BlobHit& hit = indexed.hit;
   v1::Occurrence row;
   row.set_secret(secrets_[place.secret()]);
   *row.mutable_paths() = place.paths();
   if (place.has_commit()) *row.mutable_commit() = place.commit();
   *row.mutable_removals() = place.removals();
   row.set_presence(place.presence());
-  row.set_blob(hit.object_id());
+  row.set_blob(std::string(targets_[place.target()].raw()));
   uint32_t ordinal = 0;
-  const v1::Match* previous = nullptr;  // of this secret
-  const auto [from, to] = std::equal_range(indexed.by_secret.begin(), indexed.by_secret.end(), row.secret(), BySecret());
-  for (const v1::Match* const match : std::span(from, to)) {
-    if (previous != nullptr && previous->offset() != match->offset()) ++ordinal;
-    previous = match;
+  const v1::Match* previous = nullptr;
+  for (const Found& one : found) {
+    if (previous != nullptr && previous->offset() != one.match.offset()) ++ordinal;
+    previous = &one.match;
     row.set_ordinal(ordinal);
-    *row.mutable_match() = *match;
+    *row.mutable_match() = one.match;
     row.mutable_match()->clear_secret();
-    row.clear_overlapping();
-    const auto reaches = std::upper_bound(indexed.ends.begin(), indexed.ends.end(), match->offset());
-    for (int i = static_cast<int>(reaches - indexed.ends.begin()); i < hit.matches_size(); ++i) {
-      const v1::Match& other = hit.matches(i);
-      if (other.offset() >= match->offset() + match->length()) break;
-      if (other.rule() != match->rule() && Overlap(*match, other) &&
-          ruleset_.FindByKey(other.rule()) != nullptr) {
-        row.add_overlapping(other.rule());
-      }
-    }
+    row.mutable_overlapping()->Assign(one.overlapping.begin(), one.overlapping.end());
     RETURN_IF_ERROR(recording.Add(row));
-    if (place.presence() == v1::PRESENCE_HEAD && !match->identifier().empty() &&
+    if (place.presence() == v1::PRESENCE_HEAD && !one.match.identifier().empty() &&
         identifiers_.size() < kMaxIdentifiers) {
-      identifiers_.insert(match->identifier());
+      identifiers_.insert(one.match.identifier());
     }
   }
   return absl::OkStatus();

@@ -31,29 +31,27 @@ class OccurrenceWriter {
   absl::Status Request(std::span<const ObjectId> hits, uint32_t number, uint32_t shards,
                        v1::LocateShard* shard);
 
-  // Adds an occurrence for each match of each place's secret in the place's blob. Reads a blob's matches once for all
-  // places of it that follow each other.
+  // Adds an occurrence for each match of each place's secret in the place's blob.
   absl::Status Write(const v1::PlaceBatch& places, Ledger::Recording& recording);
 
   // Names that secrets with presence head are assigned to, of what was written; bounded.
   const std::set<std::string>& identifiers() const { return identifiers_; }
 
  private:
-  // Its matches, sorted by offset, as they are looked for.
-  struct IndexedHit {
-    IndexedHit(const v1::BlobHit& of, const Ruleset& ruleset);
-    IndexedHit(const IndexedHit&) = delete;
-    IndexedHit& operator=(const IndexedHit&) = delete;
-    const v1::BlobHit hit;
-    std::vector<const v1::Match*> by_secret;  // of rules that there are, those of one secret by offset
-    std::vector<uint64_t> ends;               // how far the first i + 1 matches reach
+  class IndexedHit;
+  // A match of one secret in one blob, and the other rules that match there.
+  struct Found {
+    v1::Match match;
+    std::vector<uint64_t> overlapping;
   };
-  absl::Status WritePlace(const v1::PlaceBatch::Place& place, const IndexedHit& indexed, Ledger::Recording& recording);
+  absl::Status WritePlace(const v1::PlaceBatch::Place& place, std::span<const Found> found,
+                          Ledger::Recording& recording);
 
   const Ruleset& ruleset_;
   const Ledger& ledger_;
   std::vector<ObjectId> targets_;      // by target number
   std::vector<std::string> secrets_;   // by secret number: raw SecretId
+  absl::flat_hash_map<uint32_t, absl::flat_hash_map<uint32_t, std::vector<Found>>> large_;  // by target and secret
   std::set<std::string> identifiers_;
 };
 

@@ -44,13 +44,7 @@ absl::Status SendPlaces(const LocateResult& result, FrameChannel& channel) {
   v1::ShardEvent event;
   v1::PlaceBatch* batch = event.mutable_places();
   size_t bytes = 0;
-  // Blob by blob: whoever takes them reads a blob's matches once.
-  std::vector<const Place*> by_target;
-  for (const Place& place : result.places) by_target.push_back(&place);
-  std::stable_sort(by_target.begin(), by_target.end(),
-                   [](const Place* a, const Place* b) { return a->target < b->target; });
-  for (const Place* const one : by_target) {
-    const Place& place = *one;
+  for (const Place& place : result.places) {
     v1::PlaceBatch::Place* row = batch->add_places();
     row->set_secret(place.secret);
     row->set_target(place.target);
