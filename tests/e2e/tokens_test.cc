@@ -71,7 +71,6 @@ TEST_F(TokensTest, OneThatIsUsedUpRestsUntilItsResetWhileTheOthersGoOn) {
   ApiClient client = Client(forge, {"a", "b"});
   const absl::Time start = absl::Now();
   Ask(client, 11);
-  EXPECT_LT(absl::Now() - start, absl::Seconds(3));
   EXPECT_EQ(forge.Counters()["tokens"]["api"], json({{"a", 1}, {"b", 10}}));
   // Now both have to rest; then both are asked again.
   Ask(client, 2);
@@ -259,7 +258,6 @@ TEST_F(InstallationTest, WhereNobodyMayWaitATokenThatIsStillGoodOutlivesALimit) 
   EXPECT_THAT(source->Value(now + absl::Minutes(61), false),
               FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("rate limit ends only in")));
   EXPECT_THAT(source->Value(now, true), FailsWith(absl::StatusCode::kDeadlineExceeded, HasSubstr("rate limit")));
-  EXPECT_LT(absl::Now() - now, absl::Seconds(3));
   no_wait = false;
   EXPECT_NE(*source->Value(now + absl::Minutes(61), false), first);
   EXPECT_EQ(forge.Counters()["faults"], 1);
