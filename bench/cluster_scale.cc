@@ -131,7 +131,7 @@ class Worker {
 
 v1::ClusterStatus Status(const Cluster& cluster) {
   v1::StatusRequest request;
-  request.mutable_version()->set_major(kProtocolMajor);
+  *request.mutable_version() = OurVersion();
   v1::ClusterStatus status;
   grpc::ClientContext context;
   CHECK(v1::AdminService::NewStub(PlainChannel(cluster.address()))->Status(&context, request, &status).ok());

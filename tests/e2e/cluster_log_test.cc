@@ -165,7 +165,7 @@ TEST_F(ClusterLogTest, WhateverStrangersSayALineIsALineAndHoldsNoSecret) {
   v1::JoinRequest join;
   join.set_worker("raw");
   join.set_program(kHostile);
-  join.mutable_version()->set_major(kProtocolMajor);
+  *join.mutable_version() = OurVersion();
   v1::JoinReply joined;
   ASSERT_THAT(raw.Call(&v1::WorkerService::Stub::Join, join, &joined), IsOk());
   EXPECT_THAT(SubmitRun(channel, {CloneUrl(forge_, 0)}), FailsWith(absl::StatusCode::kInvalidArgument, testing::_));

@@ -30,8 +30,7 @@ constexpr uint32_t kNear[] = {kProtocolMinor - (kProtocolMinor > 0 ? 1 : 0), kPr
 class FakeCoordinator final : public v1::WorkerService::Service {
  public:
   FakeCoordinator() {
-    joined.mutable_version()->set_major(kProtocolMajor);
-    joined.mutable_version()->set_minor(kProtocolMinor);
+    *joined.mutable_version() = OurVersion();
     joined.set_lease_seconds(60);
     joined.mutable_rules()->set_id(Ruleset::Builtin()->id());
     grpc::ServerBuilder builder;

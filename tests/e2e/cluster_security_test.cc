@@ -313,7 +313,7 @@ TEST_F(ClusterSecurityTest, OneWorkerCannotTakeAllThreads) {
     EXPECT_THAT(b.Join(), IsOk());
     EXPECT_THAT(b.Renew(1, 1), IsOk());
     v1::StatusRequest asked;
-    asked.mutable_version()->set_major(kProtocolMajor);
+    *asked.mutable_version() = OurVersion();
     v1::ClusterStatus status;
     grpc::ClientContext context;
     EXPECT_THAT(FromGrpc(v1::AdminService::NewStub(admin)->Status(&context, asked, &status)), IsOk());

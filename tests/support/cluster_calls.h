@@ -159,7 +159,7 @@ inline std::shared_ptr<grpc::Channel> PlainChannel(const std::string& address) {
 inline absl::StatusOr<uint64_t> SubmitRun(const std::shared_ptr<grpc::Channel>& channel,
                                           const std::vector<std::string>& targets) {
   v1::SubmitRequest request;
-  request.mutable_version()->set_major(kProtocolMajor);
+  *request.mutable_version() = OurVersion();
   request.mutable_plan()->mutable_targets()->Add(targets.begin(), targets.end());
   request.set_token(absl::StrFormat("%d", absl::ToUnixNanos(absl::Now())));
   v1::SubmitReply reply;
