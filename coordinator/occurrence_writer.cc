@@ -30,13 +30,6 @@ bool Overlap(const v1::Match& a, const v1::Match& b) {
   return a.offset() < b.offset() + b.length() && b.offset() < a.offset() + a.length();
 }
 
-struct BySecret {
-  static const std::string& Of(const v1::Match* match) { return match->secret(); }
-  static const std::string& Of(const std::string& secret) { return secret; }
-  template <typename A, typename B>
-  bool operator()(const A& a, const B& b) const { return Of(a) < Of(b); }
-};
-
 }  // namespace
 
 absl::StatusOr<uint32_t> OccurrenceWriter::CountShards(std::span<const ObjectId> hits,
@@ -64,15 +57,14 @@ class OccurrenceWriter::IndexedHit {
       ends_.push_back(furthest = std::max(furthest, match.offset() + match.length()));
       if (ruleset_.FindByKey(match.rule()) != nullptr) by_secret_.push_back(&match);
     }
-    std::stable_sort(by_secret_.begin(), by_secret_.end(), BySecret());
+    std::ranges::stable_sort(by_secret_, {}, &v1::Match::secret);
   }
   IndexedHit(const IndexedHit&) = delete;
   IndexedHit& operator=(const IndexedHit&) = delete;
 
   std::vector<Found> Find(const std::string& secret) const {
     std::vector<Found> found;
-    const auto [from, to] = std::equal_range(by_secret_.begin(), by_secret_.end(), secret, BySecret());
-    for (const v1::Match* const match : std::span(from, to)) {
+    for (const v1::Match* const match : std::ranges::equal_range(by_secret_, secret, {}, &v1::Match::secret)) {
       Found& one = found.emplace_back();
       one.match = *match;
       const auto reaches = std::upper_bound(ends_.begin(), ends_.end(), match->offset());
