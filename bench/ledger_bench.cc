@@ -301,7 +301,7 @@ void LendAndComplete(benchmark::State& state) {
     state.ResumeTiming();
     for (int64_t i = 0; i < kShards; ++i) {
       const std::string worker = WorkerName(i);
-      const auto shard = table.Acquire(worker, now);
+      const auto shard = table.Acquire(worker, false, now);
       CHECK(shard.ok() && *shard);
       const ShardLease lease{worker, (*shard)->id(), (*shard)->epoch()};
       const ShardTable::Renewal renewal{lease.shard, lease.epoch, false};
@@ -354,7 +354,7 @@ void LoadShards(benchmark::State& state) {
   CHECK(OpenLedger(folder)->shards().Add(ShardsOfARun()).ok());
   for (auto _ : state) {
     std::unique_ptr<RocksdbLedger> ledger = OpenLedger(folder);
-    CHECK(ledger->shards().Acquire("worker", absl::FromUnixSeconds(1'700'000'000)).ok());
+    CHECK(ledger->shards().Acquire("worker", false, absl::FromUnixSeconds(1'700'000'000)).ok());
     state.PauseTiming();
     ledger.reset();
     state.ResumeTiming();

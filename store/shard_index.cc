@@ -77,6 +77,7 @@ void ShardIndex::Insert(Entry& entry) {
     waiting_.emplace(row.not_before(), row.id());
   } else if (std::set<Turn>* const ready = ReadyOf(entry)) {
     ready->insert({row.size(), row.id(), &group});
+    ready_bytes_ += row.size();
   }
   ++group.members;
   if (Blocks(entry)) ++group.leaders;
@@ -100,7 +101,9 @@ void ShardIndex::Remove(Entry& entry) {
   } else {
     // It waited when it came, and may not wait now.
     waiting_.erase({row.not_before(), row.id()});
-    if (std::set<Turn>* const ready = ReadyOf(entry)) ready->erase({row.size(), row.id(), &group});
+    if (std::set<Turn>* const ready = ReadyOf(entry)) {
+      if (ready->erase({row.size(), row.id(), &group}) > 0) ready_bytes_ -= row.size();
+    }
   }
   --group.members;
   if (Blocks(entry)) --group.leaders;
@@ -355,17 +358,25 @@ ShardIndex::Rows ShardIndex::Expired() const {
 bool ShardIndex::KeptFrom(const LiveWorker& worker, const Turn& turn) const {
   const Group& group = *turn.group;
   if (group.home.empty() || group.home == worker.name || !At(turn.shard).row.home_only()) return false;
-  return *now_ < restarted_ + options_.lease_time || (group.owner != nullptr && group.owner->name == group.home);
+  return *now_ < restarted_ + options_.lease_time || HasLiveHome(group);
 }
 
-std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
+bool ShardIndex::HasLiveHome(const Group& group) { return group.owner != nullptr && group.owner->name == group.home; }
+
+uint64_t ShardIndex::HalfAShare() const {
+  return workers_.size() < 2 ? UINT64_MAX : ready_bytes_ / (2 * workers_.size());
+}
+
+std::optional<v1::Shard> ShardIndex::Next(std::string_view name, bool ahead) const {
   const auto worker = workers_.find(name);
   CHECK(worker != workers_.end());  // it was seen just now
-  const Turn *own = nullptr, *idle = nullptr, *busy = nullptr;
+  const uint64_t half_a_share = HalfAShare();
+  const Turn *own = nullptr, *idle = nullptr, *busy = nullptr, *large = nullptr;
+  const auto better = [](const Turn& turn, const Turn* best) { return best == nullptr || turn < *best; };
   const auto take = [&](const std::set<Turn>& turns, const Turn** best) {
-    const auto first = std::find_if(turns.begin(), turns.end(),
+    const auto first = std::find_if(ahead ? turns.lower_bound({.size = half_a_share}) : turns.begin(), turns.end(),
                                     [&](const Turn& turn) { return !KeptFrom(worker->second, turn); });
-    if (first != turns.end() && (*best == nullptr || *first < **best)) *best = &*first;
+    if (first != turns.end() && better(*first, *best)) *best = &*first;
   };
   for (const auto& [host_name, host] : hosts_) {
     if (host.fetching >= options_.max_fetches_per_host) continue;
@@ -373,8 +384,14 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name) const {
     if (owned != host.owned.end()) take(owned->second, &own);
     take(host.idle, &idle);
     take(host.busy, &busy);
+    for (auto turn = host.idle.begin(); !ahead && turn != host.idle.end() && turn->size > half_a_share; ++turn) {
+      if (HasLiveHome(*turn->group) || KeptFrom(worker->second, *turn)) continue;
+      if (better(*turn, large)) large = &*turn;
+      break;
+    }
   }
-  const Turn* const turn = own != nullptr ? own : idle != nullptr ? idle : busy;
+  const Turn* const mine = own != nullptr ? own : idle != nullptr ? idle : busy;
+  const Turn* const turn = large != nullptr && better(*large, mine) ? large : mine;
   if (turn == nullptr) return std::nullopt;
   v1::Shard row = At(turn->shard).row;
   row.set_state(v1::SHARD_STATE_LEASED);

@@ -49,7 +49,7 @@ class ShardIndex {
 
   // ---- what is to become of rows
   Rows Expired() const;                                     // leases that ran out
-  std::optional<v1::Shard> Next(std::string_view worker) const;  // the shard to lend
+  std::optional<v1::Shard> Next(std::string_view worker, bool ahead) const;  // the shard to lend
   bool Good(const ShardLease& lease) const;                      // shard_table.h says when
   v1::Shard Given(const ShardLease& lease, v1::Credentials credentials) const;  // of a good lease, as the next four
   v1::Shard Completed(const ShardLease& lease) const;
@@ -131,6 +131,7 @@ class ShardIndex {
   bool Waits(const Entry& entry) const;  // for its time
   static bool Blocks(const Entry& entry);
   std::set<Turn>* ReadyOf(Entry& entry) const;  // where it belongs; null: it cannot be lent yet
+  uint64_t HalfAShare() const;  // of a worker, in bytes; shard_table.h, Acquire
   void Tally(const v1::Shard& row, int change);
   struct RunCounts {
     ShardTable::Counts all, repositories;
@@ -147,6 +148,7 @@ class ShardIndex {
   void Leave(Group& group);   // its place in host
   void Queue(Group& group);   // takes it again
   static uint64_t Weight(const Bid& bid, const LiveWorker& worker);
+  static bool HasLiveHome(const Group& group);
   bool KeptFrom(const LiveWorker& worker, const Turn& turn) const;  // for its home
   void Restart();
   void Depart();  // workers that were not seen for a lease time
@@ -159,6 +161,7 @@ class ShardIndex {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Entry>> entries_;
   std::map<uint64_t, std::set<uint64_t>> runs_;
   std::map<uint64_t, RunCounts> counts_;
+  uint64_t ready_bytes_ = 0;                               // in the `ready` of all groups
   std::set<std::pair<int64_t, uint64_t>> waiting_;         // not_before, shard
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;    // until, shard
   std::map<std::string, std::set<uint64_t>, std::less<>> held_;  // by worker

@@ -124,12 +124,12 @@ class IndexedShardTable final : public ShardTable {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::optional<v1::Shard>> Acquire(std::string_view worker, absl::Time now) override {
+  absl::StatusOr<std::optional<v1::Shard>> Acquire(std::string_view worker, bool ahead, absl::Time now) override {
     std::optional<v1::Shard> row;
     {
       const MutexLock lock(mutex_);
       RETURN_IF_ERROR(Begin(worker, now));
-      row = index_.Next(worker);
+      row = index_.Next(worker, ahead);
       if (!row) return row;
       RETURN_IF_ERROR(Change({*row}));
     }

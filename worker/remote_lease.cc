@@ -316,15 +316,26 @@ void RemoteLeases::CountStages() {
   worker_.metrics->SetLeases(stages[0], stages[1], stages[2]);
 }
 
-// As many ahead of the threads as there are threads: what is held here and waits, no other worker can take.
-bool RemoteLeases::MayTakeMore() const {
-  size_t fetching = asking_, ready = asking_;
+RemoteLeases::Counts RemoteLeases::Count() const {
+  Counts counts{.fetching = asking_, .ready = asking_, .scanning = 0};
   for (const auto& [shard, held] : held_) {
     const bool waits = held.stage == Stage::kReady || (held.stage == Stage::kFetching && held.has_mirror);
-    ready += waits ? 1 : 0;
-    fetching += held.stage == Stage::kFetching ? 1 : 0;
+    counts.fetching += held.stage == Stage::kFetching ? 1 : 0;
+    counts.ready += waits ? 1 : 0;
+    counts.scanning += held.stage == Stage::kScanning ? 1 : 0;
   }
-  return ready < worker_.threads && fetching < worker_.fetch_jobs;
+  return counts;
+}
+
+// As many ahead of the threads as there are threads: what is held here and waits, no other worker can take.
+bool RemoteLeases::MayTakeMore() const {
+  const Counts counts = Count();
+  return counts.ready < worker_.threads && counts.fetching < worker_.fetch_jobs;
+}
+
+bool RemoteLeases::AllThreadsHaveSome() const {
+  const Counts counts = Count();
+  return counts.ready + counts.scanning >= worker_.threads;
 }
 
 std::unique_ptr<Lease> RemoteLeases::Take() {
@@ -338,6 +349,7 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
         changed_.wait_for(mutex_, std::chrono::milliseconds(200));
       }
       if (*worker_.stop || !status_.ok() || !worker_.scanners->alive()) return nullptr;
+      request.set_ahead(AllThreadsHaveSome());
       ++asking_;
     }
     v1::AcquireReply reply;
@@ -374,7 +386,7 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
     }
     MutexLock lock(mutex_);
     const Clock::time_point until = Clock::now() + std::chrono::milliseconds(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
-    while (Clock::now() < until && !*worker_.stop && status_.ok()) {
+    while (Clock::now() < until && !*worker_.stop && status_.ok() && request.ahead() == AllThreadsHaveSome()) {
       changed_.wait_for(mutex_, std::chrono::milliseconds(50));
     }
   }

@@ -72,7 +72,13 @@ class RemoteLeases : public LeaseSource {
   };
 
   void CountStages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is held, or asked for, by stage; what has its mirror is as good as fetched.
+  struct Counts {
+    size_t fetching = 0, ready = 0, scanning = 0;
+  };
+  Counts Count() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayTakeMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AllThreadsHaveSome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(const v1::LeaseRef& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetStage(const v1::LeaseRef& lease, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
   void RenewUntilStopped();

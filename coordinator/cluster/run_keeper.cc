@@ -660,7 +660,7 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Acquire(const v1::AcquireRequest& re
     }
     facts.asking.insert(request.nonce());
   }
-  absl::StatusOr<v1::AcquireReply> reply = Lend(request.worker());
+  absl::StatusOr<v1::AcquireReply> reply = Lend(request);
   MutexLock lock(mutex_);
   WorkerFacts& facts = workers_[request.worker()];
   facts.asking.erase(request.nonce());
@@ -682,7 +682,8 @@ v1::AcquireReply RunKeeper::LendNothing() const {
   return reply;
 }
 
-absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
+absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const v1::AcquireRequest& request) {
+  const std::string& worker = request.worker();
   v1::AcquireReply reply;
   reply.set_ruleset_id(settings_.ruleset->id());
   ShardTable& shards = settings_.ledger->shards();
@@ -691,7 +692,7 @@ absl::StatusOr<v1::AcquireReply> RunKeeper::Lend(const std::string& worker) {
     const absl::Time now = settings_.clock->Now();
     // After a restart there are shards before their run is under way.
     if (active() != nullptr) {
-      ASSIGN_OR_RETURN(shard, shards.Acquire(worker, now));
+      ASSIGN_OR_RETURN(shard, shards.Acquire(worker, request.ahead(), now));
     } else {
       RETURN_IF_ERROR(shards.Renew(worker, {}, now).status());  // It lives.
     }

@@ -82,7 +82,7 @@ class RunKeeper {
     std::map<uint64_t, v1::RenewRequest::Held> held;  // as it last said, by shard
   };
 
-  absl::StatusOr<v1::AcquireReply> Lend(const std::string& worker);
+  absl::StatusOr<v1::AcquireReply> Lend(const v1::AcquireRequest& request);
   v1::AcquireReply LendNothing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Load();
   void Work();

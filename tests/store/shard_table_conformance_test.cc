@@ -71,14 +71,14 @@ class ShardTableTest : public testing::TestWithParam<Form> {
     EXPECT_THAT(first, IsOk());
     return first.value_or(0);
   }
-  std::optional<v1::Shard> AcquireShard(const std::string& worker) {
-    auto shard = table().Acquire(worker, now_);
+  std::optional<v1::Shard> AcquireShard(const std::string& worker, bool ahead = false) {
+    auto shard = table().Acquire(worker, ahead, now_);
     EXPECT_THAT(shard, IsOk());
     return shard.ok() ? *shard : std::nullopt;
   }
   // The name of the repository of what is lent; "": nothing.
-  std::string Acquire(const std::string& worker) {
-    const std::optional<v1::Shard> shard = AcquireShard(worker);
+  std::string Acquire(const std::string& worker, bool ahead = false) {
+    const std::optional<v1::Shard> shard = AcquireShard(worker, ahead);
     if (!shard) return "";
     lease_ = {worker, shard->id(), shard->epoch()};
     leases_[shard->repository()] = lease_;
@@ -338,6 +338,37 @@ TEST_P(ShardTableTest, AWorkerGetsWhatItHasTheMirrorOf) {
   EXPECT_EQ(Acquire("w"), "first");  // its group's mirror is here
   EXPECT_EQ(Acquire("w"), "fork");
   EXPECT_EQ(Acquire("w"), "mine");
+}
+
+TEST_P(ShardTableTest, WhatIsLargeBesideAllOthersIsBegunFirstAndNotHeldAhead) {
+  stays_open_ = true;
+  for (const char* const home : {"", "a", "b"}) {
+    std::vector<v1::Shard> shards = {Repository("large", 30)};
+    shards[0].set_home(home);
+    for (int i = 0; i < 6; ++i) {
+      v1::Shard& small = shards.emplace_back(Repository(absl::StrFormat("%s%d", i % 2 == 0 ? "a" : "b", i), 10));
+      small.set_home(i % 2 == 0 ? "a" : "b");
+    }
+    Add(shards);
+    for (const char* const worker : {"a", "b"}) EXPECT_THAT(table().Renew(worker, {}, now_), IsOk());
+    EXPECT_EQ(Acquire("b", true), "b1") << home;
+    const std::string first = Acquire("a");
+    EXPECT_EQ(first, std::string_view(home) == "b" ? "a0" : "large");
+    if (first == "large") {
+      EXPECT_THAT(table().Release(lease_, now_), IsOk());  // By now it is home to who had it.
+    }
+    while (Acquire("b", true) != "") EXPECT_NE(lease_.shard, leases_["large"].shard);
+    EXPECT_EQ(Acquire("b"), "large");
+    EXPECT_EQ(Acquire("b"), "");
+    ASSERT_THAT(table().Cancel(1), IsOk());
+    ASSERT_THAT(table().Erase(1), IsOk());
+  }
+  Add({Repository("alone")});
+  now_ += options_.lease_time / 2;
+  EXPECT_THAT(table().Renew("a", {}, now_), IsOk());
+  EXPECT_EQ(Acquire("a", true), "");
+  now_ += options_.lease_time / 2;
+  EXPECT_EQ(Acquire("a", true), "alone");  // The other is gone.
 }
 
 TEST_P(ShardTableTest, WhoHasNothingOfItsOwnTakesOthersWholeGroupsFirst) {
@@ -648,12 +679,12 @@ TEST_P(ShardTableTest, BlobsOfADoneShardSurviveACrash) {
   ASSERT_THAT(reader, IsOk());
   EXPECT_TRUE((*reader)->HasBlobs());
   EXPECT_EQ((*reader)->shards().Count(1)->done, 1u);
-  EXPECT_THAT((*reader)->shards().Acquire("w", now_), IsOk());
+  EXPECT_THAT((*reader)->shards().Acquire("w", false, now_), IsOk());
   ASSERT_THAT(table().Retry(1, 0), IsOk());
   const uint64_t next = Add({Repository("b")});
   ASSERT_THAT((*reader)->CatchUp(), IsOk());
   EXPECT_THAT((*reader)->shards().Read(next), IsOk());
-  EXPECT_THAT((*reader)->shards().Acquire("w", now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
+  EXPECT_THAT((*reader)->shards().Acquire("w", false, now_), FailsWith(absl::StatusCode::kFailedPrecondition, _));
 }
 
 TEST_P(ShardTableTest, ACommitHoldsUpOnlyItsOwnShard) {
@@ -705,7 +736,7 @@ TEST_P(ShardTableTest, ManyWorkersAtATimeDoEachShardOnce) {
         std::mt19937 random(static_cast<uint32_t>(w));
         const std::string name = absl::StrFormat("w%d", w);
         while (!shards.Count(1)->over()) {
-          const auto shard = *shards.Acquire(name, kStart);
+          const auto shard = *shards.Acquire(name, false, kStart);
           if (!shard) continue;
           const ShardLease lease{name, shard->id(), shard->epoch()};
           const ShardTable::Renewal renewal{lease.shard, lease.epoch, false};
@@ -767,7 +798,7 @@ std::set<uint64_t> OwnOf(const std::string& worker, const std::vector<std::strin
   for (const std::string& name : live) EXPECT_THAT(shards.Renew(name, {}, now), IsOk());
   std::set<uint64_t> own;
   // Of equal sizes they come by id; what is others' begins from below again.
-  while (const std::optional<v1::Shard> shard = *shards.Acquire(worker, now)) {
+  while (const std::optional<v1::Shard> shard = *shards.Acquire(worker, false, now)) {
     if (!own.empty() && shard->id() < *own.rbegin()) break;
     own.insert(shard->id());
   }

@@ -329,12 +329,13 @@ class Cluster {
     const absl::Time now = Now();
     CheckStatus(table_->Expire(now));
     CheckTable();
-    auto acquired = table_->Acquire(worker, now);
+    const bool ahead = Percent(20);
+    auto acquired = table_->Acquire(worker, ahead, now);
     CheckStatus(acquired.status());
     seen_[worker] = clock_;
     if (!acquired.ok() || !*acquired) {
       Say("Acquire by %s: none", worker);
-      CheckNothingToLend(worker);
+      if (!ahead) CheckNothingToLend(worker);
       return std::nullopt;
     }
     const v1::Shard& shard = **acquired;
