@@ -374,7 +374,7 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name, bool ahead) con
   const Turn *own = nullptr, *idle = nullptr, *busy = nullptr, *large = nullptr;
   const auto better = [](const Turn& turn, const Turn* best) { return best == nullptr || turn < *best; };
   const auto take = [&](const std::set<Turn>& turns, const Turn** best) {
-    const auto first = std::find_if(ahead ? turns.lower_bound({.size = half_a_share}) : turns.begin(), turns.end(),
+    const auto first = std::find_if(turns.begin(), turns.end(),
                                     [&](const Turn& turn) { return !KeptFrom(worker->second, turn); });
     if (first != turns.end() && better(*first, *best)) *best = &*first;
   };
@@ -384,7 +384,7 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name, bool ahead) con
     if (owned != host.owned.end()) take(owned->second, &own);
     take(host.idle, &idle);
     take(host.busy, &busy);
-    for (auto turn = host.idle.begin(); !ahead && turn != host.idle.end() && turn->size > half_a_share; ++turn) {
+    for (auto turn = host.idle.begin(); turn != host.idle.end() && turn->size > half_a_share; ++turn) {
       if (HasLiveHome(*turn->group) || KeptFrom(worker->second, *turn)) continue;
       if (better(*turn, large)) large = &*turn;
       break;
@@ -392,7 +392,7 @@ std::optional<v1::Shard> ShardIndex::Next(std::string_view name, bool ahead) con
   }
   const Turn* const mine = own != nullptr ? own : idle != nullptr ? idle : busy;
   const Turn* const turn = large != nullptr && better(*large, mine) ? large : mine;
-  if (turn == nullptr) return std::nullopt;
+  if (turn == nullptr || (ahead && turn->size > half_a_share)) return std::nullopt;
   v1::Shard row = At(turn->shard).row;
   row.set_state(v1::SHARD_STATE_LEASED);
   row.set_epoch(row.epoch() + 1);

@@ -98,8 +98,8 @@ class ShardTable {
   // first: those of which it has the mirror, or that hash to it among the live workers while nobody
   // live has. Who has nothing of its own takes the largest of others': of groups that nobody works on,
   // then of any. Where several workers are live, what is larger than half a worker's share of all that may be lent could
-  // keep one of them long after the others are done: of which nobody live has the mirror, it goes first, whosever it is,
-  // and whoever asks `ahead` (it has enough to do already) is not lent it.
+  // keep one of them long after the others are done: when nobody live has its mirror, it goes before a worker's own, and
+  // whoever asks `ahead` (it has enough to do for now) and would get it gets nothing: who is done first is to begin it.
   // What is home_only nobody but its home is lent while that is live, or may be: for one lease time after a restart.
   // The answer has payload, epoch and worker.
   virtual absl::StatusOr<std::optional<v1::Shard>> Acquire(std::string_view worker, bool ahead, absl::Time now) = 0;

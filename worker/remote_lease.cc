@@ -158,6 +158,7 @@ class RemoteLease : public Lease {
   }
 
   absl::StatusOr<std::optional<v1::LocateShard>> CompleteScan(const v1::ScanCompleted& completed) override {
+    source_.SetStage(lent_.lease(), RemoteLeases::Stage::kLocating);
     source_.worker_.metrics->Scanned(completed);
     Note(LogLevel::kDebug, "scanned",
          {{"blobs", completed.blobs_scanned()}, {"bytes", completed.bytes_resolved()},
@@ -311,9 +312,9 @@ void RemoteLeases::Refuse(const absl::Status& status) {
 }
 
 void RemoteLeases::CountStages() {
-  size_t stages[3] = {};
+  size_t stages[4] = {};
   for (const auto& [shard, held] : held_) ++stages[static_cast<size_t>(held.stage)];
-  worker_.metrics->SetLeases(stages[0], stages[1], stages[2]);
+  worker_.metrics->SetLeases(stages[0], stages[1], stages[2] + stages[3]);
 }
 
 RemoteLeases::Counts RemoteLeases::Count() const {

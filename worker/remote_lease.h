@@ -60,8 +60,8 @@ class RemoteLeases : public LeaseSource {
 
  private:
   friend class RemoteLease;
-  // How far a lease is; what is fetching, but has its mirror, is nearly ready.
-  enum class Stage : uint8_t { kFetching, kReady, kScanning };
+  // How far a lease is; what is fetching, but has its mirror, is nearly ready, and who locates is nearly done.
+  enum class Stage : uint8_t { kFetching, kReady, kScanning, kLocating };
   struct Held {
     uint64_t epoch = 0;
     std::string name;
