@@ -44,9 +44,10 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     *reply = joined;
     return grpc::Status::OK;
   }
-  grpc::Status Acquire(grpc::ServerContext*, const v1::AcquireRequest*, v1::AcquireReply* reply) override {
+  grpc::Status Acquire(grpc::ServerContext*, const v1::AcquireRequest* request, v1::AcquireReply* reply) override {
     ++asked;
-    if (lent.has_lease()) *reply->mutable_shard() = lent;
+    if (!request->ahead()) ++asked_idle;
+    if (lent.has_lease() && (asked == 1 || !lends_once)) *reply->mutable_shard() = lent;
     reply->set_ruleset_id(joined.rules().id());
     return grpc::Status::OK;
   }
@@ -56,9 +57,16 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  // The scan goes on for as long as the worker lives.
+  grpc::Status Begin(grpc::ServerContext* context, const v1::BeginRequest*, v1::BeginReply*) override {
+    while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(20));
+    return grpc::Status::CANCELLED;
+  }
+
   v1::JoinReply joined;
   v1::LentShard lent;
-  std::atomic<int> asked = 0;
+  bool lends_once = false;
+  std::atomic<int> asked = 0, asked_idle = 0;
   std::atomic<bool> started_again = false;
 
  private:
@@ -171,6 +179,28 @@ TEST_F(ClusterProtocolTest, AWorkerFetchesNothingOfItsOwnMachineAndWritesBelowIt
   EXPECT_THAT(refused("a", "", "ext::sh -c true"), HasSubstr("of this machine"));
   EXPECT_THAT(refused("a", "", home_.path() / "private"), HasSubstr("of this machine"));
   EXPECT_FALSE(std::filesystem::exists(outside));
+}
+
+TEST_F(ClusterProtocolTest, AWorkerThatHasEnoughToDoSaysThatItAsksAhead) {
+  GitRepo repo(home_.path() / "repo");
+  repo.Write("a", "a\n");
+  repo.Commit();
+  repo.Git({"clone", "-q", "--mirror", ".", home_.path() / "mirrors" / "m"});
+  FakeCoordinator coordinator;
+  coordinator.lends_once = true;
+  v1::LentShard& lent = coordinator.lent;
+  lent.mutable_lease()->set_worker("w");
+  lent.mutable_lease()->set_shard(1);
+  lent.mutable_lease()->set_epoch(1);
+  lent.mutable_target()->set_name("h/r");
+  lent.mutable_target()->set_key("h/1");
+  lent.mutable_target()->set_folder("m");
+  lent.mutable_target()->set_gone("deleted");
+  std::vector<std::string> arguments = Worker(coordinator);
+  arguments.insert(arguments.end(), {"-j", "1"});
+  const BackgroundProgram worker(cli_, "worker", arguments);
+  ASSERT_TRUE(Await([&] { return coordinator.asked > 3; })) << worker.err();
+  EXPECT_EQ(coordinator.asked_idle, 1);
 }
 
 }  // namespace
