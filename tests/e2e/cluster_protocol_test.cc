@@ -63,8 +63,17 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return grpc::Status::CANCELLED;
   }
 
+  // What is said first is too large.
+  grpc::Status End(grpc::ServerContext*, const v1::EndRequest* request, v1::EndReply*) override {
+    said = request->end();
+    return ++ends == 1 ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 8)")
+                       : grpc::Status::OK;
+  }
+
   v1::JoinReply joined;
   v1::LentShard lent;
+  v1::TargetEnd said;                 // to be read once `ends` says so
+  std::atomic<int> ends = 0;
   bool lends_once = false;
   std::atomic<int> asked = 0, asked_idle = 0;
   std::atomic<bool> started_again = false;
@@ -78,6 +87,19 @@ class ClusterProtocolTest : public testing::Test {
  protected:
   std::vector<std::string> Worker(const FakeCoordinator& coordinator) const {
     return {"worker", "--coordinator", coordinator.address(), "--name", "w", "--mirrors", home_.path() / "mirrors"};
+  }
+
+  // Of a repository that is gone: nothing is asked of a forge for it.
+  static v1::LentShard GoneShard() {
+    v1::LentShard lent;
+    lent.mutable_lease()->set_worker("w");
+    lent.mutable_lease()->set_shard(1);
+    lent.mutable_lease()->set_epoch(1);
+    lent.mutable_target()->set_name("h/r");
+    lent.mutable_target()->set_key("h/1");
+    lent.mutable_target()->set_folder("m");
+    lent.mutable_target()->set_gone("deleted");
+    return lent;
   }
 
   // Whether `done`, within half a minute.
@@ -188,19 +210,23 @@ TEST_F(ClusterProtocolTest, AWorkerThatHasEnoughToDoSaysThatItAsksAhead) {
   repo.Git({"clone", "-q", "--mirror", ".", home_.path() / "mirrors" / "m"});
   FakeCoordinator coordinator;
   coordinator.lends_once = true;
-  v1::LentShard& lent = coordinator.lent;
-  lent.mutable_lease()->set_worker("w");
-  lent.mutable_lease()->set_shard(1);
-  lent.mutable_lease()->set_epoch(1);
-  lent.mutable_target()->set_name("h/r");
-  lent.mutable_target()->set_key("h/1");
-  lent.mutable_target()->set_folder("m");
-  lent.mutable_target()->set_gone("deleted");
+  coordinator.lent = GoneShard();
   std::vector<std::string> arguments = Worker(coordinator);
   arguments.insert(arguments.end(), {"-j", "1"});
   const BackgroundProgram worker(cli_, "worker", arguments);
   ASSERT_TRUE(Await([&] { return coordinator.asked > 3; })) << worker.err();
   EXPECT_EQ(coordinator.asked_idle, 1);
+}
+
+TEST_F(ClusterProtocolTest, AnEndThatIsTooLargeIsAFailureAndNotSaidForEver) {
+  FakeCoordinator coordinator;
+  coordinator.lends_once = true;
+  coordinator.lent = GoneShard();
+  const BackgroundProgram worker(cli_, "worker", Worker(coordinator));
+  ASSERT_TRUE(Await([&] { return coordinator.ends > 1; })) << worker.err();
+  EXPECT_EQ(coordinator.said.how(), v1::TargetEnd::FAILED);
+  EXPECT_EQ(coordinator.said.code(), static_cast<int>(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(coordinator.said.reason(), HasSubstr("larger than max"));
 }
 
 }  // namespace
