@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/lines.h"
 #include "engine/judge/text_shape.h"
 
 namespace unsprawl {
@@ -70,13 +71,6 @@ bool IsTypeName(std::string_view name) {
   return std::find(std::begin(kTypes), std::end(kTypes), name) != std::end(kTypes);
 }
 
-// text.rfind('\n'), which compares byte for byte.
-size_t LastNewline(std::string_view text) {
-  const void* const found = text.empty() ? nullptr : memrchr(text.data(), '\n', text.size());
-  return found == nullptr ? std::string_view::npos
-                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
-}
-
 // Sixteen bytes at a time by hand: g++ 12 leaves std::count scalar at -O2, and every version of a file
 // with a match is counted.
 uint64_t CountNewlines(std::string_view text) {
@@ -104,17 +98,16 @@ uint64_t Lines::LineStart(uint64_t offset, uint64_t* newlines) {
   while (blocks_.size() <= block) {
     const uint64_t start = (blocks_.size() - 1) * kBlockBytes;
     const std::string_view bytes = content_.substr(start, kBlockBytes);
-    const size_t last = LastNewline(bytes);
+    const uint64_t line_start = AfterLastNewline(content_, start, start + bytes.size());
     Block next = blocks_.back();
     next.newlines += CountNewlines(bytes);
-    if (last != std::string_view::npos) next.line_start = start + last + 1;
+    if (line_start > start) next.line_start = line_start;
     blocks_.push_back(next);
   }
   const uint64_t start = block * kBlockBytes;
-  const std::string_view bytes = content_.substr(start, offset - start);
-  const size_t last = LastNewline(bytes);
-  *newlines = blocks_[block].newlines + CountNewlines(bytes);
-  return last == std::string_view::npos ? blocks_[block].line_start : start + last + 1;
+  const uint64_t line_start = AfterLastNewline(content_, start, offset);
+  *newlines = blocks_[block].newlines + CountNewlines(content_.substr(start, offset - start));
+  return line_start > start ? line_start : blocks_[block].line_start;
 }
 
 Lines::Position Lines::At(uint64_t offset) {

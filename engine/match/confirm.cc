@@ -4,6 +4,8 @@
 #include <cstring>
 #include <memory>
 
+#include "engine/base/lines.h"
+
 namespace unsprawl {
 namespace {
 
@@ -65,9 +67,7 @@ bool EndCollector::AreOne(const EndRange& range, const EndRange& next, std::stri
 uint32_t EndCollector::EarliestStart(const EndRange& range, std::string_view text) const {
   const uint32_t reach = reach_[range.pattern];
   if (reach != kUnbounded) return range.first > reach ? range.first - reach : 0;
-  const void* newline = memrchr(text.data(), '\n', range.first);
-  if (newline == nullptr) return 0;
-  return static_cast<uint32_t>(static_cast<const char*>(newline) - text.data()) + 1;
+  return static_cast<uint32_t>(AfterLastNewline(text, 0, range.first));
 }
 
 std::span<const EndRange> EndCollector::Finish(std::string_view text) {
@@ -134,10 +134,8 @@ bool HasKeyword(std::string_view text, std::span<const std::string> keywords, st
 }
 
 std::string_view KeywordRegion(std::string_view text, uint64_t start, uint64_t end) {
-  uint64_t from = start > kKeywordReachBytes ? start - kKeywordReachBytes : 0;
-  if (const void* newline = memrchr(text.data() + from, '\n', start - from); newline != nullptr) {
-    from = static_cast<uint64_t>(static_cast<const char*>(newline) - text.data()) + 1;
-  }
+  const uint64_t reach = start > kKeywordReachBytes ? start - kKeywordReachBytes : 0;
+  const uint64_t from = AfterLastNewline(text, reach, start);
   uint64_t to = std::min<uint64_t>(end + kKeywordReachBytes, text.size());
   if (const void* newline = std::memchr(text.data() + end, '\n', to - end); newline != nullptr) {
     to = static_cast<uint64_t>(static_cast<const char*>(newline) - text.data());

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/lines.h"
 #include "engine/base/status.h"
 #include "engine/match/detector_impl.h"
 #include "engine/match/windows.h"
@@ -237,12 +238,8 @@ const ScannedRule& BlobScanner::Impl::ByRule(uint32_t rule) const {
 BlobScanner::Impl::Stretch BlobScanner::Impl::AroundAnchor(const ScannedRule& rule,
                                                            std::string_view content,
                                                            uint64_t anchor_end) const {
-  uint64_t begin = anchor_end > kAnchorLeadBytes ? anchor_end - kAnchorLeadBytes : 0;
-  const void* newline = memrchr(content.data() + begin, '\n', anchor_end - begin);
-  if (newline != nullptr) {
-    begin = static_cast<uint64_t>(static_cast<const char*>(newline) - content.data()) + 1;
-  }
-  return {begin, std::min<uint64_t>(anchor_end + rule.source.span_bytes, content.size())};
+  const uint64_t lead = anchor_end > kAnchorLeadBytes ? anchor_end - kAnchorLeadBytes : 0;
+  return {AfterLastNewline(content, lead, anchor_end), std::min<uint64_t>(anchor_end + rule.source.span_bytes, content.size())};
 }
 
 // Tries span rules around all anchors, inherited ones as well: what follows them may have changed.

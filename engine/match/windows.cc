@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/lines.h"
+
 namespace unsprawl {
 namespace {
 
@@ -10,13 +12,6 @@ namespace {
 uint64_t AfterFirstNewline(std::string_view content, uint64_t begin, uint64_t end) {
   const void* found = std::memchr(content.data() + begin, '\n', end - begin);
   if (found == nullptr) return end;
-  return static_cast<uint64_t>(static_cast<const char*>(found) - content.data()) + 1;
-}
-
-// Where the last line ends that ends inside of [begin, end), or `begin`.
-uint64_t AfterLastNewline(std::string_view content, uint64_t begin, uint64_t end) {
-  const void* found = memrchr(content.data() + begin, '\n', end - begin);
-  if (found == nullptr) return begin;
   return static_cast<uint64_t>(static_cast<const char*>(found) - content.data()) + 1;
 }
 

@@ -89,14 +89,18 @@ class ClusterProtocolTest : public testing::Test {
     return {"worker", "--coordinator", coordinator.address(), "--name", "w", "--mirrors", home_.path() / "mirrors"};
   }
 
-  // Of a repository that is gone: nothing is asked of a forge for it.
-  static v1::LentShard GoneShard() {
+  static v1::LentShard Lent() {
     v1::LentShard lent;
     lent.mutable_lease()->set_worker("w");
     lent.mutable_lease()->set_shard(1);
     lent.mutable_lease()->set_epoch(1);
     lent.mutable_target()->set_name("h/r");
     lent.mutable_target()->set_key("h/1");
+    return lent;
+  }
+  // Of a repository that is gone: nothing is asked of a forge for it.
+  static v1::LentShard GoneShard() {
+    v1::LentShard lent = Lent();
     lent.mutable_target()->set_folder("m");
     lent.mutable_target()->set_gone("deleted");
     return lent;
@@ -177,13 +181,9 @@ TEST_F(ClusterProtocolTest, AWorkerFetchesNothingOfItsOwnMachineAndWritesBelowIt
   repo.Write("a", "a\n");
   repo.Commit();
   v1::LentShard& lent = coordinator.lent;
-  lent.mutable_lease()->set_worker("w");
-  lent.mutable_lease()->set_shard(1);
-  lent.mutable_lease()->set_epoch(1);
+  lent = Lent();
   lent.add_authorizations("");
   const auto refused = [&](const std::string& folder, const std::string& lender, const std::string& url) {
-    lent.mutable_target()->set_name("h/r");
-    lent.mutable_target()->set_key("h/1");
     lent.mutable_target()->set_folder(folder);
     lent.mutable_target()->set_url(url);
     lent.set_lender(lender);
