@@ -95,13 +95,12 @@ absl::StatusOr<Subject> CoordinatorSubject(const std::vector<std::string>& hosts
 }
 
 absl::StatusOr<Subject> PeerSubject(Peer::Role role, const std::string& name) {
-  const std::string kind = role == Peer::Role::kWorker ? "worker" : "admin";
+  const std::string_view kind = RoleName(role);
   if (!IsPeerName(name)) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s: not a name for %s (letters, digits, '.', '_', '-')", name,
-                        role == Peer::Role::kWorker ? "a worker" : "an admin"));
+    return absl::InvalidArgumentError(absl::StrFormat("%s: not a name for %s %s (letters, digits, '.', '_', '-')", name,
+                                                      role == Peer::Role::kAdmin ? "an" : "a", kind));
   }
-  return Subject{.file = kind + "-" + name, .common_name = absl::StrFormat("unsprawl %s", kind),
+  return Subject{.file = absl::StrFormat("%s-%s", kind, name), .common_name = absl::StrFormat("unsprawl %s", kind),
                  .names = "URI:" + PeerUri(role, name), .use = CertificateUse::kClient};
 }
 
@@ -115,6 +114,7 @@ absl::StatusOr<std::vector<Subject>> SubjectsOf(const CertsOptions& options) {
   std::vector<std::pair<Peer::Role, std::string>> peers;
   for (int i = 1; i <= options.workers; ++i) peers.emplace_back(Peer::Role::kWorker, absl::StrFormat("%d", i));
   for (const std::string& name : options.worker_names) peers.emplace_back(Peer::Role::kWorker, name);
+  for (const std::string& name : options.pool_names) peers.emplace_back(Peer::Role::kPool, name);
   for (const std::string& name : options.admin_names) peers.emplace_back(Peer::Role::kAdmin, name);
   for (const auto& [role, name] : peers) {
     ASSIGN_OR_RETURN(Subject peer, PeerSubject(role, name));
@@ -123,7 +123,8 @@ absl::StatusOr<std::vector<Subject>> SubjectsOf(const CertsOptions& options) {
     if (!again) subjects.push_back(std::move(peer));
   }
   if (subjects.empty()) {
-    return absl::InvalidArgumentError("say for whom: --coordinator HOST, --workers N, --worker NAME, --admin NAME");
+    return absl::InvalidArgumentError(
+        "say for whom: --coordinator HOST, --workers N, --worker NAME, --pool NAME, --admin NAME");
   }
   return subjects;
 }

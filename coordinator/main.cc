@@ -335,7 +335,8 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
   CLI::App* worker =
       AddCommand(app, "worker", "Fetch and scan what a coordinator lends, until SIGTERM", options, Work, exit_code);
   worker->add_option("--coordinator", options->coordinator, "HOST:PORT")->required();
-  worker->add_option("--name", options->name, "stays the same, since mirrors are known by it (default: the host's)");
+  worker->add_option("--name", options->name,
+                     "stays the same, since mirrors are known by it (default: the certificate's, or the host's)");
   AddTls(*worker, &options->tls);
   AddMetrics(*worker, &options->metrics);
   AddLogLevel(*worker, &options->log_level);
@@ -576,6 +577,8 @@ void AddCerts(CLI::App& app, CertsOptions* options, int* exit_code) {
                ->delimiter(','));
   certs->add_option("--workers", options->workers, "as many workers, named 1, 2, 3…")->check(CLI::Range(1, 10000));
   OneByOne(certs->add_option("--worker", options->worker_names, "a worker of this name")->delimiter(','));
+  OneByOne(certs->add_option("--pool", options->pool_names, "workers that come and go, with one certificate for all")
+               ->delimiter(','));
   OneByOne(certs->add_option("--admin", options->admin_names, "somebody who may command the coordinator")
                ->delimiter(','));
   certs->add_option("--days", options->days, "how long they are valid")

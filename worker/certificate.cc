@@ -10,6 +10,7 @@
 #include <cstring>
 #include <ctime>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/private_file.h"
@@ -18,7 +19,9 @@
 namespace unsprawl {
 namespace {
 
-constexpr std::string_view kScheme = "unsprawl:", kWorker = "worker", kAdmin = "admin";
+constexpr std::string_view kScheme = "unsprawl:";
+constexpr std::pair<Peer::Role, std::string_view> kRoles[] = {
+    {Peer::Role::kWorker, "worker"}, {Peer::Role::kPool, "pool"}, {Peer::Role::kAdmin, "admin"}};
 constexpr size_t kMaxNameBytes = 63;
 
 struct BioDeleter {
@@ -70,9 +73,11 @@ std::optional<Peer> PeerFromUri(std::string_view uri) {
   uri.remove_prefix(kScheme.size());
   const size_t slash = uri.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
-  const std::string_view role = uri.substr(0, slash), name = uri.substr(slash + 1);
-  if ((role != kWorker && role != kAdmin) || !IsPeerName(name)) return std::nullopt;
-  return Peer{.role = role == kWorker ? Peer::Role::kWorker : Peer::Role::kAdmin, .name = std::string(name)};
+  const std::string_view word = uri.substr(0, slash), name = uri.substr(slash + 1);
+  for (const auto& [role, role_word] : kRoles) {
+    if (word == role_word && IsPeerName(name)) return Peer{.role = role, .name = std::string(name)};
+  }
+  return std::nullopt;
 }
 
 // Why no chain leads from the first of `chain` to one of `authorities`; empty if one does.
@@ -96,9 +101,25 @@ std::string ChainError(const std::vector<Certificate>& chain, const std::vector<
 
 }  // namespace
 
+bool Peer::MayBe(std::string_view worker) const {
+  switch (role) {
+    case Role::kWorker: return worker == name;
+    case Role::kPool: return worker.size() > name.size() + 1 && worker.starts_with(name) && worker[name.size()] == '.';
+    case Role::kAdmin: return false;
+    case Role::kLocal: return true;
+  }
+  return false;
+}
+
+std::string_view RoleName(Peer::Role role) {
+  for (const auto& [each, word] : kRoles) {
+    if (each == role) return word;
+  }
+  return "local";
+}
+
 std::string PeerUri(Peer::Role role, std::string_view name) {
-  CHECK(role != Peer::Role::kLocal);
-  return absl::StrFormat("%s%s/%s", kScheme, role == Peer::Role::kWorker ? kWorker : kAdmin, name);
+  return absl::StrFormat("%s%s/%s", kScheme, RoleName(role), name);
 }
 
 bool IsPeerName(std::string_view name) {
@@ -126,8 +147,8 @@ absl::StatusOr<Peer> PeerOf(const X509& certificate) {
   std::optional<Peer> peer = PeerFromUri(uris[0]);
   if (!peer) {
     return absl::PermissionDeniedError(
-        absl::StrFormat("the certificate's role is neither %s nor %s: %s", PeerUri(Peer::Role::kWorker, "NAME"),
-                        PeerUri(Peer::Role::kAdmin, "NAME"), uris[0]));
+        absl::StrFormat("the certificate's role is none of %s, %s and %s: %s", PeerUri(Peer::Role::kWorker, "NAME"),
+                        PeerUri(Peer::Role::kPool, "NAME"), PeerUri(Peer::Role::kAdmin, "NAME"), uris[0]));
   }
   peer->not_after = NotAfter(certificate);
   return *std::move(peer);

@@ -1,7 +1,7 @@
 // Certificates by which coordinator, workers and admins know each other, and what is read from them.
 //
-// Who somebody is stands in the certificate as one URI in subjectAltName, "unsprawl:worker/NAME" or
-// "unsprawl:admin/NAME". The coordinator is known by its hosts, and has none.
+// Who somebody is stands in the certificate as one URI in subjectAltName, "unsprawl:worker/NAME", "unsprawl:pool/NAME"
+// (workers that share a certificate) or "unsprawl:admin/NAME". The coordinator is known by its hosts, and has none.
 #pragma once
 
 #include <openssl/evp.h>
@@ -34,17 +34,27 @@ struct CertificateFiles {
 
 // Who calls.
 struct Peer {
+  // kPool: any worker whose name is the pool's, a dot, and more.
   // kLocal: somebody on this machine, without a certificate; may do what a worker and an admin may.
-  enum class Role { kWorker, kAdmin, kLocal };
+  enum class Role { kWorker, kPool, kAdmin, kLocal };
 
   Role role = Role::kLocal;
   std::string name;                                // empty for kLocal
   absl::Time not_after = absl::InfiniteFuture();   // a connection may live longer than its certificate
 
-  bool May(Role wanted) const { return role == wanted || role == Role::kLocal; }
+  // What is `wanted`: a worker of whatever name, or an admin.
+  bool May(Role wanted) const {
+    return role == wanted || role == Role::kLocal || (wanted == Role::kWorker && role == Role::kPool);
+  }
+
+  // Speak for the worker of this name.
+  bool MayBe(std::string_view worker) const;
 };
 
-// The URI that says so. `role` is not kLocal.
+// As URIs and files have it: worker, pool, admin; "local" for kLocal, of which there are neither.
+std::string_view RoleName(Peer::Role role);
+
+// The URI that says who it is. `role` is not kLocal.
 std::string PeerUri(Peer::Role role, std::string_view name);
 
 // Letters, digits, '.', '_' and '-', up to 63, the first a letter or digit: fit for files, logs and URIs.

@@ -24,29 +24,42 @@
 namespace unsprawl {
 namespace {
 
-// What the certificate calls it, or else the host, as far as its name is one.
+std::string HostName() {
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  return host;
+}
+
+// What it is told, or else what the certificate calls it (of a pool the host's name comes after), or else the host.
 absl::StatusOr<std::string> NameOf(const WorkerOptions& options) {
+  Peer peer;
   if (!options.tls.certificate.empty()) {
     ASSIGN_OR_RETURN(const std::vector<Certificate> chain, ReadCertificates(options.tls.certificate));
-    ASSIGN_OR_RETURN(const Peer peer, PeerOf(*chain.front()));
-    if (peer.role != Peer::Role::kWorker) {
+    ASSIGN_OR_RETURN(peer, PeerOf(*chain.front()));
+    if (!peer.May(Peer::Role::kWorker)) {
       return absl::FailedPreconditionError(
           absl::StrFormat("%s is no worker's certificate; `unsprawl certs` makes one", options.tls.certificate));
     }
-    if (!options.name.empty() && options.name != peer.name) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s is the certificate of %s, not of %s", options.tls.certificate, peer.name, options.name));
+  }
+  std::string name = options.name;
+  if (name.empty()) {
+    switch (peer.role) {
+      case Peer::Role::kPool: name = absl::StrFormat("%s.%s", peer.name, HostName()); break;
+      case Peer::Role::kLocal: name = IsPeerName(HostName()) ? HostName() : "worker"; break;
+      default: name = peer.name;
     }
-    return peer.name;
   }
-  if (!options.name.empty()) {
-    if (IsPeerName(options.name)) return options.name;
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "%s: a worker's name is of letters, digits, '.', '_' and '-'", EscapeForTerminal(options.name)));
+  if (!IsPeerName(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: a worker's name is of letters, digits, '.', '_' and '-', up to 63; give another --name",
+                        EscapeForTerminal(name)));
   }
-  char host[256] = {};
-  gethostname(host, sizeof(host) - 1);
-  return IsPeerName(host) ? std::string(host) : "worker";
+  if (!peer.MayBe(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s is the certificate of %s%s, not of %s", options.tls.certificate, peer.name,
+                        peer.role == Peer::Role::kPool ? ".*" : "", name));
+  }
+  return name;
 }
 
 // One stay with a coordinator, from joining it until it has other rules, or `stop`.

@@ -104,9 +104,9 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
   static absl::Status CheckWorker(const grpc::ServerContext& context, const std::string& worker) {
     ASSIGN_OR_RETURN(const Peer peer, Caller(context, Peer::Role::kWorker));
     if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
-    if (!peer.name.empty() && peer.name != worker) {
-      return Refused(context, absl::PermissionDeniedError(
-                                  absl::StrFormat("the certificate is worker %s's, not %s's", peer.name, worker)));
+    if (!peer.MayBe(worker)) {
+      return Refused(context, absl::PermissionDeniedError(absl::StrFormat("the certificate is %s %s's, not worker %s's",
+                                                                          RoleName(peer.role), peer.name, worker)));
     }
     return absl::OkStatus();
   }

@@ -37,8 +37,8 @@ def selects(selector, labels):
 
 class Kubernetes(unittest.TestCase):
     def setUp(self):
-        self.workloads = {thing["metadata"]["name"]: thing for thing in objects("StatefulSet", "CronJob")}
-        self.assertEqual(set(self.workloads), {"coordinator", "worker", "nightly"})
+        self.workloads = {thing["metadata"]["name"]: thing for thing in objects("StatefulSet", "Deployment", "CronJob")}
+        self.assertEqual(set(self.workloads), {"coordinator", "worker", "extra-worker", "nightly"})
         self.labels = {name: template(thing)["metadata"]["labels"] for name, thing in self.workloads.items()}
 
     def test_kustomization_names_every_file_image_and_no_other(self):
@@ -118,17 +118,20 @@ class Kubernetes(unittest.TestCase):
             self.assertEqual(process.returncode, 0, rest)
 
     def test_scanners_together_stay_below_the_limit_of_memory(self):
-        container = template(self.workloads["worker"])["spec"]["containers"][0]
-        options = dict(option.partition("=")[::2] for option in container["args"])
-
         def gib(text):
             return int(re.fullmatch(r"(\d+)GiB?", text).group(1))
 
-        self.assertLess(int(options["--jobs"]) * gib(options["--memory-limit"]),
-                        gib(container["resources"]["limits"]["memory"]))
-        self.assertEqual(options["--jobs"], container["resources"]["limits"]["cpu"])
-        (claim,) = self.workloads["worker"]["spec"]["volumeClaimTemplates"]
-        self.assertLess(gib(options["--mirrors-budget"]), gib(claim["spec"]["resources"]["requests"]["storage"]))
+        for name in ("worker", "extra-worker"):
+            workload = self.workloads[name]
+            container = template(workload)["spec"]["containers"][0]
+            options = dict(option.partition("=")[::2] for option in container["args"])
+            self.assertLess(int(options["--jobs"]) * gib(options["--memory-limit"]),
+                            gib(container["resources"]["limits"]["memory"]))
+            self.assertEqual(options["--jobs"], container["resources"]["limits"]["cpu"])
+            (claim,) = workload["spec"].get("volumeClaimTemplates") or [
+                volume["ephemeral"]["volumeClaimTemplate"] for volume in template(workload)["spec"]["volumes"]
+                if "ephemeral" in volume]
+            self.assertLess(gib(options["--mirrors-budget"]), gib(claim["spec"]["resources"]["requests"]["storage"]))
 
     def test_services_and_budgets_select_their_pods_alone(self):
         for thing in objects("Service", "PodDisruptionBudget"):
@@ -153,7 +156,7 @@ class Kubernetes(unittest.TestCase):
         return allowed
 
     def test_only_workers_and_admins_reach_the_coordinator_and_nothing_else_of_ours(self):
-        wanted = {("worker", "coordinator", 7077), ("nightly", "coordinator", 7077)}
+        wanted = {(name, "coordinator", 7077) for name in ("worker", "extra-worker", "nightly")}
         self.assertEqual(self.reached("ingress", "from"), wanted)
         self.assertEqual(self.reached("egress", "to"), wanted)
         deny = named("NetworkPolicy", "default-deny")["spec"]

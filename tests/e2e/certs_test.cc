@@ -76,9 +76,9 @@ class CertsTest : public testing::Test {
 
 TEST_F(CertsTest, OneCommandMakesAllOfASmallInstallation) {
   Make({"--coordinator", "audit.example,10.0.0.7", "--coordinator", "::0:1", "--workers", "2", "--worker",
-        "big,small", "--admin", "ann"});
-  const std::vector<std::string> names = {"ca",         "coordinator",  "worker-1", "worker-2",
-                                          "worker-big", "worker-small", "admin-ann"};
+        "big,small", "--pool", "extra", "--admin", "ann"});
+  const std::vector<std::string> names = {"ca",         "coordinator",  "worker-1",   "worker-2",
+                                          "worker-big", "worker-small", "pool-extra", "admin-ann"};
   EXPECT_EQ(Files().size(), 2 * names.size());
   EXPECT_EQ(Mode(dir_), "700");
   for (const std::string& name : names) {
@@ -101,6 +101,7 @@ TEST_F(CertsTest, OneCommandMakesAllOfASmallInstallation) {
               AllOf(HasSubstr("TLS Web Server Authentication"), Not(HasSubstr("Client"))));
   const std::map<std::string, std::string> uris = {{"worker-1", "unsprawl:worker/1"},
                                                    {"worker-big", "unsprawl:worker/big"},
+                                                   {"pool-extra", "unsprawl:pool/extra"},
                                                    {"admin-ann", "unsprawl:admin/ann"}};
   for (const auto& [name, uri] : uris) {
     EXPECT_THAT(Verify("sslclient", name + ".pem"), EndsWith("OK\n"));

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <signal.h>
 
 #include <atomic>
@@ -165,10 +166,10 @@ class ClusterSecurityTest : public SmallOrganization {
     return options;
   }
 
-  // ---- certificates of workers a and b, and of the admin ann
+  // ---- certificates of workers a and b, of the pool p, and of the admin ann
   void MakeCertificates(const std::string& folder = "certs") {
     const CliResult made = cli_.Run({"certs", home_.path() / folder, "--coordinator", "127.0.0.1", "--worker", "a,b",
-                                     "--admin", "ann"});
+                                     "--pool", "p", "--admin", "ann"});
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
   CertificateFiles FilesOf(const std::string& who, const std::string& folder = "certs") const {
@@ -199,6 +200,7 @@ TEST_F(ClusterSecurityTest, WhoMayCallWhatIsDecidedByTheCertificateInEveryMethod
   };
   for (const Case& one : std::vector<Case>{
            {FilesOf("worker-a"), kAdmins, absl::StatusCode::kPermissionDenied},
+           {FilesOf("pool-p"), kAdmins, absl::StatusCode::kPermissionDenied},
            {FilesOf("admin-ann"), kWorkers, absl::StatusCode::kPermissionDenied},
            {FilesOf("worker-a", "others"), kWorkers, absl::StatusCode::kUnavailable},
            {FilesOf("admin-ann", "others"), kAdmins, absl::StatusCode::kUnavailable}}) {
@@ -269,6 +271,34 @@ TEST_F(ClusterSecurityTest, NobodyWorksUnderTheLeaseOfAnother) {
   ASSERT_THAT(told, IsOk());
   EXPECT_FALSE(told->begin_again());
   EXPECT_TRUE(*a.Renew(held.shard(), held.epoch()));
+}
+
+TEST_F(ClusterSecurityTest, ThePoolsCertificateIsThatOfItsWorkersAndOfNoOther) {
+  MakeCertificates();
+  Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), Fetching(TlsOptions("pool-p")));
+  const auto pool = ChannelTo(cluster, FilesOf("pool-p"));
+  for (const char* name : {"a", "p", "p."}) {
+    EXPECT_EQ(RawWorker(name, pool).Join().code(), absl::StatusCode::kPermissionDenied) << name;
+  }
+  EXPECT_THAT(cluster.coordinator().err(), HasSubstr("error=\"the certificate is pool p's, not worker a's\""));
+
+  // Workers with one certificate scan beside each other; one that is not told its name takes the host's.
+  cluster.StartWorker("p.1");
+  std::vector<std::string> nameless = {"worker", "--coordinator", cluster.address(), "--mirrors", home_.path() / "m"};
+  for (const std::string& option : Fetching(TlsOptions("pool-p"))) nameless.push_back(option);
+  const BackgroundProgram host(cli_, "host", nameless);
+  char name[256] = {};
+  ASSERT_EQ(gethostname(name, sizeof name - 1), 0);
+  EXPECT_TRUE(cluster.worker("p.1").WaitFor("event=joined worker=p.1 "));
+  EXPECT_TRUE(host.WaitFor(absl::StrFormat("event=joined worker=p.%s ", name))) << host.err();
+  ASSERT_THAT(SubmitRun(ChannelTo(cluster, FilesOf("admin-ann")), {"github:acme"}), IsOk());
+  EXPECT_TRUE(cluster.coordinator().WaitFor("state=RUN_STATE_DONE")) << cluster.coordinator().err();
+
+  std::vector<std::string> other = {"worker", "--coordinator", cluster.address(), "--name", "a"};
+  for (const std::string& option : TlsOptions("pool-p")) other.push_back(option);
+  const CliResult refused = cli_.Run(other);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("is the certificate of p.*, not of a"));
 }
 
 // Calls that wait for a forge which does not answer, more than a coordinator has threads, and over many connections.

@@ -217,6 +217,22 @@ TEST_F(TransportTest, ARoleMayNotDoWhatIsForTheOther) {
   EXPECT_TRUE(local.May(Peer::Role::kWorker) && local.May(Peer::Role::kAdmin));
 }
 
+TEST_F(TransportTest, AWorkerIsOneNameAndAPoolAllThatBeginWithItsOwn) {
+  const Peer worker{.role = Peer::Role::kWorker, .name = "1"}, pool{.role = Peer::Role::kPool, .name = "extra"},
+      admin{.role = Peer::Role::kAdmin, .name = "ann"}, local;
+  EXPECT_TRUE(pool.May(Peer::Role::kWorker));
+  EXPECT_FALSE(pool.May(Peer::Role::kAdmin));
+  EXPECT_TRUE(worker.MayBe("1"));
+  EXPECT_TRUE(pool.MayBe("extra.a"));
+  EXPECT_TRUE(local.MayBe("1"));
+  for (const char* name : {"", "2", "11", "1.a"}) EXPECT_FALSE(worker.MayBe(name)) << name;
+  for (const char* name : {"", "extra", "extra.", "extraa", "extra-a", "extr.a", "1"}) {
+    EXPECT_FALSE(pool.MayBe(name)) << name;
+  }
+  EXPECT_FALSE(admin.MayBe("ann"));
+  EXPECT_FALSE((Peer{.role = Peer::Role::kPool, .name = "ann"}.MayBe("ann")));
+}
+
 TEST_F(TransportTest, WithoutACertificateOfTheAuthorityNobodyIsServed) {
   const auto server = Serve(Files("coordinator"));
   const std::string address = server->At("localhost");
@@ -243,11 +259,11 @@ TEST_F(TransportTest, ACertificateWithoutOneKnownRoleIsRefused) {
   const std::map<std::string, std::string> refused = {
       {"DNS:worker", "the certificate names 0 roles"},
       {"URI:unsprawl:worker/1,URI:unsprawl:admin/ann", "the certificate names 2 roles"},
-      {"URI:unsprawl:master/1", "the certificate's role is neither"},
-      {"URI:unsprawl:worker/", "the certificate's role is neither"},
-      {"URI:unsprawl:worker", "the certificate's role is neither"},
-      {"URI:unsprawl:", "the certificate's role is neither"},
-      {"URI:unsprawl:worker/a/b", "the certificate's role is neither"},
+      {"URI:unsprawl:master/1", "the certificate's role is none of"},
+      {"URI:unsprawl:worker/", "the certificate's role is none of"},
+      {"URI:unsprawl:worker", "the certificate's role is none of"},
+      {"URI:unsprawl:", "the certificate's role is none of"},
+      {"URI:unsprawl:worker/a/b", "the certificate's role is none of"},
   };
   for (const auto& [names, words] : refused) {
     EXPECT_THAT(Ask(Open(server->At("localhost"), Signed("odd", names))),
