@@ -105,9 +105,17 @@ absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& st
   absl::Status sent;
   const auto on_commits = [&](std::span<const CommitRow> rows) {
     if (shard.without_commits()) return;
-    commits.mutable_commits()->Clear();
-    for (const CommitRow& row : rows) SetWholeCommit(row, commits.mutable_commits()->add_commits());
-    sent.Update(resources.channel->Send(commits));
+    v1::CommitBatch* batch = commits.mutable_commits();
+    size_t bytes = 0;
+    for (const CommitRow& row : rows) {
+      v1::Commit* commit = batch->add_commits();
+      SetWholeCommit(row, commit);
+      bytes += commit->ByteSizeLong();
+      if (bytes < kBatchBytes && &row != &rows.back()) continue;
+      sent.Update(resources.channel->Send(commits));
+      batch->Clear();
+      bytes = 0;
+    }
   };
   ASSIGN_OR_RETURN(const LocateResult result,
                    Locate(*resources.store, state, targets, options, on_commits));

@@ -66,6 +66,10 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
 }
 
+prometheus::Histogram& SecondsHistogram(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, kSecondsBuckets);
+}
+
 absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ServeMetrics(
     const std::string& address, const std::shared_ptr<prometheus::Registry>& registry) {
   const std::string at = address.find(':') == std::string::npos ? "127.0.0.1:" + address : address;

@@ -30,6 +30,9 @@ inline const prometheus::Histogram::BucketBoundaries kSecondsBuckets = {0.001, 0
 prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry, const char* name,
                                                        const char* help);
 
+// In kSecondsBuckets.
+prometheus::Histogram& SecondsHistogram(prometheus::Registry& registry, const char* name, const char* help);
+
 // Serves `registry` at http://ADDRESS/metrics. `address`: HOST:PORT, or a port of this machine alone. Anybody who
 // reaches it may read it, beyond this machine, too, if so asked: figures about an audit, and nothing of what it found.
 // InvalidArgument: no such address. Unavailable: it cannot be listened on.

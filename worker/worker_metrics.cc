@@ -1,13 +1,6 @@
 #include "worker/worker_metrics.h"
 
 namespace unsprawl {
-namespace {
-
-prometheus::Histogram& Seconds(prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, kSecondsBuckets);
-}
-
-}  // namespace
 
 WorkerMetrics::WorkerMetrics()
     : leases_(prometheus::BuildGauge()
@@ -24,8 +17,8 @@ WorkerMetrics::WorkerMetrics()
       reconnects_(CounterFamily(*registry_, "unsprawl_worker_reconnects_total",
                                 "Times that the coordinator answered again after it did not")
                       .Add({})),
-      fetch_seconds_(Seconds(*registry_, "unsprawl_worker_fetch_seconds", "From a lease to all of it fetched")),
-      scan_seconds_(Seconds(*registry_, "unsprawl_worker_scan_seconds", "Of scanning one repository or part")) {
+      fetch_seconds_(SecondsHistogram(*registry_, "unsprawl_worker_fetch_seconds", "From a lease to all of it fetched")),
+      scan_seconds_(SecondsHistogram(*registry_, "unsprawl_worker_scan_seconds", "Of scanning one repository or part")) {
   SetLeases(0, 0, 0);
 }
 

@@ -27,7 +27,8 @@ ClusterMetrics::ClusterMetrics()
       blobs_(CounterFamily(*registry_, "unsprawl_blobs_recorded_total", "Blobs with a result").Add({})),
       bytes_(CounterFamily(*registry_, "unsprawl_bytes_recorded_total", "Content of them").Add({})),
       commits_(CounterFamily(*registry_, "unsprawl_commits_recorded_total", "Commits of repositories").Add({})),
-      places_(CounterFamily(*registry_, "unsprawl_places_recorded_total", "Places of secrets in histories").Add({})) {}
+      places_(CounterFamily(*registry_, "unsprawl_places_recorded_total", "Places of secrets in histories").Add({})),
+      held_seconds_(SecondsHistogram(*registry_, "unsprawl_lease_seconds", "For how long leases were held that are over")) {}
 
 void ClusterMetrics::GaveToken(const absl::Status& scoped) {
   tokens_.Add({{"code", CodeName(static_cast<int>(scoped.code()))}}).Increment();

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "unsprawl/v1/cluster.pb.h"
 #include "unsprawl/v1/shard_table.pb.h"
 #include "worker/metrics.h"
@@ -23,6 +24,8 @@ class ClusterMetrics {
 
   void Lent() { lent_.Increment(); }
   void Completed() { completed_.Increment(); }
+  // A lease that is over, for how long since it was given (or taken up again after a restart).
+  void Held(absl::Duration time) { held_seconds_.Observe(absl::ToDoubleSeconds(time)); }
   // `scoped`: GivenToken::scoped.
   void GaveToken(const absl::Status& scoped);
   // `parked`: that was its last attempt.
@@ -40,6 +43,7 @@ class ClusterMetrics {
   RpcMetrics rpc_{*registry_, "unsprawl_coordinator_rpc_seconds"};
   prometheus::Family<prometheus::Counter>&failed_, &parked_, &tokens_;
   prometheus::Counter &lent_, &completed_, &asked_, &known_, &blobs_, &bytes_, &commits_, &places_;
+  prometheus::Histogram& held_seconds_;
 };
 
 }  // namespace unsprawl

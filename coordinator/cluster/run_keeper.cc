@@ -325,7 +325,7 @@ absl::StatusOr<v1::ClusterStatus> RunKeeper::Status(uint64_t id) {
       last.clear_token();
       last.clear_parked();
     }
-    while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
+    ForgetOldRates(now);
     since = active_since_;
     for (const auto& [time, size] : done_) {
       ++done;
@@ -390,8 +390,11 @@ RunKeeper::Figures RunKeeper::figures() {
   for (const ShardTable::Worker& worker : *workers) {
     for (const ShardTable::Held& held : worker.held) {
       const auto lent = lent_.find(held.shard);
-      if (lent == lent_.end() || lent->second->lease().epoch != held.epoch) continue;
-      figures.oldest_lease = std::max(figures.oldest_lease, now - lent->second->since());
+      if (lent != lent_.end() && lent->second->lease().epoch == held.epoch) {
+        figures.oldest_lease = std::max(figures.oldest_lease, now - lent->second->since());
+      } else if (worker.seen == absl::InfinitePast()) {
+        figures.oldest_lease = std::max(figures.oldest_lease, now - started_);
+      }
     }
   }
   return figures;
@@ -522,7 +525,9 @@ absl::Status RunKeeper::Carry(v1::ClusterRun& run) {
     if (run.state() == v1::RUN_STATE_SCANNING) changed_.wait_for(mutex_, kTick);
   }
   absl::Status reported = Report(run, *active);
-  for (int i = 0; i < kReportTries && MayPass(reported) && WaitForStore(run.id(), reported); ++i) {
+  // A full disk may be full for days.
+  for (int i = 0; (i < kReportTries || absl::IsResourceExhausted(reported)) && MayPass(reported) &&
+                  WaitForStore(run.id(), reported); ++i) {
     reported = Report(run, *active);
   }
   return reported;
@@ -642,6 +647,7 @@ absl::StatusOr<std::shared_ptr<LentShard>> RunKeeper::Open(const v1::Shard& shar
   std::shared_ptr<LentShard>& kept = lent_[shard.id()];
   // Two calls may have asked for it, and meanwhile it may have been given back and lent to another.
   if (kept == nullptr || kept->lease().epoch < shard.epoch()) before = std::exchange(kept, lent);
+  if (before != nullptr) settings_.metrics->Held(settings_.clock->Now() - before->since());  // It ran out.
   if (kept->lease() == lent->lease()) return kept;
   return absl::AbortedError(absl::StrFormat("shard %d was lent again meanwhile", shard.id()));
 }
@@ -794,6 +800,7 @@ void RunKeeper::Forget(const ShardLease& lease) {
   if (found == lent_.end() || found->second->lease() != lease) return;
   lent = std::move(found->second);
   lent_.erase(found);
+  settings_.metrics->Held(settings_.clock->Now() - lent->since());
 }
 
 absl::Status RunKeeper::End(const v1::EndRequest& request) {
@@ -858,6 +865,10 @@ absl::Status RunKeeper::Fail(const ShardLease& lease, v1::ErrorClass error, cons
   return absl::OkStatus();
 }
 
+void RunKeeper::ForgetOldRates(absl::Time now) {
+  while (!done_.empty() && now - done_.front().first > kRateWindow) done_.pop_front();
+}
+
 absl::Status RunKeeper::ShardEnded(uint64_t run, std::optional<RepositoryOutcome> outcome,
                                    const PassCounters& counters, const ShardLease& lease) {
   const std::string result = outcome ? ToProto(*outcome, counters).SerializeAsString() : "";
@@ -866,7 +877,9 @@ absl::Status RunKeeper::ShardEnded(uint64_t run, std::optional<RepositoryOutcome
   LogLease("done", run, lease);
   MutexLock lock(mutex_);
   ++workers_[lease.worker].shards_done;
-  done_.emplace_back(settings_.clock->Now(), counters.bytes_resolved);
+  const absl::Time now = settings_.clock->Now();
+  ForgetOldRates(now);
+  done_.emplace_back(now, counters.bytes_resolved);
   changed_.notify_all();
   return absl::OkStatus();
 }

@@ -63,7 +63,7 @@ class RunKeeper {
   absl::Status End(const v1::EndRequest& request);
 
   const Ruleset& ruleset() const { return *settings_.ruleset; }
-  // What is at the moment, for metrics: runs by state, and the age of the oldest lease.
+  // What is at the moment, for metrics: runs by state, and the age of the oldest lease (at most that of this keeper).
   struct Figures {
     std::map<v1::RunState, uint64_t> runs;
     absl::Duration oldest_lease;
@@ -112,9 +112,11 @@ class RunKeeper {
   absl::Status Fail(const ShardLease& lease, v1::ErrorClass error, const std::string& reason);
   std::shared_ptr<ActiveRun> active() ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(const ShardLease& lease) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ForgetOldRates(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::filesystem::path DirOf(uint64_t run) const;
 
   const CoordinatorSettings settings_;
+  const absl::Time started_ = settings_.clock->Now();
   std::atomic<bool> stop_ = false;
   // Before mutex_: of a run that is submitted, and of one that may have no shard left to scan.
   Mutex submitting_, retrying_;

@@ -18,9 +18,11 @@
 namespace unsprawl {
 namespace {
 
-// A call by somebody who may not: worth a look.
-absl::Status Refused(const grpc::ServerContext& context, const absl::Status& why) {
-  Log(LogLevel::kWarning, "refused", {{"peer", context.peer()}, {"error", why}});
+// A call by somebody who may not, as the worker that he says he is: worth a look.
+absl::Status Refused(const grpc::ServerContext& context, const absl::Status& why, const std::string& worker = "") {
+  std::vector<LogField> fields = {{"peer", context.peer()}, {"error", why}};
+  if (!worker.empty()) fields.insert(fields.begin(), {"worker", worker});
+  Log(LogLevel::kWarning, "refused", fields);
   return why;
 }
 
@@ -106,7 +108,8 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
     if (!IsPeerName(worker)) return absl::InvalidArgumentError("a worker's name is of letters, digits, '.', '_' and '-'");
     if (!peer.MayBe(worker)) {
       return Refused(context, absl::PermissionDeniedError(absl::StrFormat("the certificate is %s %s's, not worker %s's",
-                                                                          RoleName(peer.role), peer.name, worker)));
+                                                                          RoleName(peer.role), peer.name, worker)),
+                     worker);
     }
     return absl::OkStatus();
   }
@@ -118,7 +121,7 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
     const absl::StatusOr<CallLimit::Call> call = settings_.calls->Begin(PeerUri(Peer::Role::kWorker, worker), may_wait);
     if (!call.ok()) return ToGrpc(call.status());
     const absl::Status admitted = keeper_.Admit(worker);
-    return admitted.ok() ? answer() : ToGrpc(admitted);
+    return admitted.ok() ? answer() : ToGrpc(Refused(context, admitted, worker));
   }
 
   grpc::Status ForLease(const grpc::ServerContext& context, const v1::LeaseRef& lease,

@@ -264,9 +264,15 @@ class Locator {
     for (const Life& life : lives) {
       if (result_.places.size() >= options_.max_places || text_bytes > options_.max_path_text_bytes) break;
       Place& place = result_.places.emplace_back();
+      uint64_t place_bytes = 0;
       for (const uint32_t path : life.paths) {
-        text_bytes += place.paths.emplace_back(events.paths.Render(path, log_.names)).size();
+        if (place_bytes > options_.max_place_bytes) {
+          ++places_cut_;
+          break;
+        }
+        place_bytes += place.paths.emplace_back(events.paths.Render(path, log_.names)).size();
       }
+      text_bytes += place_bytes;
     }
     places_dropped_ = lives.size() - result_.places.size();
     lives.resize(result_.places.size());
@@ -281,6 +287,7 @@ class Locator {
       std::sort(place.removals.begin(), place.removals.end());
       place.removals.erase(std::unique(place.removals.begin(), place.removals.end()),
                            place.removals.end());
+      CutRemovals(place);
       place.presence = PresenceOf(life, graph, tips);
     }
     // Rows are in order of (committer_time, id), so their numbers stand for both.
@@ -288,6 +295,19 @@ class Locator {
       return std::tie(a.secret, a.commit, a.paths, a.target) <
              std::tie(b.secret, b.commit, b.paths, b.target);
     });
+  }
+
+  // The last ones stay: the last is when it was gone from everywhere.
+  void CutRemovals(Place& place) {
+    uint64_t bytes = 0;
+    for (size_t i = place.removals.size(); i > 0; --i) {
+      const CommitRow& row = result_.commits[place.removals[i - 1]];
+      bytes += sizeof(row.id) + row.author_name.size() + row.author_email.size();
+      if (bytes <= options_.max_place_bytes) continue;
+      place.removals.erase(place.removals.begin(), place.removals.begin() + static_cast<ptrdiff_t>(i));
+      ++places_cut_;
+      return;
+    }
   }
 
   // Targets that no commit's tree holds, dangling or named by a ref; and secrets whose places were all
@@ -344,6 +364,10 @@ class Locator {
           absl::StrFormat("%d places beyond the first %d are not listed", places_dropped_,
                           result_.places.size()));
     }
+    if (places_cut_ > 0) {
+      add({}, ObjectType::kUnknown,
+          absl::StrFormat("%d places have moved, or were removed, more often than is listed", places_cut_));
+    }
   }
 
   const ObjectStore& store_;
@@ -358,6 +382,7 @@ class Locator {
   std::vector<Tip> tips_;
   std::vector<uint32_t> tip_commits_;
   uint64_t places_dropped_ = 0;
+  size_t places_cut_ = 0;  // their paths or removals
   LocateResult result_;
 };
 

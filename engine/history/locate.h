@@ -100,6 +100,7 @@ struct LocateOptions {
   uint64_t max_events_per_commit = 1 << 18;
   uint64_t max_places = 1 << 22;                // in the result, and at the tips
   uint64_t max_path_text_bytes = 256 << 20;     // of all paths in the result
+  uint64_t max_place_bytes = 8 << 20;           // of the paths of one place; of the commits that removed it
   LocateTimes* times = nullptr;  // filled if set
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/history/commit_parser.h"
+
 namespace unsprawl {
 namespace {
 
@@ -49,6 +51,8 @@ void Mailmap::AddLine(std::string_view line) {
     old_email = email;  // "Real Name <address>" is about that address
     email = {};
   }
+  name = name.substr(0, Identity::kMaxBytes);
+  email = email.substr(0, Identity::kMaxBytes);
   Address& address = addresses_[Lower(old_email)];
   if (!old_name.empty()) {
     address.named[Lower(old_name)] = {std::string(name), std::string(email)};

@@ -12,7 +12,8 @@ class Mailmap {
  public:
   // One that maps nothing.
   Mailmap() = default;
-  // Lines that are no mapping are passed over; of two for the same person the later one counts.
+  // Lines that are no mapping are passed over; of two for the same person the later one counts. What somebody is called
+  // instead is cut to Identity::kMaxBytes, as it is in commits.
   explicit Mailmap(std::string_view text);
 
   // Replaces both by what the map says of them.

@@ -46,6 +46,7 @@ TEST_F(ClusterMetricsTest, TheyAreWhatTheRunDidAndHoldNothingOfIt) {
   EXPECT_EQ(of["unsprawl_runs{state=\"DONE\"}"], 1);
   EXPECT_EQ(of["unsprawl_runs{state=\"SCANNING\"}"], 0);
   EXPECT_EQ(of["unsprawl_shards_lent_total"], kRepositories);
+  EXPECT_EQ(of["unsprawl_lease_seconds_count"], kRepositories);
   EXPECT_EQ(of["unsprawl_shards_completed_total"], kRepositories);
   EXPECT_EQ(of["unsprawl_leases"], 0);
   EXPECT_EQ(of["unsprawl_workers"], 1);

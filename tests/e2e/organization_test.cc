@@ -238,6 +238,36 @@ TEST_F(OrganizationTest, LimitsAndPassingFaultsAreGotOver) {
 }
 
 // Each fault ends in a clear word for what it hits, and the rest is scanned.
+// Names of 70 MB: more than one message of a cluster may hold, and than anybody is asked to remember by heart.
+TEST_F(OrganizationTest, AHistoryOfManyAndLongNamesIsScanned) {
+  constexpr int kCommits = 2'100, kCoAuthors = 32;
+  std::string message = "m\n\n", commands;
+  for (int i = 0; i < kCoAuthors; ++i) {
+    message += absl::StrFormat("Co-authored-by: %s%d <%s%d>\n", std::string(500, 'n'), i, std::string(500, 'm'), i);
+  }
+  for (int i = 0; i < kCommits; ++i) {
+    commands += absl::StrFormat("commit refs/heads/main\ncommitter A <a@b> %d +0000\ndata %d\n%s\n", 1'700'000'000 + i,
+                                message.size(), message);
+    if (i > 0) continue;
+    const std::string map = std::string(100'000, 'N') + " <" + std::string(100'000, 'm') + "> <a@b>\n";
+    commands += absl::StrFormat("M 644 inline .mailmap\ndata %d\n%s\nM 644 inline s\ndata 43\nt=%s\n\n", map.size(), map,
+                                FakeGithubToken(77));
+  }
+  GitRepo repo(home_.path() / "names");
+  repo.Git({"fast-import", "--quiet"}, commands);
+  unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repo.path(), "names.git"});
+  json settings = Settings();
+  json row = Repository(kRepositories);
+  row["path"] = home_.path() / "names.git";
+  settings["repositories"].push_back(row);
+  const ForgeServer forge(settings);
+  const CliResult scan = Scan(forge);
+  EXPECT_EQ(scan.exit_code, 1) << scan.err;
+  const json outcome = Outcome(row["name"]);
+  EXPECT_EQ(outcome["status"], "scanned") << outcome;
+  EXPECT_EQ(outcome["commits"], kCommits) << outcome;
+}
+
 TEST_F(OrganizationTest, WhatStaysBrokenIsSaidAndStopsNobodyElse) {
   struct Case {
     json fault;

@@ -214,6 +214,35 @@ TEST_F(LocateHostileTest, NoSecretCanBeHiddenBehindAFloodOfPaths) {
   }
 }
 
+TEST_F(LocateHostileTest, OfWhatMovesOrIsRemovedWithoutEndThePlaceIsBounded) {
+  std::string moving;
+  for (int i = 0; i < 50; ++i) {
+    const std::string tree = Object("tree", Entry("100644", absl::StrFormat("p%02d", i), secret_));
+    moving = CommitOf(tree, moving.empty() ? std::vector<std::string>{} : std::vector<std::string>{moving});
+  }
+  Branch("moving", moving);
+  const std::string base = CommitOf(Object("tree", Entry("100644", "o", other_)));
+  const std::string without = Object("tree", Entry("100644", "x", nothing_));
+  for (int i = 0; i < 50; ++i) Branch(absl::StrFormat("without%d", i), CommitOf(without, {base}));
+
+  const LocateResult whole = Find();
+  ASSERT_THAT(whole.places, SizeIs(2));
+  EXPECT_THAT(whole.places[0].paths, SizeIs(50));
+  EXPECT_THAT(whole.places[1].removals, SizeIs(50));
+  EXPECT_THAT(whole.skips, IsEmpty());
+  LocateOptions options;
+  options.max_place_bytes = 60;  // a path is 3, a commit with its author 22
+  const LocateResult cut = Find(options);
+  ASSERT_THAT(cut.places, SizeIs(2));
+  EXPECT_THAT(cut.places[0].paths, SizeIs(21));
+  EXPECT_EQ(cut.places[0].paths[0], "p00");
+  ASSERT_THAT(cut.places[1].removals, SizeIs(2));
+  EXPECT_EQ(cut.commits[cut.places[1].removals[1]].id, whole.commits[whole.places[1].removals[49]].id);
+  ASSERT_THAT(cut.skips, SizeIs(1));
+  EXPECT_EQ(cut.skips[0].fault, ObjectFault::kTruncated);
+  EXPECT_THAT(cut.skips[0].detail, HasSubstr("2 places have moved"));
+}
+
 TEST_F(LocateHostileTest, FoldersNestedTenThousandDeepNeitherOverflowNorHideTheRest) {
   // Ids are computed here, so that git writes all trees in one process.
   const auto id_of = [](const std::string& content) {

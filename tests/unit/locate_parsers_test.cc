@@ -110,6 +110,14 @@ TEST(Mailmap, ResolvesAsGitDoes) {
   EXPECT_EQ(ours, expected);
 }
 
+TEST(Mailmap, MakesNobodysNameLongerThanACommitCould) {
+  const Mailmap mailmap(std::string(5000, 'N') + " <" + std::string(5000, 'm') + "> <a@x>\n");
+  std::string name = "A", email = "a@x";
+  mailmap.Resolve(name, email);
+  EXPECT_EQ(name, std::string(Identity::kMaxBytes, 'N'));
+  EXPECT_EQ(email, std::string(Identity::kMaxBytes, 'm'));
+}
+
 TEST(TreeEntry, NoBytesMakeItReadBeyondTheEnd) {
   std::mt19937 random(1);
   std::string valid("100644 name\0", 12);
