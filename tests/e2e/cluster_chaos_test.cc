@@ -4,7 +4,8 @@
 // Each worker has a network of its own, whose only way out leads to the forge and to the coordinator, to which calls of
 // all but the first pass a proxy that can hand them on twice.
 //
-// UNSPRAWL_SEED=7 makes other choices; UNSPRAWL_CHAOS=200 makes as many events as that (bench/chaos).
+// UNSPRAWL_SEED=7 makes other choices; UNSPRAWL_CHAOS=200 makes as many events as that (bench/chaos), and
+// UNSPRAWL_CHAOS_OF_A_RUN=200 has them all befall one run, of as many repositories.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -42,8 +43,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr char kToken[] = "the-token-of-the-reader";
-constexpr int kRepositories = 12, kForks = 2, kWorkers = 3;
-constexpr int kEventsOfARun = 8;
+constexpr int kForks = 2, kWorkers = 3;
 constexpr char kFaketime[] = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 uint64_t Variable(const char* name, uint64_t otherwise) {
@@ -67,19 +67,19 @@ class ClusterChaosTest : public testing::Test {
     cli_.SetVariable("UNSPRAWL_TLS_CERT", home_.path() / "tls/admin-a.pem");
     cli_.SetVariable("UNSPRAWL_TLS_KEY", home_.path() / "tls/admin-a.key");
     json repositories = json::array();
-    for (int i = 0; i < kRepositories + kForks; ++i) {
+    for (int i = 0; i < repositories_ + kForks; ++i) {
       repos_.push_back(std::make_unique<GitRepo>(home_.path() / absl::StrFormat("work%d", i)));
-      if (i >= kRepositories) repos_[i]->Git({"pull", "-q", Bare(0), "main"});
+      if (i >= repositories_) repos_[i]->Git({"pull", "-q", Bare(0), "main"});
       for (int commit = 0; commit < 6; ++commit) Grow(i);
       unsprawl::Run(home_.path(), {"git", "clone", "-q", "--bare", repos_[i]->path(), Bare(i)});
       json row = {{"id", 100 + i}, {"owner", "acme"}, {"name", absl::StrFormat("app%d", i)}, {"private", true},
                   {"path", Bare(i)}, {"pushed_at", PushedAt()}};
-      if (i >= kRepositories) row.update({{"fork", true}, {"parent_id", 100}});
+      if (i >= repositories_) row.update({{"fork", true}, {"parent_id", 100}});
       if (i == 1) row["wiki_path"] = Bare(2);
       repositories.push_back(row);
     }
     forge_ = std::make_unique<ForgeServer>(json{{"repositories", repositories},
-                                                {"git_latency", 0.15},
+                                                {"git_latency", of_a_run_ > 8 ? 2 : 0.15},
                                                 {"tokens", {{"reader", {{"value", kToken}}}}}});
     coordinator_disk_ = std::make_unique<SmallDisk>(home_.path() / "cluster");
     for (int i = 0; i < kWorkers; ++i) {
@@ -118,12 +118,12 @@ class ClusterChaosTest : public testing::Test {
   }
   void Push() {
     ++pushes_;
-    for (int i = 0; i < kRepositories + kForks; ++i) {
+    for (int i = 0; i < repositories_ + kForks; ++i) {
       if (i == 3 && pushes_ >= 2) continue;
       // What loses its files is pushed to: else whoever trusts his clock does not ask for it, and who cannot does.
       const bool loses = i == 4 && pushes_ == 3;
       if (!loses && random_() % 3 == 0) continue;
-      if (i >= kRepositories && random_() % 2 == 0) {  // A fork may have what is new in its parent.
+      if (i >= repositories_ && random_() % 2 == 0) {  // A fork may have what is new in its parent.
         repos_[i]->Git({"pull", "-q", "--no-edit", "--no-rebase", "-X", "ours", Bare(0), "main"});
       }
       Grow(i);
@@ -483,12 +483,11 @@ class ClusterChaosTest : public testing::Test {
     ASSERT_FALSE(status.is_null());
     EXPECT_EQ(status["pending"], "0") << status;
     EXPECT_EQ(status["leased"], "0") << status;
+    CheckMirrors();
   }
 
-  void CheckWhatIsLeft() {
+  void CheckMirrors() {
     for (int i = 0; i < kWorkers; ++i) {
-      workers_[i].program->Signal(SIGTERM);
-      EXPECT_EQ(workers_[i].program->Wait(), 0) << workers_[i].program->err();
       std::error_code error;
       for (const auto& entry : fs::recursive_directory_iterator(home_.path() / absl::StrFormat("mirrors%d", i), error)) {
         if (entry.path().filename() == "HEAD" && fs::exists(entry.path().parent_path() / "objects")) {
@@ -497,6 +496,14 @@ class ClusterChaosTest : public testing::Test {
         }
       }
     }
+  }
+
+  void CheckWhatIsLeft() {
+    for (int i = 0; i < kWorkers; ++i) {
+      workers_[i].program->Signal(SIGTERM);
+      EXPECT_EQ(workers_[i].program->Wait(), 0) << workers_[i].program->err();
+    }
+    CheckMirrors();  // once more, without those that used them
     cluster_->coordinator().Signal(SIGTERM);
     EXPECT_EQ(cluster_->coordinator().Wait(), 0) << cluster_->coordinator().err();
     std::set<std::string> networks;
@@ -533,6 +540,8 @@ class ClusterChaosTest : public testing::Test {
   };
 
   const uint64_t seed_ = Variable("UNSPRAWL_SEED", 1);
+  const int of_a_run_ = static_cast<int>(Variable("UNSPRAWL_CHAOS_OF_A_RUN", 8));  // events
+  const int repositories_ = std::max(12, of_a_run_);  // so that it lasts
   std::mt19937 random_{static_cast<uint32_t>(seed_)};
   TempDir home_, home_alone_;
   Cli cli_{home_.path()}, alone_{home_alone_.path()};
@@ -577,7 +586,7 @@ TEST_F(ClusterChaosTest, ItsReportsAreThoseOfOneMachine) {
   // It takes a quarter of a minute: not in a short test, which has one of its own.
   if (events >= 100) kinds.emplace_back("certificates expired and renewed", [&] { return ExpireCertificates(); });
   std::printf("UNSPRAWL_SEED=%lu\n", static_cast<unsigned long>(seed_));
-  while (events_ < events && !HasFailure()) ScanAmid(kinds, std::min(kEventsOfARun, events - events_));
+  while (events_ < events && !HasFailure()) ScanAmid(kinds, std::min(of_a_run_, events - events_));
   if (!HasFailure()) CheckWhatIsLeft();
 }
 
