@@ -278,7 +278,7 @@ TEST_F(ClusterSecurityTest, ThePoolsCertificateIsThatOfItsWorkersAndOfNoOther) {
   Cluster cluster(cli_, AtForge(TlsOptions("coordinator")), Fetching(TlsOptions("pool-p")));
   const auto pool = ChannelTo(cluster, FilesOf("pool-p"));
   for (const char* name : {"a", "p", "p."}) {
-    EXPECT_EQ(RawWorker(name, pool).Join().code(), absl::StatusCode::kPermissionDenied) << name;
+    EXPECT_EQ(RawWorker(name, pool).Join().status().code(), absl::StatusCode::kPermissionDenied) << name;
   }
   EXPECT_THAT(cluster.coordinator().err(), HasSubstr("error=\"the certificate is pool p's, not worker a's\""));
 
