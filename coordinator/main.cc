@@ -270,7 +270,10 @@ absl::StatusOr<int> ScanHereOrThere(const ScanCommandOptions& options) {
       "--store", "--key-file", "--config", "--policy", "--jobs", "--max-object-size", "--memory-limit", "--fetch-backend",
       "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
       "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
-      "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--list-only", "--no-sandbox"};
+      "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--no-sandbox"};
+  if (options.scan.list_only) {
+    return absl::InvalidArgumentError("--list-only is for a scan without --coordinator: list there, with its configuration");
+  }
   for (const char* name : kDecidedThere) {
     if (options.app->get_option(name)->count() > 0) {
       return absl::InvalidArgumentError(
@@ -354,10 +357,11 @@ void AddWorker(CLI::App& app, WorkerOptions* options, int* exit_code) {
 
 void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
   const auto add = [&](const char* name, const char* description,
-                       absl::StatusOr<int> (*command)(const ClusterOptions&)) {
+                       absl::StatusOr<int> (*command)(const ClusterOptions&),
+                       const char* default_run = "its number (default: the run under way, or the last)") {
     CLI::App* added = AddCommand(app, name, description, options, command, exit_code);
     added->add_option("--coordinator", options->coordinator, "HOST:PORT")->required();
-    added->add_option("--run", options->run, "its number (default: the run under way, or the last)");
+    added->add_option("--run", options->run, default_run);
     AddTls(*added, &options->tls);
     return added;
   };
@@ -365,7 +369,8 @@ void AddCluster(CLI::App& app, ClusterOptions* options, int* exit_code) {
   status->add_flag("--json", options->json, "as JSON");
   status->add_flag("--watch", options->watch, "keep it up to date until the run is over");
   CLI::App* report =
-      add("report", "Fetch the report of a coordinator's run, by default of the last that is done", ClusterReportCommand);
+      add("report", "Fetch the report of a coordinator's run", ClusterReportCommand,
+          "its number (default: the last run that is done)");
   report->add_option("-o,--output", options->output_dir, "folder for the report")->capture_default_str();
   AddFailOn(*report, &options->fail_on);
   add("cancel", "End a coordinator's run", ClusterCancelCommand);

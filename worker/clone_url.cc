@@ -104,7 +104,7 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text) {
 bool IsRemoteUrl(const std::string& text) {
   if (text.find(':') >= text.find('/')) return false;
   const absl::StatusOr<CloneUrl> url = ParseCloneUrl(text);
-  return url.ok() && (url->scheme == "https" || url->scheme == "http" || url->scheme == "ssh");
+  return url.ok() && url->scheme != "file";
 }
 
 std::string WithoutUser(std::string word) {

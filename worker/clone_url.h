@@ -22,7 +22,7 @@ absl::StatusOr<CloneUrl> ParseCloneUrl(const std::string& text);
 // The value of an Authorization header: "Basic …".
 std::string BasicAuthorization(std::string_view user, std::string_view password);
 
-// Whether it leads away from this machine, by https, http or ssh. A path without a host, which ParseCloneUrl takes for
+// Whether it leads away from this machine, by https, http, ssh or git. A path without a host, which ParseCloneUrl takes for
 // ssh's, does not.
 bool IsRemoteUrl(const std::string& text);
 

@@ -118,7 +118,9 @@ std::string Progress::Line() {
     }
   }
   const double seconds = std::max(absl::ToDoubleSeconds(elapsed), 1e-3);
-  return absl::StrFormat("[%d/%d] %s, %.0f MB/s, %d matches%s", finished_, repositories_, current,
+  // A worker does not know how many will come.
+  const std::string of = repositories_ > 0 ? absl::StrFormat("/%d", repositories_) : "";
+  return absl::StrFormat("[%d%s] %s, %.0f MB/s, %d matches%s", finished_, of, current,
                          static_cast<double>(bytes) / 1e6 / seconds, matches,
                          TimeLeft(share / static_cast<double>(std::max<uint64_t>(repositories_, 1)),
                                   elapsed));

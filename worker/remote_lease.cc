@@ -339,6 +339,14 @@ bool RemoteLeases::AllThreadsHaveSome() const {
   return counts.ready + counts.scanning >= worker_.threads;
 }
 
+// Where there was nothing one thread asks again, for all of them, when that is due; or at once when a thread has nothing
+// left to do, and nothing was only for who has.
+bool RemoteLeases::MayAsk() const {
+  if (!MayTakeMore()) return false;
+  if (!nothing_) return true;
+  return asking_ == 0 && (Clock::now() >= nothing_->until || (nothing_->ahead && !AllThreadsHaveSome()));
+}
+
 std::unique_ptr<Lease> RemoteLeases::Take() {
   v1::AcquireRequest request;
   request.set_worker(worker_.join.worker());
@@ -346,8 +354,8 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
     request.set_nonce(NewNonce());
     {
       MutexLock lock(mutex_);
-      while (!MayTakeMore() && !*worker_.stop && status_.ok() && worker_.scanners->alive()) {
-        changed_.wait_for(mutex_, std::chrono::milliseconds(200));
+      while (!MayAsk() && !*worker_.stop && status_.ok() && worker_.scanners->alive()) {
+        changed_.wait_for(mutex_, std::chrono::milliseconds(50));
       }
       if (*worker_.stop || !status_.ok() || !worker_.scanners->alive()) return nullptr;
       request.set_ahead(AllThreadsHaveSome());
@@ -357,7 +365,6 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
     const absl::Status called = worker_.client->Call(*stub_, &Stub::Acquire, request, &reply,
                                                      [this] { return worker_.stop->load(); });
     const absl::Status sound = called.ok() && reply.has_shard() ? CheckLent(reply.shard()) : absl::OkStatus();
-    if (!sound.ok()) Refuse(sound);
     std::unique_ptr<Lease> lease;
     bool other_rules = false;
     {
@@ -365,6 +372,11 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
       --asking_;
       other_rules = called.ok() && reply.ruleset_id() != worker_.ruleset_id;
       if (!status_.ok()) return nullptr;
+      nothing_.reset();
+      if (called.ok() && !reply.has_shard()) {
+        const std::chrono::milliseconds pause(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
+        nothing_ = {.until = Clock::now() + pause, .ahead = request.ahead()};
+      }
       if (called.ok() && reply.has_shard()) {
         const v1::LentShard& shard = reply.shard();
         const Mirror mirror(worker_.mirrors_dir / shard.target().folder());
@@ -380,15 +392,15 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
       changed_.notify_all();
     }
     if (other_rules) return nullptr;  // The lease, if there is one, is given back.
+    if (!sound.ok()) {
+      lease->Say("failed", sound);
+      (void)lease->End(FailureOf(v1::TargetEnd::FAILED, sound));
+      continue;
+    }
     if (lease != nullptr) return lease;
     if (!called.ok()) {
       if (!*worker_.stop) Refuse(called);
       return nullptr;
-    }
-    MutexLock lock(mutex_);
-    const Clock::time_point until = Clock::now() + std::chrono::milliseconds(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
-    while (Clock::now() < until && !*worker_.stop && status_.ok() && request.ahead() == AllThreadsHaveSome()) {
-      changed_.wait_for(mutex_, std::chrono::milliseconds(50));
     }
   }
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -78,6 +80,7 @@ class RemoteLeases : public LeaseSource {
   };
   Counts Count() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayTakeMore() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayAsk() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool AllThreadsHaveSome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(const v1::LeaseRef& lease) ABSL_LOCKS_EXCLUDED(mutex_);
   void SetStage(const v1::LeaseRef& lease, Stage stage) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -92,6 +95,12 @@ class RemoteLeases : public LeaseSource {
   std::condition_variable_any changed_;
   std::map<uint64_t, Held> held_ ABSL_GUARDED_BY(mutex_);
   size_t asking_ ABSL_GUARDED_BY(mutex_) = 0;               // Acquire calls under way
+  // Of the last answer, if it was that there is nothing: when to ask again, and whether more was asked for ahead.
+  struct Nothing {
+    std::chrono::steady_clock::time_point until;
+    bool ahead;
+  };
+  std::optional<Nothing> nothing_ ABSL_GUARDED_BY(mutex_);
   bool renew_soon_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);

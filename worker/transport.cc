@@ -92,6 +92,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& ad
                                                            const CertificateFiles& files, absl::Time now,
                                                            grpc::ChannelArguments arguments,
                                                            Interceptors interceptors) {
+  if (!address.starts_with("unix:") && (address.find(':') == std::string::npos || address.ends_with(']'))) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s has no port: HOST:PORT is wanted", address));
+  }
   RETURN_IF_ERROR(CheckFiles(address, files, CertificateUse::kClient, now));
   if (IsLoopbackAddress(address)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   const auto open = [&](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {

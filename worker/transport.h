@@ -35,7 +35,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentials(const
 using Interceptors = std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>;
 
 // A channel to the server at `address`, whose certificate must name its host. Errors as above; that nobody
-// answers is none. What stays on this machine takes no proxy, whatever http_proxy says.
+// answers is none. InvalidArgument: there is no port in `address`. What stays on this machine takes no proxy, whatever http_proxy says.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address,
                                                            const CertificateFiles& files, absl::Time now,
                                                            grpc::ChannelArguments arguments = {},

@@ -21,12 +21,16 @@ namespace {
 
 constexpr uint64_t kFirst = uint64_t{1} << 60;  // a size that goes before all others
 
-bool IsFetchable(const std::string& target) {
-  if (ParseForgeScope(target)) return true;
-  if (!IsRemoteUrl(target)) return false;
-  // A password in it would be kept with the shard.
-  const std::string scheme = ParseCloneUrl(target)->scheme;
-  return scheme == "ssh" || target.find('@') >= target.find('/', scheme.size() + 3);
+absl::Status CheckFetchable(const std::string& target) {
+  if (ParseForgeScope(target)) return absl::OkStatus();
+  if (IsRemoteUrl(target)) {
+    // A password in it would be kept with the shard.
+    const std::string scheme = ParseCloneUrl(target)->scheme;
+    if (scheme == "ssh" || target.find('@') >= target.find('/', scheme.size() + 3)) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%s: a coordinator's workers fetch from forges (github:ORG) and clone URLs (https, ssh; without credentials in "
+      "them); scan what is on this machine without a coordinator", EscapeForTerminal(WithoutUser(target))));
 }
 
 ForgeOptions WithSelection(ForgeOptions forge, const v1::Selection& selection) {
@@ -112,14 +116,17 @@ v1::Outcome ToProto(const RepositoryOutcome& outcome, const PassCounters& counte
 }
 
 absl::StatusOr<std::vector<TargetGroup>> GroupsOf(const v1::RunPlan& plan, const ScanOptions& configuration) {
-  if (plan.targets().empty()) return configuration.groups;
+  if (plan.targets().empty()) {
+    for (const TargetGroup& group : configuration.groups) {
+      if (group.targets.empty() && group.targets_from.empty()) continue;  // of flags, for what a client names
+      ASSIGN_OR_RETURN(const std::vector<std::string> targets, TargetsOf(group));
+      for (const std::string& target : targets) RETURN_IF_ERROR(CheckFetchable(target));
+    }
+    return configuration.groups;
+  }
   std::map<const TargetGroup*, TargetGroup> groups;
   for (const std::string& target : plan.targets()) {
-    if (!IsFetchable(target)) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "%s: a coordinator's workers fetch from forges (github:ORG) and clone URLs (https, ssh; without credentials "
-          "in them); scan what is on this machine without --coordinator", EscapeForTerminal(WithoutUser(target))));
-    }
+    RETURN_IF_ERROR(CheckFetchable(target));
     const std::optional<ForgeScope> scope = ParseForgeScope(target);
     const TargetGroup* const known = scope ? GroupFor(scope->forge, configuration) : nullptr;
     const auto [group, is_new] = groups.try_emplace(known);
@@ -189,11 +196,7 @@ absl::StatusOr<v1::RepositoryCounts> ActiveRun::List() {
   RunTotals totals;
   lending_ = false;
   ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(sorted_), plan_, ledger, &totals));
-  if (!work.local.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s is on this machine: scan it without a coordinator",
-                        EscapeForTerminal(work.local.front().name)));
-  }
+  CHECK(work.local.empty());  // CheckFetchable
   RETURN_IF_ERROR(NumberAll(work, ledger));
   sources_->Keep(std::move(work.organizations));
   v1::SettledTargets settled;

@@ -59,7 +59,7 @@ class Admin {
   static absl::StatusOr<std::unique_ptr<Admin>> Connect(const ClusterOptions& options) {
     ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                      OpenChannel(options.coordinator, options.tls, absl::Now(), ChannelArguments()));
-    return std::unique_ptr<Admin>(new Admin(options.coordinator, channel));
+    return std::unique_ptr<Admin>(new Admin(options.coordinator, !options.tls.ca.empty(), channel));
   }
 
   // `patience`: how long nobody may answer. `deadline`: of each call, since one that hangs does not say so.
@@ -75,8 +75,10 @@ class Admin {
     };
     const absl::Status called = client_.Repeat(call, [&] { return stop_ || absl::Now() > until; });
     if (!absl::IsUnavailable(called) && !absl::IsDeadlineExceeded(called)) return called;
-    return absl::UnavailableError(absl::StrFormat("the coordinator at %s does not answer: %s", address_,
-                                                  EscapeForTerminal(std::string(called.message()))));
+    // One that wants certificates just hangs up.
+    return absl::UnavailableError(absl::StrFormat(
+        "the coordinator at %s does not answer: %s%s", address_, EscapeForTerminal(std::string(called.message())),
+        tls_ ? "" : " (if it has certificates, --tls-ca, --tls-cert and --tls-key are missing)"));
   }
 
   // FailedPrecondition: the coordinator's version is too far from ours.
@@ -92,6 +94,7 @@ class Admin {
   // `asked`, or (0) the run under way, or the last. Errors as Status.
   absl::StatusOr<uint64_t> RunMeant(uint64_t asked) {
     ASSIGN_OR_RETURN(const v1::ClusterStatus status, Status(asked, kPatience));
+    if (!status.has_run()) return absl::NotFoundError("there is no run yet");
     return status.run().id();
   }
 
@@ -133,19 +136,22 @@ class Admin {
     return taken.ok() ? read : ToGrpc(taken);
   }
 
-  Admin(std::string address, const std::shared_ptr<grpc::Channel>& channel)
+  Admin(std::string address, bool tls, const std::shared_ptr<grpc::Channel>& channel)
       : address_(std::move(address)),
+        tls_(tls),
         stop_(CatchSignals()),
         client_(channel, &stop_,
                 [this](const absl::Status& why) {
                   const std::string said = why.ok() ? "the coordinator answers again"
                                                     : "the coordinator does not answer, trying on: " +
                                                           EscapeForTerminal(std::string(why.message()));
-                  std::fprintf(stderr, "unsprawl: %s: %s\n", address_.c_str(), said.c_str());
+                  const bool live = isatty(STDERR_FILENO) != 0;  // There may be a line that is overwritten.
+                  std::fprintf(stderr, "%sunsprawl: %s: %s\n", live ? "\r\x1b[K" : "", address_.c_str(), said.c_str());
                 }),
         stub_(v1::AdminService::NewStub(channel)) {}
 
   const std::string address_;
+  const bool tls_;
   const std::atomic<bool>& stop_;
   const CoordinatorClient client_;
   const std::unique_ptr<Stub> stub_;
@@ -263,8 +269,8 @@ absl::StatusOr<int> ClusterRetryCommand(const ClusterOptions& options) {
   request.set_repository(options.repository);
   v1::RunReply reply;
   RETURN_IF_ERROR(admin->Call(&Stub::Retry, request, &reply));
-  std::printf("run %llu: %llu shards are tried again\n", static_cast<unsigned long long>(id),
-              static_cast<unsigned long long>(reply.shards()));
+  std::printf("run %llu: %llu %s tried again\n", static_cast<unsigned long long>(id),
+              static_cast<unsigned long long>(reply.shards()), reply.shards() == 1 ? "shard is" : "shards are");
   return kExitClean;
 }
 

@@ -73,7 +73,7 @@ class ClusterState final : public prometheus::Collectable {
     double leases = 0, bytes = 0;
     for (const v1::ClusterStatus::Worker& worker : status->workers()) leases += worker.leases_size();
     std::error_code error;
-    for (std::filesystem::directory_iterator files(store_, error), end; !error && files != end; files.increment(error)) {
+    for (std::filesystem::recursive_directory_iterator files(store_, error), end; !error && files != end; files.increment(error)) {
       std::error_code gone;
       const uintmax_t size = files->is_regular_file(gone) ? files->file_size(gone) : 0;
       if (!gone) bytes += static_cast<double>(size);
@@ -103,6 +103,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   if (!options.config.empty()) {
     ASSIGN_OR_RETURN(scan, LoadRunConfig(options.config, options.scan));
   }
+  RETURN_IF_ERROR(GroupsOf({}, scan).status());  // Workers can fetch all that it names.
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
                    ServerCredentials(options.listen, options.tls, absl::Now()));
   std::vector<RuleFile> rule_files;  // none: the built-in rules

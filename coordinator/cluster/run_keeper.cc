@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "coordinator/cluster/status_text.h"
+#include "coordinator/report/coverage.h"
 #include "coordinator/run_report.h"
 #include "coordinator/webhook.h"
 #include "engine/base/escape.h"
@@ -284,7 +285,8 @@ absl::StatusOr<uint64_t> RunKeeper::Retry(uint64_t run, const std::string& repos
   for (const uint64_t id : ids) {
     ASSIGN_OR_RETURN(const v1::Shard shard, shards.Read(id));
     v1::ShardPayload payload;
-    if (payload.ParseFromString(shard.payload()) && payload.target().name() == repository) return shards.Retry(run, id);
+    if (!payload.ParseFromString(shard.payload())) continue;
+    if (payload.target().name() == repository || payload.target().url() == repository) return shards.Retry(run, id);
   }
   return absl::NotFoundError(absl::StrFormat("no repository of run %d is called %s", run, repository));
 }
@@ -415,8 +417,9 @@ absl::StatusOr<std::filesystem::path> RunKeeper::ReportDir(uint64_t* run) {
   }
   const auto found = runs_.find(id);
   if (found == runs_.end()) return absl::NotFoundError(absl::StrFormat("there is no run %d", id));
-  if (found->second.state() != v1::RUN_STATE_DONE) {
-    return absl::FailedPreconditionError(absl::StrFormat("run %d has no report (yet)", id));
+  if (const v1::RunState state = found->second.state(); state != v1::RUN_STATE_DONE) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "run %d %s", id, IsOver(state) ? "was cancelled, or failed: it has no report" : "has no report yet"));
   }
   std::error_code error;
   if (!std::filesystem::exists(DirOf(id), error)) {
@@ -875,6 +878,10 @@ absl::Status RunKeeper::ShardEnded(uint64_t run, std::optional<RepositoryOutcome
   RETURN_IF_ERROR(settings_.ledger->shards().Complete(lease, result, settings_.clock->Now()));
   settings_.metrics->Completed();
   LogLease("done", run, lease);
+  if (outcome && !IsWhole(outcome->status)) {
+    Log(LogLevel::kWarning, "not_covered",
+        LeaseFields(run, lease, {{"name", outcome->name}, {"status", Name(outcome->status)}, {"reason", outcome->reason}}));
+  }
   MutexLock lock(mutex_);
   ++workers_[lease.worker].shards_done;
   const absl::Time now = settings_.clock->Now();

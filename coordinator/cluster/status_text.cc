@@ -30,7 +30,7 @@ const char* Word(v1::RunState state) {
 }
 
 std::string Duration(double seconds) {
-  return absl::FormatDuration(absl::Seconds(static_cast<int64_t>(seconds)));
+  return seconds < 1 ? "less than 1s" : absl::FormatDuration(absl::Seconds(static_cast<int64_t>(seconds)));
 }
 
 // "1 worker", "2 workers".
@@ -102,8 +102,8 @@ std::string OneLine(const v1::ClusterStatus& status) {
   std::string line = absl::StrFormat("run %d: %s", run.id(), Word(run.state()));
   if (run.state() == v1::RUN_STATE_SCANNING) {
     const uint64_t all = status.pending() + status.leased() + status.done() + status.parked_count();
-    line += absl::StrFormat(", %d of %d shards done, %d under way on %d workers", status.done(), all, status.leased(),
-                            status.workers_size());
+    line += absl::StrFormat(", %d of %d shards done, %d under way on %s", status.done(), all, status.leased(),
+                            Count(static_cast<uint64_t>(status.workers_size()), "worker"));
     if (status.parked_count() > 0) line += absl::StrFormat(", %d parked", status.parked_count());
     if (status.workers().empty()) line += " (waiting for workers: unsprawl worker --coordinator …)";
   }
@@ -128,7 +128,8 @@ std::string WholeText(const v1::ClusterStatus& status) {
                               HumanBytes(static_cast<uint64_t>(status.bytes_per_second())));
     }
     if (run.state() == v1::RUN_STATE_DONE) {
-      text += absl::StrFormat("  %s, %s\n", Count(run.incidents(), "incident"), run.complete() ? "complete" : "NOT complete");
+      text += absl::StrFormat("  %s, %s\n", Count(run.incidents(), "incident"), 
+                              run.complete() ? "complete" : "NOT complete: its report names what is missing, and why");
     }
   }
   for (const v1::ClusterRun& run : status.queued()) text += absl::StrFormat("run %d: queued\n", run.id());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "tests/support/cluster.h"
 #include "tests/support/cluster_calls.h"
 #include "tests/support/small_organization.h"
@@ -76,6 +77,23 @@ TEST_F(ClusterMetricsTest, TheyAreWhatTheRunDidAndHoldNothingOfIt) {
   for (const std::string& secret : Secrets()) EXPECT_THAT(said, Not(HasSubstr(secret)));
   EXPECT_THAT(coordinator + worker, Not(HasSubstr("acme")));
   EXPECT_THAT(coordinator + worker, Not(HasSubstr("w0")));
+}
+
+// However many threads it has: one of them asks, and when the coordinator said (each 100 ms for so few workers).
+TEST_F(ClusterMetricsTest, WorkersWithNothingToDoAskSeldom) {
+  Cluster cluster(cli_, {"--api-url", forge_.ApiUrl(), "--ca-file", forge_.CaFile(), "--metrics", "0"},
+                  {"--ca-file", forge_.CaFile(), "-j", "3", "--fetch-jobs", "8"});
+  for (const char* name : {"w0", "w1"}) cluster.StartWorker(name);
+  ASSERT_EQ(cluster.Scan({"github:acme"}).exit_code, 1) << cluster.coordinator().err();
+  const auto asked = [&] {
+    return Figures(Scrape(cluster.coordinator()))["unsprawl_coordinator_rpc_seconds_count{code=\"OK\",method=\"Acquire\"}"];
+  };
+  const absl::Time start = absl::Now();
+  const double before = asked();
+  absl::SleepFor(absl::Seconds(2));
+  const double calls = asked() - before, intervals = (absl::Now() - start) / absl::Milliseconds(100);
+  EXPECT_GT(calls, 0);
+  EXPECT_LE(calls, 2 * (intervals + 1));
 }
 
 TEST_F(ClusterMetricsTest, FailuresAndALostWorkerAreCounted) {

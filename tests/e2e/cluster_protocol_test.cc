@@ -63,18 +63,18 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     return grpc::Status::CANCELLED;
   }
 
-  // What is said first is too large.
   grpc::Status End(grpc::ServerContext*, const v1::EndRequest* request, v1::EndReply*) override {
     said = request->end();
-    return ++ends == 1 ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 8)")
-                       : grpc::Status::OK;
+    return ++ends == 1 && first_end_is_too_large
+               ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 8)")
+               : grpc::Status::OK;
   }
 
   v1::JoinReply joined;
   v1::LentShard lent;
   v1::TargetEnd said;                 // to be read once `ends` says so
   std::atomic<int> ends = 0;
-  bool lends_once = false;
+  bool lends_once = false, first_end_is_too_large = false;
   std::atomic<int> asked = 0, asked_idle = 0;
   std::atomic<bool> started_again = false;
 
@@ -176,20 +176,23 @@ TEST_F(ClusterProtocolTest, AWorkerLeavesACoordinatorThatComesBackFurtherApart) 
 }
 
 TEST_F(ClusterProtocolTest, AWorkerFetchesNothingOfItsOwnMachineAndWritesBelowItsMirrorsOnly) {
-  FakeCoordinator coordinator;
   GitRepo repo(home_.path() / "private");
   repo.Write("a", "a\n");
   repo.Commit();
-  v1::LentShard& lent = coordinator.lent;
-  lent = Lent();
-  lent.add_authorizations("");
+  // It is given back as failed, and the worker goes on.
   const auto refused = [&](const std::string& folder, const std::string& lender, const std::string& url) {
+    FakeCoordinator coordinator;
+    coordinator.lends_once = true;
+    v1::LentShard& lent = coordinator.lent = Lent();
+    lent.add_authorizations("");
     lent.mutable_target()->set_folder(folder);
     lent.mutable_target()->set_url(url);
     lent.set_lender(lender);
-    const CliResult worker = cli_.Run(Worker(coordinator));
-    EXPECT_EQ(worker.exit_code, 2) << folder << " " << lender << " " << url;
-    return worker.err;
+    const BackgroundProgram worker(cli_, "worker", Worker(coordinator));
+    EXPECT_TRUE(Await([&] { return coordinator.ends > 0 && coordinator.asked > 1; })) << folder << lender << url;
+    EXPECT_TRUE(worker.running());
+    EXPECT_EQ(coordinator.said.how(), v1::TargetEnd::FAILED);
+    return coordinator.said.reason();
   };
   const std::string good = "http://127.0.0.1:9/r.git", outside = home_.path() / "outside";
   EXPECT_THAT(refused("../outside", "", good), HasSubstr("not below that of mirrors"));
@@ -220,7 +223,7 @@ TEST_F(ClusterProtocolTest, AWorkerThatHasEnoughToDoSaysThatItAsksAhead) {
 
 TEST_F(ClusterProtocolTest, AnEndThatIsTooLargeIsAFailureAndNotSaidForEver) {
   FakeCoordinator coordinator;
-  coordinator.lends_once = true;
+  coordinator.lends_once = coordinator.first_end_is_too_large = true;
   coordinator.lent = GoneShard();
   const BackgroundProgram worker(cli_, "worker", Worker(coordinator));
   ASSERT_TRUE(Await([&] { return coordinator.ends > 1; })) << worker.err();

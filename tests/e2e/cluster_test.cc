@@ -161,7 +161,7 @@ TEST_F(ClusterTest, ALocalRepositoryIsRefusedInClearWords) {
   Cluster cluster(cli_, AtForge(), Fetching());
   const CliResult refused = cluster.Scan({home_.path() / "app0.git"});
   EXPECT_EQ(refused.exit_code, 2);
-  EXPECT_THAT(refused.err, HasSubstr("without --coordinator"));
+  EXPECT_THAT(refused.err, HasSubstr("without a coordinator"));
 }
 
 TEST_F(ClusterTest, FetchesTheReportOfARunThatNobodyFollowed) {
