@@ -1,6 +1,7 @@
 #include "worker/transport.h"
 
 #include <arpa/inet.h>
+#include <grpc/grpc.h>
 #include <grpc/grpc_security_constants.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/auth_context.h>
@@ -66,6 +67,9 @@ std::string PropertyOf(const grpc::AuthContext& connection, const char* name) {
 }
 
 }  // namespace
+
+GrpcRuntime::GrpcRuntime() { grpc_init(); }
+GrpcRuntime::~GrpcRuntime() { grpc_shutdown_blocking(); }
 
 bool IsLoopbackAddress(std::string_view address) {
   if (address.starts_with("unix:")) return true;

@@ -22,6 +22,16 @@
 
 namespace unsprawl {
 
+// Keeps gRPC running until it is destroyed, which waits for gRPC's threads: they may be freeing what belongs to TLS when
+// the program's end does so, too. To be made before channels and servers, and after forks.
+class GrpcRuntime {
+ public:
+  GrpcRuntime();
+  ~GrpcRuntime();
+  GrpcRuntime(const GrpcRuntime&) = delete;
+  GrpcRuntime& operator=(const GrpcRuntime&) = delete;
+};
+
 // 127.0.0.0/8, [::1] or localhost, each with or without a port; unix: sockets.
 bool IsLoopbackAddress(std::string_view address);
 

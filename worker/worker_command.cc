@@ -110,6 +110,7 @@ absl::Status RunWorker(const WorkerOptions& asked, const std::atomic<bool>& stop
   ASSIGN_OR_RETURN(const std::unique_ptr<ScannerLauncher> launcher,
                    ScannerLauncher::Start({.sandbox = options.sandbox, .memory_bytes = options.memory_bytes},
                                           options.rules_cache_dir));
+  const GrpcRuntime grpc;
   WorkerMetrics metrics;
   Interceptors timers;
   timers.push_back(ClientTimer(&metrics.rpc()));

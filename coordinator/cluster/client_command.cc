@@ -150,6 +150,7 @@ class Admin {
                 }),
         stub_(v1::AdminService::NewStub(channel)) {}
 
+  const GrpcRuntime grpc_;  // first
   const std::string address_;
   const bool tls_;
   const std::atomic<bool>& stop_;

@@ -98,6 +98,7 @@ class ClusterState final : public prometheus::Collectable {
 absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   const std::atomic<bool>& stop = CatchSignals();
   StartLog(options.log_level);
+  const GrpcRuntime grpc;
   ClusterMetrics metrics;
   ScanOptions scan = options.scan;
   if (!options.config.empty()) {
