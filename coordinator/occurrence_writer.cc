@@ -64,7 +64,9 @@ class OccurrenceWriter::IndexedHit {
 
   std::vector<Found> Find(const std::string& secret) const {
     std::vector<Found> found;
-    for (const v1::Match* const match : std::ranges::equal_range(by_secret_, secret, {}, &v1::Match::secret)) {
+    for (auto at = std::ranges::lower_bound(by_secret_, secret, {}, &v1::Match::secret);
+         at != by_secret_.end() && (*at)->secret() == secret; ++at) {
+      const v1::Match* const match = *at;
       Found& one = found.emplace_back();
       one.match = *match;
       const auto reaches = std::upper_bound(ends_.begin(), ends_.end(), match->offset());
