@@ -460,7 +460,7 @@ class ClusterChaosTest : public testing::Test {
     for (int i = 0; i < kWorkers; ++i) {  // A worker stays, whatever befalls it.
       ASSERT_TRUE(workers_[i].program->running()) << workers_[i].program->err();
     }
-    for (int waited = 0; waited < 1200 && client.running(); ++waited) Sleep(100);
+    for (int waited = 0; waited < 100 * repositories_ && client.running(); ++waited) Sleep(100);
     ASSERT_FALSE(client.running()) << "it does not end: " << cluster_->Status().dump(1) << AllErrors();
     const int exit_code = client.Wait();
     ++runs_;
