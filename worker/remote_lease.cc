@@ -376,13 +376,12 @@ std::unique_ptr<Lease> RemoteLeases::Take() {
       if (called.ok() && !reply.has_shard()) {
         const std::chrono::milliseconds pause(std::clamp<uint32_t>(reply.retry_ms(), 20, 10'000));
         nothing_ = {.until = Clock::now() + pause, .ahead = request.ahead()};
-      }
-      if (called.ok() && reply.has_shard()) {
+      } else if (called.ok()) {
         const v1::LentShard& shard = reply.shard();
         const Mirror mirror(worker_.mirrors_dir / shard.target().folder());
         auto lost = std::make_shared<std::atomic<bool>>(false);
         held_[shard.lease().shard()] = {.epoch = shard.lease().epoch(), .name = shard.target().name(),
-                                        .stage = Stage::kFetching, .has_mirror = mirror.exists(), .fetching = true,
+                                        .stage = Stage::kFetching, .has_mirror = sound.ok() && mirror.exists(), .fetching = true,
                                         .lost = lost};
         CountStages();
         auto remote = std::make_unique<RemoteLease>(std::move(*reply.mutable_shard()), *this, std::move(lost));

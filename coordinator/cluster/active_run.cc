@@ -196,7 +196,11 @@ absl::StatusOr<v1::RepositoryCounts> ActiveRun::List() {
   RunTotals totals;
   lending_ = false;
   ASSIGN_OR_RETURN(WorkList work, MakeWorkList(std::move(sorted_), plan_, ledger, &totals));
-  CHECK(work.local.empty());  // CheckFetchable
+  if (!work.local.empty()) {  // A file of targets was changed since CheckFetchable, say.
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s is on this machine: scan it without a coordinator",
+                        EscapeForTerminal(work.local.front().name)));
+  }
   RETURN_IF_ERROR(NumberAll(work, ledger));
   sources_->Keep(std::move(work.organizations));
   v1::SettledTargets settled;

@@ -237,7 +237,6 @@ TEST_F(OrganizationTest, LimitsAndPassingFaultsAreGotOver) {
   }
 }
 
-// Each fault ends in a clear word for what it hits, and the rest is scanned.
 // Names of 70 MB, which is more than one message of a cluster may hold.
 TEST_F(OrganizationTest, AHistoryOfManyAndLongNamesIsScanned) {
   constexpr int kCommits = 2'100, kCoAuthors = 32;
@@ -268,6 +267,7 @@ TEST_F(OrganizationTest, AHistoryOfManyAndLongNamesIsScanned) {
   EXPECT_EQ(outcome["commits"], kCommits) << outcome;
 }
 
+// Each fault ends in a clear word for what it hits, and the rest is scanned.
 TEST_F(OrganizationTest, WhatStaysBrokenIsSaidAndStopsNobodyElse) {
   struct Case {
     json fault;
