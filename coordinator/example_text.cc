@@ -270,6 +270,7 @@ std::optional<std::string> Checksummed(Random& random, std::string_view name, st
 // The piece that {name:arguments} stands for; nullopt when the arguments are wrong.
 std::optional<std::string> Piece(Random& random, std::string_view name, std::string_view arguments) {
   if (name == "uuid") return Uuid(random);
+  if (name == "any") return random.Below(2) == 0 ? random.From(kBase62, 32) : random.From("0123456789abcdef", 40);
   if (name == "jwt") return Jwt(random, arguments);
   if (name == "pw") return Password(random);
   if (name == "word") {
@@ -312,7 +313,7 @@ std::optional<std::string> Piece(Random& random, std::string_view name, std::str
 
 bool IsKnown(std::string_view name) {
   static constexpr std::string_view kNames[] = {
-      "uuid",  "jwt",  "pw",     "word",   "pick",  "pem",     "pemindent", "pemescaped", "pgp",  "age", "xprv",
+      "uuid",  "any", "jwt",  "pw",     "word",   "pick",  "pem",     "pemindent", "pemescaped", "pgp",  "age", "xprv",
       "awskey", "gitlab", "basic", "grafana", "discord", "crc62", "atlassian", "atlassianapp",
       "atlassianhex", "b64of", "json64"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||

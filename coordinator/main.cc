@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -20,6 +22,7 @@
 #include "coordinator/cluster/client_command.h"
 #include "coordinator/cluster/coordinator_command.h"
 #include "coordinator/doctor.h"
+#include "coordinator/explain.h"
 #include "coordinator/key_command.h"
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
@@ -423,6 +426,9 @@ void AddRun(CLI::App& app, RunOptions* options, int* exit_code) {
 struct RulesOptions {
   std::string file, id;
   RulesCheckOptions check;
+  bool markdown = false;
+  std::vector<std::string> paths;  // what to look at
+  ExplainOptions explain;
 };
 
 // The rules named on the command line, or the built-in ones.
@@ -438,7 +444,13 @@ absl::StatusOr<int> CheckRules(const RulesOptions& options) {
 
 absl::StatusOr<int> ListRules(const RulesOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
-  RulesList(ruleset, std::cout);
+  (options.markdown ? RulesPage : RulesList)(ruleset, std::cout);
+  return kExitClean;
+}
+
+absl::StatusOr<int> CountRules(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
+  RulesStats(ruleset, std::cout);
   return kExitClean;
 }
 
@@ -446,6 +458,41 @@ absl::StatusOr<int> ShowRule(const RulesOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
   RETURN_IF_ERROR(RulesShow(ruleset, options.id, std::cout));
   return kExitClean;
+}
+
+absl::StatusOr<int> LookAt(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
+  ASSIGN_OR_RETURN(const auto detector, Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules"}));
+  ASSIGN_OR_RETURN(const int shown, ExplainFiles(*detector, options.paths, options.explain, std::cout));
+  return shown == 0 ? kExitClean : kExitFindings;
+}
+
+absl::StatusOr<int> TestRules(const RulesOptions& options) {
+  RulesOptions brief = options;
+  brief.explain.steps = false;
+  return LookAt(brief);
+}
+
+// FILE or FILE:LINE.
+absl::StatusOr<int> ExplainPlace(const RulesOptions& options) {
+  RulesOptions one = options;
+  std::string& path = one.paths[0];
+  const size_t colon = path.rfind(':');
+  uint32_t line = 0;
+  if (colon != std::string::npos && !std::filesystem::exists(path) && absl::SimpleAtoi(path.substr(colon + 1), &line)) {
+    one.explain.line = line;
+    path.resize(colon);
+  }
+  return LookAt(one);
+}
+
+void AddExplain(CLI::App& app, RulesOptions* options, int* exit_code) {
+  CLI::App* explain = AddCommand(app, "explain", "Say why what a file holds is reported, or is not", options, ExplainPlace,
+                                 exit_code);
+  explain->add_option("FILE", options->paths, "a file, a folder, or a line of a file (FILE:LINE)")->required()->expected(1);
+  explain->add_option("-c,--config", options->file, "rules to use (default: the built-in ones)");
+  explain->add_option("--min-confidence", options->explain.min_confidence, "what counts as reported (0 to 1)")
+      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
 }
 
 void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
@@ -457,9 +504,18 @@ void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
   check->add_flag("--widths", options->check.widths, "print every rule's class and width");
   CLI::App* list = AddCommand(*rules, "list", "one line a rule", options, ListRules, exit_code);
   list->add_option("FILE", options->file, "rules to list (default: the built-in ones)");
+  list->add_flag("--markdown", options->markdown, "a table a category, as docs/types.md");
+  CLI::App* stats = AddCommand(*rules, "stats", "how many rules there are of which kinds", options, CountRules, exit_code);
+  stats->add_option("FILE", options->file, "rules to count (default: the built-in ones)");
   CLI::App* show = AddCommand(*rules, "show", "all about one rule", options, ShowRule, exit_code);
   show->add_option("ID", options->id, "the rule's id")->required();
   show->add_option("-c,--config", options->file, "rules to look in (default: the built-in ones)");
+  CLI::App* test = AddCommand(*rules, "test", "what the rules find in files, a line each; 1 if anything", options, TestRules,
+                              exit_code);
+  test->add_option("FILE", options->paths, "files and folders on this disk")->required();
+  test->add_option("-c,--config", options->file, "rules to use (default: the built-in ones)");
+  test->add_option("--min-confidence", options->explain.min_confidence, "show findings from this up (0 to 1)")
+      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
 }
 
 // Prints what a command says.
@@ -625,6 +681,7 @@ int main(int argc, char** argv) {
   unsprawl::AddRun(app, &run, &exit_code);
   unsprawl::RulesOptions rules;
   unsprawl::AddRules(app, &rules, &exit_code);
+  unsprawl::AddExplain(app, &rules, &exit_code);
   unsprawl::StoreOptions store;
   unsprawl::AddStore(app, &store, &exit_code);
   unsprawl::RunsOptions runs;

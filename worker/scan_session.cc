@@ -89,7 +89,8 @@ class Session {
             .store = store_.get(),
             .detector = &detector_,
             .current_object = current_object_,
-            .threads = threads()};
+            .threads = threads(),
+            .max_object_bytes = open_.max_object_bytes()};
   }
 
   FrameChannel& channel_;

@@ -12,6 +12,7 @@
 #include "engine/git/walk.h"
 #include "engine/judge/examine.h"
 #include "engine/judge/place.h"
+#include "engine/match/decode.h"
 #include "re2/re2.h"
 #include "worker/scanner_process.h"
 
@@ -82,8 +83,7 @@ class ScanVisitor : public WalkVisitor {
     if (IsLfsPointer(object.content)) {
       AddSkip(object.number, SKIP_LFS);
     } else {
-      Scan(object);
-      Record(object);
+      ScanAndRecord(object);
     }
     progress_.objects.fetch_add(1, std::memory_order_relaxed);
     progress_.bytes.fetch_add(object.content.size(), std::memory_order_relaxed);
@@ -123,6 +123,19 @@ class ScanVisitor : public WalkVisitor {
            RE2::FullMatch(re2::StringPiece(content.data(), content.size()), pointer);
   }
 
+  void ScanAndRecord(const WalkedObject& object) {
+    // What is decoded is scanned in full, and so is what is built upon it: a delta speaks of the bytes.
+    switch (DecodeText(object.content, resources_.max_object_bytes, &decoded_)) {
+      case Decoding::kNone:
+        Scan(object);
+        return Record(object, object.content);
+      case Decoding::kDecoded:
+        scanner_.ScanFull(decoded_, &slots_[object.slot].matches);
+        return Record(object, decoded_);
+      case Decoding::kTooLarge: return AddSkip(object.number, v1::SKIP_REASON_TOO_LARGE);
+    }
+  }
+
   void Scan(const WalkedObject& object) {
     Slot& slot = slots_[object.slot];
     const bool inherits = !options_.full_mode && object.base_slot >= 0 &&
@@ -136,7 +149,8 @@ class ScanVisitor : public WalkVisitor {
     slot.scanned = true;
   }
 
-  void Record(const WalkedObject& object) {
+  // `text`: what was scanned.
+  void Record(const WalkedObject& object, std::string_view text) {
     const std::vector<RawMatch>& all = slots_[object.slot].matches.matches;
     const std::span<const RawMatch> matches = all.size() > kMaxMatchesOfBlob ? SomeOfEachRule(all) : all;
     const ObjectId id = resources_.store->id(object.number);
@@ -150,7 +164,7 @@ class ScanVisitor : public WalkVisitor {
     v1::BlobHit* hit = batch_->add_hits();
     hit->set_object_id(id.bytes.data(), id.bytes.size());
     hit->set_object_bytes(object.content.size());
-    Lines lines(object.content);
+    Lines lines(text);
     for (const RawMatch& match : matches) AddMatch(match, lines, hit->add_matches());
     std::sort(hit->mutable_matches()->begin(), hit->mutable_matches()->end(),
               [](const v1::Match& a, const v1::Match& b) {
@@ -214,6 +228,7 @@ class ScanVisitor : public WalkVisitor {
   SharedProgress& progress_;
   BlobScanner scanner_;
   std::vector<Slot> slots_;
+  std::string decoded_;         // the text of the blob at hand, if it had to be decoded
   std::vector<RawMatch> some_;  // what is recorded of a blob with too many
   v1::ShardEvent event_;
   v1::BlobBatch* batch_;

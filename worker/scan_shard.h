@@ -21,6 +21,7 @@ struct ShardResources {
   const Detector* detector;
   std::atomic<uint32_t>* current_object;  // kMaxScanThreads entries
   int threads;
+  uint64_t max_object_bytes = 0;  // what is larger, or becomes so when it is decoded, is skipped
 };
 
 // Scans every stored blob (or of those listed in `shard`, every one stored here) that the ledger does not

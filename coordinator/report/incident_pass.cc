@@ -104,7 +104,8 @@ class Pass {
   void JudgePath(const Rule& rule, const v1::Occurrence& occurrence, std::string_view path,
                  Judgement* best) const {
     const v1::Match& match = occurrence.match();
-    const Verdict verdict = Judge(*input_.ruleset, rule, match.flags(), match.entropy(), path);
+    const Verdict verdict = Judge(*input_.ruleset, rule, match.flags(), match.entropy(), path,
+                                  {occurrence.overlapping().data(), static_cast<size_t>(occurrence.overlapping_size())});
     if (!verdict.report) return;
     if (best->verdict.report && verdict.confidence <= best->verdict.confidence) return;
     if (IsShadowed(rule, occurrence, path)) {

@@ -6,6 +6,7 @@
 #include "engine/judge/structure.h"
 #include "engine/judge/text_shape.h"
 #include "engine/judge/value_shape.h"
+#include "engine/match/named.h"
 #include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
@@ -81,6 +82,21 @@ uint32_t CheckFlags(const Rule& rule, const Texts& texts, int64_t now) {
   return flags;
 }
 
+// How a keyword rule came to its value.
+uint32_t NamedFlags(const Texts& texts, std::string_view identifier, const NamedTarget& target) {
+  if (target.values.empty()) return 0;
+  uint32_t flags = HasDocumentedShape(texts.secret, target.values) ? 0 : uint32_t{kUndocumented};
+  const size_t at = static_cast<size_t>(texts.secret.data() - texts.match.data());
+  const std::string_view before = texts.match.substr(0, at), after = texts.match.substr(at + texts.secret.size());
+  const std::string around = LowerAscii(before) + ' ' + LowerAscii(after) + ' ' + LowerAscii(identifier);
+  const bool kind = std::any_of(target.kind.begin(), target.kind.end(), [&around](const std::string& word) {
+    return around.find(word) != std::string::npos;  // what this provider calls it: "certificate", "DSN"
+  });
+  if (!kind && !AsksForCredential(around)) flags |= kNothingAsked;
+  if (before.find('\n') != std::string_view::npos) flags |= kOtherLine;
+  return flags;
+}
+
 std::string PreviewOf(const Rule& rule, std::string_view secret) {
   std::string_view best;
   for (const std::string& prefix : rule.prefixes) {
@@ -134,7 +150,13 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   const Lines::Position start = lines.At(match.secret_start), end = lines.At(match.secret_end);
   features.start_line = start.line, features.start_column = start.column;
   features.end_line = end.line, features.end_column = end.column;
-  features.flags = CheckFlags(rule, texts, now) | ShapeOfValue(texts.secret, features.identifier, rule);
+  const uint32_t named = NamedFlags(texts, features.identifier, filters.rules[match.rule].named);
+  const bool documented = !rule.values.empty() && (named & kUndocumented) == 0;
+  // Where no name is shown, what the rule matched before the value stands for one.
+  const std::string_view name = features.identifier.empty()
+                                    ? texts.match.substr(0, static_cast<size_t>(match.secret_start - match.start))
+                                    : std::string_view(features.identifier);
+  features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, rule, documented);
   int bit = 0;
   features.flags |=
       AllowlistFlags(rule.allowlists, filters.rules[match.rule].allowlists, rule, texts, &bit);

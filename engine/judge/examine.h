@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/secret.h"
 #include "engine/judge/place.h"
@@ -25,6 +27,11 @@ enum MatchFlag : uint32_t {
   kKnownExample = 1 << 8,       // published in documentation as an example
   kDigestLike = 1 << 9,         // hash or UUID shape where the rule does not ask for one
   kWordLike = 1 << 10,          // dictionary word or identifier
+  kOtherName = 1 << 14,         // the name it is given says that it is no credential: next_token, pw_hash
+  // Of keyword rules:
+  kNothingAsked = 1 << 11,      // no word that asks for a credential stands with name or value
+  kUndocumented = 1 << 12,      // its shape is not one that the provider documents
+  kOtherLine = 1 << 13,         // the name stands in a line above the value
   // Bit 16 + i: of the i-th allowlist that joins paths and values with AND (the rule's own first, then
   // the global ones), the values hold: whether it applies is known when the path is.
   kPathAllowlist = 1 << 16,
@@ -62,8 +69,17 @@ struct Verdict {
   std::string_view reason;       // why not, or what lowered it; static text
 };
 
-// Pure; thread-safe. `flags` and `entropy` as stored.
+// One thing that was taken into account, and the confidence after it. Static text.
+struct JudgeStep {
+  std::string_view what;
+  double confidence;
+};
+
+// Pure; thread-safe. `flags` and `entropy` as stored. `overlapping`: keys of other rules that match there. A generic
+// rule among them that a keyword rule beats lends it its confidence: who named the service does not make a
+// password under a telling name less of one. *steps: everything that counted, in order.
 Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float entropy,
-              std::string_view path);
+              std::string_view path, std::span<const uint64_t> overlapping = {},
+              std::vector<JudgeStep>* steps = nullptr);
 
 }  // namespace unsprawl

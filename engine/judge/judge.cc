@@ -54,6 +54,13 @@ constexpr Effect kEffects[] = {
     {kStructureBad, 0.3, 0.3, 0.2, "its inner structure does not hold"},
     {kWordLike, 0.8, 0.4, 0.4, "reads as words"},
     {kDigestLike, 1.0, 0.8, 0.4, "shaped like a digest or an id"},
+    {kOtherName, 1.0, 0.5, 0.3, "its name speaks of something else"},
+};
+// Of keyword rules, before what a generic rule lends them.
+constexpr Effect kNamedEffects[] = {
+    {kNothingAsked, 1.0, 0.6, 1.0, "nothing near it asks for a credential"},
+    {kUndocumented, 1.0, 0.9, 1.0, "not of a documented shape"},
+    {kOtherLine, 1.0, 0.9, 1.0, "its service is named in another line"},
 };
 
 double FactorOf(const Effect& effect, RuleClass rule_class) {
@@ -65,19 +72,60 @@ double FactorOf(const Effect& effect, RuleClass rule_class) {
   return effect.generic;
 }
 
-// Tests hold made-up passwords far more often than made-up tokens of a provider.
-double FactorOfPath(PathClass path, RuleClass rule_class) {
-  const bool generic = rule_class == RuleClass::kGeneric;
+// A confidence on its way, with all that counted.
+class Weighing {
+ public:
+  Weighing(double confidence, std::string_view what, std::vector<JudgeStep>* steps) : steps_(steps) {
+    Set(confidence, what);
+  }
+
+  void Set(double confidence, std::string_view what) {
+    confidence_ = confidence;
+    if (steps_ != nullptr) steps_->push_back({what, confidence_});
+  }
+  // The first thing that lowers it is the reason that is shown.
+  void Lower(double factor, std::string_view what) {
+    Set(confidence_ * factor, what);
+    if (reason_.empty()) reason_ = what;
+  }
+  void Reason(std::string_view reason) { reason_ = reason; }
+
+  double confidence() const { return confidence_; }
+  Verdict Finish() const { return {.report = true, .confidence = confidence_, .reason = reason_}; }
+
+ private:
+  std::vector<JudgeStep>* const steps_;
+  double confidence_ = 0;
+  std::string_view reason_;
+};
+
+// What tells for or against a keyword rule's match before its value is looked at.
+void WeighName(const Ruleset& ruleset, uint32_t flags, float entropy, std::span<const uint64_t> overlapping,
+               Weighing* weighing) {
+  for (const Effect& effect : kNamedEffects) {
+    if ((flags & effect.flag) != 0) weighing->Lower(effect.keyword, effect.reason);
+  }
+  for (const uint64_t key : overlapping) {
+    const Rule* const other = ruleset.FindByKey(key);
+    if (other == nullptr || other->rule_class != RuleClass::kGeneric || entropy <= other->min_entropy) continue;
+    if (other->confidence <= weighing->confidence()) continue;
+    weighing->Set(other->confidence, "a generic rule finds it too");
+    weighing->Reason("");
+  }
+}
+
+// Tests hold made-up passwords more often than made-up tokens of a provider, and keys made for them alone.
+double FactorOfPath(PathClass path, const Rule& rule) {
+  const bool generic = rule.rule_class == RuleClass::kGeneric;
+  if (path == PathClass::kTest && rule.category == "keys" && !rule.anchor.empty()) return 0.5;  // a key block
   switch (path) {
     case PathClass::kOrdinary: return 1;
-    case PathClass::kTest: return generic ? 0.5 : 0.75;
-    case PathClass::kExample: return generic ? 0.6 : 0.8;
+    case PathClass::kTest: return generic ? 0.85 : 0.9;
+    case PathClass::kExample: return generic ? 0.87 : 0.9;
     case PathClass::kGenerated: return generic ? 0.3 : 0.8;
   }
   return 1;
 }
-
-Verdict Refuse(std::string_view reason) { return {.report = false, .confidence = 0, .reason = reason}; }
 
 }  // namespace
 
@@ -88,44 +136,49 @@ bool Beats(const Rule& a, const Rule& b) {
 }
 
 Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float entropy,
-              std::string_view path) {
-  if ((flags & kAllowlisted) != 0) return Refuse("allowlisted");
+              std::string_view path, std::span<const uint64_t> overlapping, std::vector<JudgeStep>* steps) {
+  const auto refuse = [steps](std::string_view reason) {
+    if (steps != nullptr) steps->push_back({reason, 0});
+    return Verdict{.report = false, .confidence = 0, .reason = reason};
+  };
+  if ((flags & kAllowlisted) != 0) return refuse("allowlisted");
   const RulesetFilters& filters = ruleset.filters();
   int bit = 0;
   if (const size_t index = IndexOf(ruleset, rule); index != SIZE_MAX) {
     const RulesetFilters::OfRule& own = filters.rules[index];
     if (own.path != nullptr && !RE2::PartialMatch(re2::StringPiece(path.data(), path.size()), *own.path)) {
-      return Refuse("outside the paths of the rule");
+      return refuse("outside the paths of the rule");
     }
     if (PathAllowed(rule.allowlists, own.allowlists, rule, flags, path, &bit)) {
-      return Refuse("allowlisted path");
+      return refuse("allowlisted path");
     }
   }
   if (PathAllowed(ruleset.allowlists(), filters.global, rule, flags, path, &bit)) {
-    return Refuse("allowlisted path");
+    return refuse("allowlisted path");
   }
-  if ((flags & kChecksumBad) != 0) return Refuse("its checksum is wrong");
-  if ((flags & kKnownExample) != 0) return Refuse("a published example");
-  if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return Refuse("too little entropy");
+  if ((flags & kChecksumBad) != 0) return refuse("its checksum is wrong");
+  if ((flags & kKnownExample) != 0) return refuse("a published example");
+  if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return refuse("too little entropy");
 
-  Verdict verdict{.report = true, .confidence = rule.confidence, .reason = ""};
+  Weighing weighing(rule.confidence, "the rule", steps);
+  if (!rule.values.empty()) WeighName(ruleset, flags, entropy, overlapping, &weighing);
   const bool checksum = (flags & kChecksumOk) != 0;
-  if (checksum) verdict.confidence = std::max(verdict.confidence, 0.95);
-  if ((flags & kStructureOk) != 0) verdict.confidence = std::min(1.0, verdict.confidence + 0.05);
-  if ((flags & kStructurallyDead) != 0) verdict.reason = "expired, or of a retired kind";
-  const auto lower = [&verdict](double factor, std::string_view reason) {
-    verdict.confidence *= factor;
-    if (verdict.reason.empty()) verdict.reason = reason;
-  };
+  if (checksum) weighing.Set(std::max(weighing.confidence(), 0.95), "its checksum holds");
+  if ((flags & kStructureOk) != 0) {
+    weighing.Set(std::min(1.0, weighing.confidence() + 0.05), "its inner structure holds");
+  }
+  if ((flags & kStructurallyDead) != 0) weighing.Reason("expired, or of a retired kind");
+  // A value beside a name that has no documented shape is as doubtful as any under a telling name.
+  const RuleClass value_class = (flags & kUndocumented) != 0 ? RuleClass::kGeneric : rule.rule_class;
   for (const Effect& effect : kEffects) {
     // A checksum that holds outweighs how the value looks.
-    if ((flags & effect.flag) != 0 && !checksum) lower(FactorOf(effect, rule.rule_class), effect.reason);
+    if ((flags & effect.flag) != 0 && !checksum) weighing.Lower(FactorOf(effect, value_class), effect.reason);
   }
   const PathClass path_class = ClassifyPath(path);
   if (path_class != PathClass::kOrdinary && !checksum) {
-    lower(FactorOfPath(path_class, rule.rule_class), "in a test, example or generated file");
+    weighing.Lower(FactorOfPath(path_class, rule), "in a test, example or generated file");
   }
-  return verdict;
+  return weighing.Finish();
 }
 
 }  // namespace unsprawl

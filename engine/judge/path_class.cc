@@ -31,8 +31,11 @@ constexpr std::string_view kGeneratedNames[] = {
     "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "composer.lock", "poetry.lock", "cargo.lock",
     "gemfile.lock",      "go.sum",    "pipfile.lock",   "flake.lock",    "packages.lock.json",
     "npm-shrinkwrap.json"};
+// Folders of texts in human languages.
+constexpr std::string_view kTextWords[] = {"i18n", "l10n", "locale", "locales", "lang", "langs", "languages", "translations",
+                                           "translation", "intl"};
 constexpr std::string_view kGeneratedSuffixes[] = {".min.js", ".min.css", ".map", ".po",  ".pot",
-                                                   ".svg",    ".xlf",     ".resx", ".bundle.js"};
+                                                   ".svg",    ".xlf",     ".resx", ".bundle.js", ".strings", ".arb"};
 constexpr std::string_view kExampleSuffixes[] = {".example", ".sample", ".dist", ".template", ".tmpl", ".tpl"};
 
 PathClass ClassifyWords(std::string_view name) {
@@ -55,11 +58,13 @@ PathClass ClassifyPath(std::string_view path) {
   PathClass folders = PathClass::kOrdinary;
   for (size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
     const std::string_view folder = rest.substr(0, slash);
+    if (IsOneOf(folder, kTextWords)) return PathClass::kGenerated;
     if (IsOneOf(folder, kTestWords)) folders = PathClass::kTest;
     if (folders == PathClass::kOrdinary && IsOneOf(folder, kExampleWords)) folders = PathClass::kExample;
     rest.remove_prefix(slash + 1);
   }
   if (IsOneOf(rest, kGeneratedNames) || HasSuffix(rest, kGeneratedSuffixes)) return PathClass::kGenerated;
+  if (rest.starts_with("messages") && rest.ends_with(".properties")) return PathClass::kGenerated;
   if (folders != PathClass::kOrdinary) return folders;
   // ThingTest.java, thing_test.go and test_thing.py all name a test.
   static constexpr std::string_view kTestSuffixes[] = {"test.java", "tests.java", "test.kt", "tests.cs",

@@ -10,7 +10,7 @@ enum class PathClass : uint8_t {
   kOrdinary,
   kTest,       // tests, fixtures, mocks, specifications
   kExample,    // examples, samples, documentation, templates
-  kGenerated,  // lock files, minified code, source maps, translations
+  kGenerated,  // lock files, minified code, source maps, translations: what nobody wrote by hand, or for a program
 };
 
 // By the names of the folders and the file, without regard to case. Takes any bytes; "" is kOrdinary.

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <vector>
 
+#include "engine/judge/text_shape.h"
+
 namespace unsprawl {
 namespace {
 
@@ -221,6 +223,21 @@ Check AwsPresigned(std::string_view, std::string_view match, int64_t now) {
 // Of a service that has ended: whatever it is, it opens nothing.
 Check Retired(std::string_view, std::string_view, int64_t) { return Check::kDead; }
 
+// What no word and no name is: letters together with digits or signs, or capitals within. For places where any
+// word may stand.
+Check Mixed(std::string_view secret, std::string_view, int64_t) {
+  bool lower = false, upper_within = false, digit = false, sign = false;
+  for (size_t i = 0; i < secret.size(); ++i) {
+    lower |= IsLower(secret[i]);
+    upper_within |= i > 0 && IsUpper(secret[i]);
+    digit |= IsDigit(secret[i]);
+    sign |= std::string_view("!#$%&*+?@^~").find(secret[i]) != std::string_view::npos;
+  }
+  const bool letters = lower || upper_within;
+  const int kinds = (digit ? 1 : 0) + (sign ? 1 : 0) + (lower && upper_within ? 1 : 0);
+  return letters && kinds >= 1 && (digit || sign) && !IsWordLike(secret) ? Check::kOk : Check::kBad;
+}
+
 struct Entry {
   std::string_view name;
   StructureFunction function;
@@ -236,6 +253,7 @@ constexpr Entry kStructures[] = {
     {"basic-auth", BasicAuth},
     {"discord", Discord},
     {"jwt", Jwt},
+    {"mixed", Mixed},
     {"pem", Pem},
     {"retired", Retired},
     {"uuid", Uuid},

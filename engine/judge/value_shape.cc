@@ -1,9 +1,12 @@
 #include "engine/judge/value_shape.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "engine/judge/examine.h"
+#include "engine/judge/structure.h"
 #include "engine/judge/text_shape.h"
 
 namespace unsprawl {
@@ -88,6 +91,7 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "....",
       "foobar",  "mysecret", "mypass", "mytoken", "secretkey", "password1", "test", "secret_",
       "_secret", "secret-", "-secret", "supersecret", "mock", "stub", "notreal", "not_real", "invalid",
+      "...", "token", "secret", "passwd", "apikey", "api_key", "credential",
       "whatever", "something", "asdfasdf", "qwertyui", "12345", "abcd", "deadbeef", "passphrase"};
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
   if (Contains(lower, "password") || Contains(lower, "passwd")) return true;
@@ -123,7 +127,18 @@ bool IsVariableName(std::string_view secret) {
   const bool capitals = std::all_of(secret.begin(), secret.end(), [](char c) {
     return IsUpper(c) || IsDigit(c) || c == '_';
   });
-  return capitals && Contains(secret, "_") && IsWordLike(secret);
+  if (!capitals || !Contains(secret, "_")) return false;
+  static constexpr std::string_view kParts[] = {"_KEY", "TOKEN", "SECRET", "_PASS", "_PWD"};
+  return IsWordLike(secret) || ContainsAny(secret, kParts);
+}
+
+// "/etc/pki/ca.key", "./keys/id_rsa", "~/.ssh/id", "C:\\keys": base 64 may begin with one slash, but words do not follow.
+bool IsFilePath(std::string_view secret) {
+  if (secret.starts_with("./") || secret.starts_with("../") || secret.starts_with("~/")) return true;
+  if (secret.size() > 3 && IsAlpha(secret[0]) && secret[1] == ':' && (secret[2] == '\\' || secret[2] == '/')) return true;
+  if (!secret.starts_with("/")) return false;
+  const size_t slash = secret.find('/', 1);
+  return IsWordLike(secret) || (slash != std::string_view::npos && slash <= 12 && IsShowableName(secret.substr(1, slash - 1)));
 }
 
 bool IsReference(std::string_view secret, std::string_view lower) {
@@ -132,6 +147,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
+      "),", "})", "({", "){", "=>", "&&", "||", "];", "};", ".$", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this."};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
@@ -153,7 +169,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
   if (first == '{' && secret.back() == '}') return true;                     // a format's field
   if (first == '@' && secret.back() == '@' && secret.size() > 2) return true;  // @VARIABLE@
   if (Contains(lower, "://")) return true;                                   // an address
-  if (first == '/' && IsWordLike(secret)) return true;                       // a path
+  if (IsFilePath(secret)) return true;
   if (first == ':' && IsAlpha(second) && IsWordLike(secret.substr(1))) return true;  // :bind, :symbol
   return IsExpression(secret) || IsVariableName(secret);
 }
@@ -165,14 +181,71 @@ bool IsProse(std::string_view secret) {
                                      [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
   if (foreign * 4 >= static_cast<ptrdiff_t>(secret.size())) return true;
   const bool plain = std::all_of(secret.begin(), secret.end(),
-                                 [](char c) { return IsAlpha(c) || std::string_view(" .,:;!?'-").find(c) != std::string_view::npos; });
+                                 [](char c) {
+                                   return IsAlpha(c) || static_cast<unsigned char>(c) >= 0x80 ||
+                                          std::string_view(" .,:;!?'-").find(c) != std::string_view::npos;
+                                 });
   return spaces >= 1 && (spaces >= 3 || plain || IsWordLike(secret));
 }
 
+// Whether a key in hexadecimal digits or a UUID is what may be given to such a name. A password is rather hashed.
 bool AsksForDigest(std::string_view identifier) {
   const std::string name = LowerAscii(identifier);
-  static constexpr std::string_view kParts[] = {"key", "secret", "token", "pass", "pwd", "auth", "cred"};
+  static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred"};
   return ContainsAny(name, kParts);
+}
+
+// What base64 hides where it is text that a person reads, the password of user:password alone; else empty.
+std::string TextInBase64(std::string_view value) {
+  if (value.size() < 8) return "";
+  const std::optional<std::string> text = DecodeBase64(value);
+  if (!text || text->size() < 4) return "";
+  const bool readable = std::all_of(text->begin(), text->end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\n'; });
+  if (!readable) return "";
+  std::string plain = *text;
+  while (!plain.empty() && plain.back() == '\n') plain.pop_back();
+  const size_t colon = plain.find(':');
+  return colon == std::string::npos ? plain : plain.substr(colon + 1);
+}
+
+// What is called a token or a key and opens nothing, or holds no value but a name or a digest of one.
+bool NamesSomethingElse(std::string_view identifier) {
+  static constexpr std::string_view kParts[] = {
+      "nexttoken",     "next_token",  "nextpage",     "continuation", "pagetoken",   "page_token",    "pagination", "requesttoken",
+      "request_token", "clienttoken", "purchasetoken", "idempotency", "tokentype",   "token_type",    "tokenizer",  "publickey",
+      "public_key",    "pubkey",      "keyspec",      "key_spec",     "keytype",     "key_type",      "keyname",    "key_name",
+      "secretname",    "secret_name", "_hash",        "hashed",       "checksum",    "digest",        "fingerprint", "keyid",
+      "key_id",        "tokenid",     "token_id",     "secret_id_",   "secretref",   "secret_ref",    "tokenurl",   "token_url",
+      "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",
+      "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
+      "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
+      "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted"};
+  return ContainsAny(LowerAscii(identifier), kParts);
+}
+
+// What crypt(3) makes of a password, "$6$salt$…", perhaps behind the scheme's name, "{bcrypt}$2a$10$…".
+bool IsCryptHash(std::string_view secret) {
+  if (!secret.empty() && secret[0] == '{') secret.remove_prefix(std::min(secret.find('}'), secret.size() - 1) + 1);
+  if (secret.size() < 12 || secret[0] != '$') return false;
+  const size_t second = secret.find('$', 1);
+  return second != std::string_view::npos && second <= 16 && secret.find('$', second + 1) != std::string_view::npos;
+}
+
+// "2019-11-22 22:48:38": a day, perhaps with its time.
+bool IsDate(std::string_view secret) {
+  static constexpr std::string_view kForm = "dddd-dd-dd";
+  if (secret.size() < kForm.size()) return false;
+  for (size_t i = 0; i < kForm.size(); ++i) {
+    if (kForm[i] == 'd' ? !IsDigit(secret[i]) : secret[i] != kForm[i]) return false;
+  }
+  return true;
+}
+
+// Text of a human language whose letters are written as \\uXXXX.
+bool IsEscapedText(std::string_view secret) {
+  size_t escapes = 0;
+  for (size_t at = secret.find("\\u"); at != std::string_view::npos; at = secret.find("\\u", at + 2)) ++escapes;
+  return escapes >= 2 || (escapes == 1 && secret.size() < 24);
 }
 
 std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
@@ -184,7 +257,7 @@ std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
 
 }  // namespace
 
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule) {
+uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule, bool documented) {
   constexpr size_t kLongestShape = 4096;  // what follows in a key block says nothing more
   const std::string_view value = WithoutPrefix(secret, rule).substr(0, kLongestShape);
   const std::string lower = LowerAscii(value);
@@ -194,11 +267,23 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, cons
   if (IsObviousPlaceholder(value, lower)) flags |= kPlaceholder;
   if (Contains(value, "${") || Contains(value, "{{")) flags |= kReference;
   if (rule.rule_class == RuleClass::kDistinctive) return flags;
+  // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
   if (rule.rule_class == RuleClass::kGeneric) {
+    // "cGFzc3dvcmQ=" is as weak as what it says.
+    const std::string plain = TextInBase64(value);
+    if (IsPlaceholderText(plain, LowerAscii(plain), identifier)) flags |= kPlaceholder;
+    if (!plain.empty() && IsWordLike(plain)) flags |= kWordLike;
+  }
+  if (rule.rule_class == RuleClass::kGeneric || (!rule.values.empty() && !documented)) {
     if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
     if (IsReference(value, lower)) flags |= kReference;
-    if (IsProse(value)) flags |= kWordLike;
-    if ((IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier)) flags |= kDigestLike;
+    if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
+    if (IsDate(value)) flags |= kReference;
+    if (NamesSomethingElse(identifier)) flags |= kOtherName;
+    if (IsCryptHash(value)) flags |= kDigestLike;
+    if (rule.values.empty() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier)) {
+      flags |= kDigestLike;
+    }
   }
   if (IsWordLike(value)) flags |= kWordLike;
   return flags;

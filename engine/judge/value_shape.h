@@ -11,8 +11,9 @@ namespace unsprawl {
 // The MatchFlags among kPlaceholder, kReference, kKnownExample, kDigestLike and kWordLike that hold for
 // `secret`. For class A only what no random token shows by chance is looked for (runs of one
 // character, "EXAMPLE", published examples); for class C everything. `identifier` is the name the value
-// is assigned to, or empty; `prefixes` are what the rule says a value begins with. Pure; thread-safe.
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule);
+// is assigned to, or empty; `documented`: it is of a keyword rule and has a shape that the provider
+// documents. Pure; thread-safe.
+uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule, bool documented);
 
 // Whether `secret` is printed as an example in a provider's documentation. Kept as hashes, so that
 // they are not found here.

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/container/flat_hash_map.h"
 #include "engine/base/status.h"
 #include "engine/match/detector_impl.h"
+#include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {
@@ -43,15 +45,29 @@ ScannedRule::ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& t
       scan(the_scan),
       secret_group(the_rule.secret_group),
       regex(the_rule.regex, /*lines=*/the_scan.kind == RuleScan::Kind::kLine),
-      anchor(the_rule.anchor, /*lines=*/true),
+      anchor(the_rule.values.empty() ? the_rule.anchor : the_rule.regex, /*lines=*/true),
       source(the_rule) {}
 
 absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& ruleset,
                                                            std::span<const uint64_t> only,
                                                            const Options& options) {
-  const std::vector<uint32_t> selected = SelectRules(ruleset, only);
+  std::vector<uint32_t> selected;
   std::vector<const Rule*> rules;
-  for (const uint32_t index : selected) rules.push_back(&ruleset.rules()[index]);
+  std::vector<std::vector<uint32_t>> same_names;  // by index into selected
+  absl::flat_hash_map<std::string_view, size_t> by_names;
+  for (const uint32_t index : SelectRules(ruleset, only)) {
+    const Rule& rule = ruleset.rules()[index];
+    if (!rule.names.empty()) {
+      const auto [first, is_new] = by_names.try_emplace(rule.regex, selected.size());
+      if (!is_new) {
+        same_names[first->second].push_back(index);
+        continue;
+      }
+    }
+    selected.push_back(index);
+    rules.push_back(&rule);
+    same_names.push_back({index});
+  }
 
   auto impl = std::make_unique<Impl>();
   ASSIGN_OR_RETURN(CompiledPatterns patterns,
@@ -59,8 +75,11 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
   impl->ruleset = &ruleset;
   impl->scans.resize(ruleset.rules().size());
   for (size_t i = 0; i < selected.size(); ++i) {
-    impl->scans[selected[i]] = patterns.scans[i];
-    impl->rules.emplace_back(selected[i], *rules[i], patterns.scans[i]);
+    ScannedRule& scanned = impl->rules.emplace_back(selected[i], *rules[i], patterns.scans[i]);
+    for (const uint32_t rule : same_names[i]) {
+      impl->scans[rule] = patterns.scans[i];
+      if (!rules[i]->names.empty()) scanned.named.push_back({rule, &ruleset.filters().rules[rule].named});
+    }
   }
   impl->lines = std::move(patterns.lines);
   impl->wide = std::move(patterns.wide);

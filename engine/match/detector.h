@@ -25,10 +25,12 @@ struct RawMatch {
 
 // What is known of a scanned blob and is inherited by deltas built upon it.
 struct BlobMatches {
-  // An anchor of a multi-line rule, confirmed or not: its verdict depends on bytes beyond its line.
+  // An anchor of a multi-line rule, or a name of a keyword rule, confirmed or not: its verdict depends on
+  // bytes beyond its line.
   struct AnchorAt {
     uint32_t rule;
-    uint64_t end;  // end offset of the anchor's match
+    uint64_t end;    // end offset of the anchor's match
+    uint32_t bytes;  // its length
     auto operator<=>(const AnchorAt&) const = default;
   };
   std::vector<RawMatch> matches;   // sorted, distinct
@@ -52,11 +54,13 @@ struct RuleScan {
     // Names a newline (\n, (?s)., [\s\S]) or an end of the text (\A, \z, ^ and $ without (?m)): sees
     // the blob as one text. Delta mode scans whole blobs for it, so it is dear.
     kWide = 3,
+    // Rule::regex finds names, line by line; values are found near them (engine/match/named.h).
+    kNamed = 4,
   };
   Kind kind = Kind::kNone;
   // Hyperscan looks for an approximation only, because the regex is too large for it: dear as well.
   bool prefiltered = false;
-  uint32_t min_bytes = 0;  // of a match; of the anchor for kSpan
+  uint32_t min_bytes = 0;  // of a match; of the anchor for kSpan, of a name for kNamed
   uint32_t max_bytes = 0;  // UINT32_MAX: unbounded
 };
 

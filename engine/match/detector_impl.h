@@ -6,6 +6,7 @@
 
 #include "engine/match/confirm.h"
 #include "engine/match/detector.h"
+#include "engine/match/named.h"
 #include "engine/match/patterns.h"
 
 namespace unsprawl {
@@ -18,8 +19,14 @@ struct ScannedRule {
   const RuleScan scan;
   const int secret_group;
   const LazyRegex regex;
-  const LazyRegex anchor;         // kSpan only
+  const LazyRegex anchor;         // kSpan and kNamed
   const Rule& source;
+  // kNamed only: this rule and those of the same names (a service's key and its secret), which are looked for once.
+  struct Named {
+    uint32_t rule;                // index into Ruleset::rules()
+    const NamedTarget* target;    // RulesetFilters has it
+  };
+  std::vector<Named> named;
 };
 
 struct Detector::Impl {

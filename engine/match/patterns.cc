@@ -21,6 +21,11 @@ absl::Status Refused(const Rule& rule, const char* what, const std::string& why)
   return absl::InvalidArgumentError(absl::StrFormat("rule %s: %s: %s", rule.id, what, why));
 }
 
+// Whether what Hyperscan looks for is only where to try.
+bool HasAnchor(const RuleScan& scan) {
+  return scan.kind == RuleScan::Kind::kSpan || scan.kind == RuleScan::Kind::kNamed;
+}
+
 absl::Status CheckRe2(const Rule& rule, const char* what, std::string_view regex, bool lines) {
   const LazyRegex compiled(regex, lines);
   if (compiled.Get().ok()) return absl::OkStatus();
@@ -30,14 +35,14 @@ absl::Status CheckRe2(const Rule& rule, const char* what, std::string_view regex
 // Fills in widths, or turns to an approximation when Hyperscan does not take the expression itself.
 absl::Status Measure(const Rule& rule, Candidate* candidate) {
   absl::StatusOr<HsWidth> width = ExpressionWidth(candidate->expression);
-  if (!width.ok() && candidate->scan.kind != RuleScan::Kind::kSpan) {
+  if (!width.ok() && !HasAnchor(candidate->scan)) {
     candidate->scan.prefiltered = true;
     candidate->expression.flags |= HS_FLAG_PREFILTER;
     width = ExpressionWidth(candidate->expression);
   }
   if (!width.ok()) return Refused(rule, "regex", std::string(width.status().message()));
   if (width->min == 0) return Refused(rule, "regex", "matches the empty string");
-  if (candidate->scan.kind == RuleScan::Kind::kSpan && width->max > kAnchorLeadBytes) {
+  if (HasAnchor(candidate->scan) && width->max > kAnchorLeadBytes) {
     return Refused(rule, "anchor", absl::StrFormat("may match more than %d bytes; use bounded repeats",
                                                    kAnchorLeadBytes));
   }
@@ -55,7 +60,9 @@ absl::StatusOr<Candidate> Classify(const Rule& rule, ByteSets& sets) {
   if (span) RETURN_IF_ERROR(CheckRe2(rule, "regex", rule.regex, false));
   absl::StatusOr<HsPattern> pattern = TranslateForHyperscan(scanned, /*lines=*/true, sets);
   if (!pattern.ok()) return Refused(rule, what, std::string(pattern.status().message()));
-  candidate.scan.kind = span ? RuleScan::Kind::kSpan : RuleScan::Kind::kLine;
+  candidate.scan.kind = span                  ? RuleScan::Kind::kSpan
+                        : rule.values.empty() ? RuleScan::Kind::kLine
+                                              : RuleScan::Kind::kNamed;
   if (pattern->text_anchors || pattern->names_newline) {
     if (span) return Refused(rule, what, "must stay within a line: no newline, ^ and $ only with (?m)");
     candidate.scan.kind = RuleScan::Kind::kWide;
@@ -96,7 +103,7 @@ absl::StatusOr<HsDatabase> CompileOne(const std::vector<const Rule*>& rules, boo
   if (database.ok() || !refused.has_value()) return database;
   const unsigned rule = expressions[*refused].id;
   Candidate& candidate = (*candidates)[rule];
-  if (candidate.scan.prefiltered || candidate.scan.kind == RuleScan::Kind::kSpan) {
+  if (candidate.scan.prefiltered || HasAnchor(candidate.scan)) {
     return Refused(*rules[rule], "regex", std::string(database.status().message()));
   }
   candidate.scan.prefiltered = true;

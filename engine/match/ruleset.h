@@ -58,6 +58,10 @@ struct Rule {
   // then sees from `anchor`'s line start to `span_bytes` after it. Empty for single-line rules.
   std::string anchor;
   uint32_t span_bytes = 0;
+  // A keyword rule (engine/match/named.h): what names the service, and the shapes of its values. `regex` is
+  // then made from the names. Both empty for every other rule.
+  std::vector<std::string> names, values;
+  std::string kind;         // what the provider calls the credential: "API key"; may be empty
 
   double min_entropy = 0;   // Shannon, bits per character of the secret; a finding needs more than this
   std::string checksum;     // name of a check in engine/judge/checksum.h; empty: none
@@ -70,7 +74,8 @@ struct Rule {
   std::vector<std::string> negatives;
 
   // Identity of what this rule means for a scan: hash over regex, anchor, span, keywords, group,
-  // checksum, structure, value-level allowlists and engine version. Two rules with the same key find
+  // checksum, structure, value-level allowlists and engine version; for keyword rules, which share
+  // values among them, also over the names and values of all. Two rules with the same key find
   // the same matches and compute the same features, so a blob scanned under it need not be scanned
   // again. Thresholds, paths, names and texts are not in it: they are judged when reporting.
   uint64_t key = 0;

@@ -11,13 +11,14 @@
 #include "engine/base/status.h"
 #include "engine/judge/checksum.h"
 #include "engine/judge/structure.h"
+#include "engine/judge/text_shape.h"
 #include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {
 
 // Raise when the detector or Examine comes to mean something else by the same rule.
-constexpr uint64_t kEngineVersion = 1;
+constexpr uint64_t kEngineVersion = 2;
 // Flags of examine.h that say which AND-allowlist with paths has its other criteria fulfilled.
 constexpr size_t kMaxPathAllowlists = 16;
 
@@ -72,7 +73,17 @@ void AddValueCriteria(const Allowlist& list, Hash* hash) {
   hash->Add(uint64_t{list.paths.empty()}).Add(uint64_t{list.commits.empty()});
 }
 
-uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global) {
+// Over all that keyword rules look for: the best of them has a value, so each depends on all.
+uint64_t HashOfNamed(const std::vector<Rule>& rules, const std::vector<size_t>& order) {
+  Hash hash;
+  for (const size_t i : order) {
+    const Rule& rule = rules[i];
+    if (!rule.values.empty()) hash.Add(rule.id).Add(rule.names).Add(rule.values).Add(rule.kind);
+  }
+  return hash.Finish();
+}
+
+uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global, uint64_t named) {
   Hash hash;
   hash.Add(kEngineVersion).Add(rule.regex).Add(rule.anchor).Add(uint64_t{rule.span_bytes});
   std::vector<std::string> keywords = rule.keywords;
@@ -83,6 +94,7 @@ uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global) {
   for (const Allowlist& list : rule.allowlists) {
     if (HasValueCriteria(list)) AddValueCriteria(list, &hash);
   }
+  if (!rule.values.empty()) hash.Add(rule.id).Add(rule.values).Add(named);
   hash.Add("global");
   for (const Allowlist& list : global) {
     if (HasValueCriteria(list) && AppliesTo(list, rule)) AddValueCriteria(list, &hash);
@@ -144,6 +156,29 @@ absl::Status CompileAllowlists(const std::vector<Allowlist>& lists, const std::s
     CompiledAllowlist& one = compiled->emplace_back();
     RETURN_IF_ERROR(CompileAll(list.regexes, what + ": allowlist: regexes", &one.regexes));
     RETURN_IF_ERROR(CompileAll(list.paths, what + ": allowlist: paths", &one.paths));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> WordsOf(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    if (end > 0) words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+absl::Status CompileValues(const std::vector<std::string>& values, const std::string& what,
+                           std::vector<ValuePattern>* compiled) {
+  for (const std::string& value : values) {
+    auto pattern = ValuePattern::Parse(value);
+    if (!pattern.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: values: %s", what, std::string(pattern.status().message())));
+    }
+    compiled->push_back(*std::move(pattern));
   }
   return absl::OkStatus();
 }
@@ -222,6 +257,7 @@ absl::StatusOr<Ruleset> RulesetBuilder::Finish(bool compile_regexes) && {
   Ruleset ruleset;
   auto filters = std::make_shared<RulesetFilters>();
   RETURN_IF_ERROR(CompileAllowlists(allowlists_, "global", &filters->global));
+  const uint64_t named = HashOfNamed(rules_, order);
   for (const size_t i : order) {
     Rule& rule = rules_[i];
     RETURN_IF_ERROR(CheckRule(rule, origins_[i]));
@@ -233,13 +269,15 @@ absl::StatusOr<Ruleset> RulesetBuilder::Finish(bool compile_regexes) && {
       compiled.path = std::move(path.front());
     }
     RETURN_IF_ERROR(CompileAllowlists(rule.allowlists, origins_[i], &compiled.allowlists));
+    RETURN_IF_ERROR(CompileValues(rule.values, origins_[i], &compiled.named.values));
+    compiled.named.kind = WordsOf(LowerAscii(rule.kind));
     if (CountPathAllowlists(rule.allowlists) + CountPathAllowlists(allowlists_) > kMaxPathAllowlists) {
       return absl::InvalidArgumentError(
           absl::StrFormat("%s: allowlists: more than %d (global ones included) join paths and values with"
                           " AND; merge some of them",
                           origins_[i], kMaxPathAllowlists));
     }
-    rule.key = KeyOf(rule, allowlists_);
+    rule.key = KeyOf(rule, allowlists_, named);
     ruleset.by_key_.emplace_back(rule.key, static_cast<uint32_t>(ruleset.rules_.size()));
     ruleset.rules_.push_back(std::move(rule));
   }

@@ -25,4 +25,9 @@ struct RuleDocument {
 // with "generic"). InvalidArgument: names origin, rule and key. Never throws, whatever the bytes.
 absl::StatusOr<RuleDocument> ParseRuleDocument(std::string_view toml, std::string_view origin);
 
+// Reads a table of keyword rules (rules/services.tsv): a line each, tabs between its columns id, provider,
+// category, kind, severity, names, values, source of the shape (doc, mem, guess, none) and reference; names and
+// values are separated by commas; a line that begins with # is a comment. InvalidArgument: names line and column.
+absl::StatusOr<RuleDocument> ParseServiceTable(std::string_view table, std::string_view origin);
+
 }  // namespace unsprawl

@@ -10,6 +10,7 @@
 #include <re2/re2.h>
 
 #include "absl/status/statusor.h"
+#include "engine/match/named.h"
 #include "engine/match/ruleset.h"
 
 namespace unsprawl {
@@ -23,6 +24,7 @@ struct RulesetFilters {
   struct OfRule {
     std::unique_ptr<RE2> path;                  // null: any path
     std::vector<CompiledAllowlist> allowlists;  // as Rule::allowlists
+    NamedTarget named;                          // of Rule::values and kind
   };
   std::vector<OfRule> rules;               // as Ruleset::rules()
   std::vector<CompiledAllowlist> global;   // as Ruleset::allowlists()

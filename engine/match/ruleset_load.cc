@@ -23,8 +23,9 @@ constexpr uintmax_t kMaxFileBytes = 16 << 20;  // a rule file is text that peopl
 absl::Status AddBuiltin(RulesetBuilder* builder) {
   for (size_t i = 0; i < kBuiltinRuleFileCount; ++i) {
     const BuiltinRuleFile& file = kBuiltinRuleFiles[i];
-    ASSIGN_OR_RETURN(RuleDocument document,
-                     ParseRuleDocument(std::string_view(file.text, file.bytes), file.name));
+    const std::string_view text(file.text, file.bytes), name = file.name;
+    ASSIGN_OR_RETURN(RuleDocument document, name.ends_with(".tsv") ? ParseServiceTable(text, name)
+                                                                   : ParseRuleDocument(text, name));
     RETURN_IF_ERROR(builder->Add(std::move(document)));
   }
   return absl::OkStatus();

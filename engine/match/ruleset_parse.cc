@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "engine/judge/text_shape.h"
+#include "engine/match/named.h"
 #include "engine/match/ruleset_document.h"
 #include "engine/match/ruleset_filters.h"
 
@@ -235,6 +236,20 @@ absl::Status ReadPattern(Fields& fields, Rule* rule) {
   rule->span_bytes = static_cast<uint32_t>(span);
   if (rule->anchor.empty() != (span == 0)) {
     return fields.Error("anchor, span_bytes", "go together: a rule has both or neither");
+  }
+  RETURN_IF_ERROR(fields.Read("names", &rule->names));
+  RETURN_IF_ERROR(fields.Read("values", &rule->values));
+  RETURN_IF_ERROR(fields.Read("kind", &rule->kind));
+  if (rule->names.empty() != rule->values.empty()) {
+    return fields.Error("names, values", "go together: a rule has both or neither");
+  }
+  if (!rule->names.empty()) {
+    if (!rule->regex.empty() || !rule->anchor.empty()) {
+      return fields.Error("names, values", "stand in place of regex and anchor; keep one of them");
+    }
+    auto expression = NamesExpression(rule->names);
+    if (!expression.ok()) return fields.Error("names", std::string(expression.status().message()));
+    rule->regex = *std::move(expression);
   }
   rule->regex = FromGoSyntax(rule->regex);
   rule->anchor = FromGoSyntax(rule->anchor);

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "engine/base/lines.h"
 #include "engine/base/status.h"
 #include "engine/match/detector_impl.h"
+#include "engine/match/named.h"
 #include "engine/match/windows.h"
 
 namespace unsprawl {
@@ -31,6 +33,12 @@ struct BaseOrder {
   auto operator<=>(const BaseOrder&) const = default;
 };
 
+// A value and the keyword rule that claims it.
+struct NamedClaim {
+  NamedValue value;
+  uint32_t rule;  // index into Ruleset::rules()
+};
+
 }  // namespace
 
 struct BlobScanner::Impl {
@@ -55,6 +63,7 @@ struct BlobScanner::Impl {
   void ConfirmSpans(std::string_view content, BlobMatches* result);
   void ConfirmSpan(const ScannedRule& rule, std::string_view text, uint64_t offset,
                    BlobMatches* result);
+  void ConfirmNamed(std::string_view content, BlobMatches* result);
   void Finish(std::string_view content, BlobMatches* result);
 
   const RE2& Ready(const LazyRegex& regex, int secret_group);
@@ -70,6 +79,7 @@ struct BlobScanner::Impl {
   std::string lower;                    // working memory of HasKeyword
   std::vector<CopyRun> whole_lines;     // what the blob at hand inherits
   LineWindows windows;                  // what it does not
+  std::vector<NamedClaim> named;        // working memory of ConfirmNamed
   std::vector<BaseOrder> match_order, anchor_order;
 };
 
@@ -131,7 +141,7 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
   stats.bytes_scanned += text.size();
   for (const EndRange& range : ends.Finish(text)) {
     const ScannedRule& rule = detector.rules[range.pattern];
-    if (rule.scan.kind == RuleScan::Kind::kSpan) {
+    if (rule.scan.kind != RuleScan::Kind::kLine) {
       ConfirmAnchor(rule, text, range, result);
     } else {
       ConfirmLine(rule, text, range, result);
@@ -156,9 +166,12 @@ void BlobScanner::Impl::ConfirmAnchor(const ScannedRule& rule, std::string_view 
   CHECK(re.ok());
   groups.resize(1);
   const uint32_t begin = ends.EarliestStart(range, text);
+  const bool name = rule.scan.kind == RuleScan::Kind::kNamed;
   stats.confirms += FindAll(re, text, begin, range.last, &groups, [&] {
+    const auto end = static_cast<uint64_t>(groups[0].end() - text.data());
+    if (name && !StandsAlone(text, end - groups[0].size(), end)) return;
     result->anchors.push_back(
-        {.rule = rule.rule, .end = static_cast<uint64_t>(groups[0].end() - text.data())});
+        {.rule = rule.rule, .end = end, .bytes = static_cast<uint32_t>(groups[0].size())});
   });
 }
 
@@ -203,7 +216,7 @@ void BlobScanner::Impl::Inherit(const BlobMatches& base, BlobMatches* result) {
     for (auto it = std::lower_bound(anchor_order.begin(), anchor_order.end(), first);
          it != anchor_order.end() && it->offset < base_end; ++it) {
       const BlobMatches::AnchorAt& anchor = base.anchors[it->index];
-      result->anchors.push_back({.rule = anchor.rule, .end = anchor.end + shift});
+      result->anchors.push_back({.rule = anchor.rule, .end = anchor.end + shift, .bytes = anchor.bytes});
     }
   }
 }
@@ -247,6 +260,10 @@ void BlobScanner::Impl::ConfirmSpans(std::string_view content, BlobMatches* resu
   const std::vector<BlobMatches::AnchorAt>& anchors = result->anchors;
   for (size_t i = 0; i < anchors.size();) {
     const ScannedRule& rule = ByRule(anchors[i].rule);
+    if (rule.scan.kind != RuleScan::Kind::kSpan) {
+      ++i;
+      continue;
+    }
     Stretch stretch = AroundAnchor(rule, content, anchors[i].end);
     for (++i; i < anchors.size() && anchors[i].rule == rule.rule; ++i) {
       const Stretch next = AroundAnchor(rule, content, anchors[i].end);
@@ -266,10 +283,39 @@ void BlobScanner::Impl::ConfirmSpan(const ScannedRule& rule, std::string_view te
                             [&] { Report(rule, text.data(), offset, result); });
 }
 
+// Finds what stands beside the names. One value may be claimed by several: the best claim has it, and of
+// equal ones the first rule's.
+void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* result) {
+  named.clear();
+  for (const BlobMatches::AnchorAt& anchor : result->anchors) {
+    const ScannedRule& rule = ByRule(anchor.rule);
+    if (rule.scan.kind != RuleScan::Kind::kNamed) continue;
+    for (const ScannedRule::Named& one : rule.named) {
+      ++stats.confirms;
+      const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target);
+      if (value) named.push_back({.value = *value, .rule = one.rule});
+    }
+  }
+  std::sort(named.begin(), named.end(), [](const NamedClaim& a, const NamedClaim& b) {
+    return std::tie(a.value.start, a.value.end, b.value.claim, a.rule, a.value.match_start) <
+           std::tie(b.value.start, b.value.end, a.value.claim, b.rule, b.value.match_start);
+  });
+  for (size_t i = 0; i < named.size(); ++i) {
+    const NamedValue& value = named[i].value;
+    if (i > 0 && named[i - 1].value.start == value.start && named[i - 1].value.end == value.end) continue;
+    result->matches.push_back({.rule = named[i].rule,
+                               .start = value.match_start,
+                               .end = value.match_end,
+                               .secret_start = value.start,
+                               .secret_end = value.end});
+  }
+}
+
 // Everything that sees more than lines, and order. `result` holds all that lines say.
 void BlobScanner::Impl::Finish(std::string_view content, BlobMatches* result) {
   SortDistinct(&result->anchors);
   ConfirmSpans(content, result);
+  ConfirmNamed(content, result);
   ScanWide(content, result);
   SortDistinct(&result->matches);
 }

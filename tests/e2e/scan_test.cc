@@ -100,6 +100,41 @@ TEST_F(ScanTest, ASecretThatExistsOnlyInAMergeCommitIsFound) {
   EXPECT_EQ(At("evil")[0]["commit"], merge);
 }
 
+// Texts of Windows tools and packed logs; each version is a delta of the one before, which says nothing of the text.
+TEST_F(ScanTest, WhatIsInUtf16OrGzipIsFoundInEveryVersion) {
+  const auto utf16 = [](std::string_view text) {
+    std::string wide = "\xff\xfe";
+    for (const char c : text) wide += {c, '\0'};
+    return wide;
+  };
+  GitRepo repo(repos_.path() / "app");
+  std::string log;
+  for (int i = 0; i < 300; ++i) log += absl::StrFormat("line %d of a log that is long enough for a delta\n", i);
+  for (uint32_t version = 0; version < 4; ++version) {
+    log += "token = " + FakeGithubToken(version) + "\n";
+    repo.Write("wide.txt", utf16(log));
+    repo.Write("log.gz", unsprawl::Run(repos_.path(), {"gzip", "-nc"}, log));
+    repo.Write("turns.txt", version % 2 == 0 ? utf16(log) : log);
+    repo.Commit();
+  }
+  repo.Write("bomb.gz", unsprawl::Run(repos_.path(), {"gzip", "-nc"}, std::string(3 << 20, 'a')));
+  repo.Commit();
+  repo.Git({"repack", "-adfq", "--depth=50"});
+  const CliResult scan = cli_.Scan({"--max-object-size=2MB", repo.path()});
+  EXPECT_EQ(cli_.Rows("incidents.jsonl").size(), 4u) << scan.out;
+  for (const char* const path : {"wide.txt", "log.gz", "turns.txt"}) {
+    std::set<int> lines;
+    for (const nlohmann::json& row : At(path)) lines.insert(row["start_line"].get<int>());
+    EXPECT_EQ(lines, (std::set<int>{301, 302, 303, 304})) << path;
+  }
+  const nlohmann::json skips = cli_.Json("manifest.json")["repositories"][0]["skips"];
+  ASSERT_EQ(skips.size(), 1u) << "what is too large once unpacked";
+  EXPECT_EQ(skips[0]["reason"], "too-large");
+  const std::map<std::string, std::string> delta = cli_.ReportFiles();
+  cli_.Scan({"--max-object-size=2MB", "--scan-mode=full", "--store=:memory:", repo.path()});
+  EXPECT_EQ(cli_.ReportFiles(), delta);
+}
+
 // More matches than one pass over history locates.
 TEST_F(ScanTest, EveryPlaceOfAHundredThousandIsReportedOnce) {
   constexpr size_t kFiles = 18, kSecrets = 8'000;  // each found by two rules

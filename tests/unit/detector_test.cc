@@ -111,7 +111,7 @@ std::vector<std::unique_ptr<RE2>> CompileForOracle(const Ruleset& ruleset) {
   return compiled;
 }
 
-// Rules of kLine and kWide as detector.h defines them; span rules are left out.
+// Rules of kLine and kWide as detector.h defines them; the others are left out.
 std::vector<RawMatch> Oracle(const Detector& detector, std::string_view content) {
   static const auto* const compiled =
       new std::vector<std::unique_ptr<RE2>>(CompileForOracle(detector.ruleset()));
@@ -135,7 +135,8 @@ std::vector<RawMatch> Oracle(const Detector& detector, std::string_view content)
 
 std::vector<RawMatch> WithoutSpans(const Detector& detector, std::vector<RawMatch> matches) {
   std::erase_if(matches, [&](const RawMatch& match) {
-    return detector.scans()[match.rule].kind == RuleScan::Kind::kSpan;
+    const RuleScan::Kind kind = detector.scans()[match.rule].kind;
+    return kind == RuleScan::Kind::kSpan || kind == RuleScan::Kind::kNamed;
   });
   return matches;
 }
@@ -149,6 +150,7 @@ TEST_F(DetectorTest, SortsTheTestRulesIntoAllKinds) {
   }
   for (const char* id : {"wide-newline", "wide-end", "wide-unbounded"}) EXPECT_EQ(kind(id), Kind::kWide) << id;
   for (const char* id : {"block", "block-open"}) EXPECT_EQ(kind(id), Kind::kSpan) << id;
+  for (const char* id : {"named-key", "named-secret", "named-beside"}) EXPECT_EQ(kind(id), Kind::kNamed) << id;
 }
 
 TEST_F(DetectorTest, FullScanFindsWhatRe2AloneFindsLineByLine) {

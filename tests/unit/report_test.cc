@@ -127,10 +127,10 @@ TEST(ReportTest, AnIncidentBelowTheMinimumConfidenceIsCountedAndNotShown) {
   ReportWorld world;
   const Rule& password = world.RuleOf("password-assignment");
   v1::Occurrence doubtful =
-      RowOf(password, 1, "tests/fixtures/login.py", CommitRowOf("c", 1), v1::PRESENCE_HEAD);
+      RowOf(password, 1, "web/login.min.js", CommitRowOf("c", 1), v1::PRESENCE_HEAD);
   v1::Occurrence plain = RowOf(password, 2, "src/login.py", CommitRowOf("c", 1), v1::PRESENCE_HEAD);
   v1::Occurrence plain_in_test = plain;
-  plain_in_test.set_paths(0, "tests/fixtures/login.py");
+  plain_in_test.set_paths(0, "web/login.min.js");
   world.Repository("a", {doubtful, plain, plain_in_test});
   EXPECT_EQ(world.Write().incidents, 1u);
   EXPECT_EQ(json::parse(world.File("manifest.json"))["results"]["incidents_below_min_confidence"], 1);
@@ -386,7 +386,7 @@ TEST(ReportTest, ASecretInMorePlacesThanFitInMemoryKeepsAllOfThemInOrder) {
   ReportWorld world;
   const Rule& pat = world.RuleOf("forge-pat");
   std::vector<v1::Occurrence> rows = ManyPlaces(pat, 1, 30'000);
-  v1::Occurrence dropped = RowOf(world.RuleOf("password-assignment"), 2, "tests/x.py",
+  v1::Occurrence dropped = RowOf(world.RuleOf("password-assignment"), 2, "web/x.min.js",
                                  CommitRowOf("c", 1), v1::PRESENCE_HEAD);
   rows.push_back(dropped);
   rows.push_back(RowOf(pat, 3, "last", CommitRowOf("c", 1), v1::PRESENCE_HEAD));

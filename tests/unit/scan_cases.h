@@ -74,6 +74,20 @@ anchor = '''(?i)note[:=]'''
 regex = '''note[:=][^#]{1,40}#(.{0,10})'''
 span_bytes = 50
 keywords = ["key", "it"]
+[[rules]]
+id = "named-key"
+names = ["zorg api", "zorg"]
+values = ["zk-{hex:6}", "{alnum:9-11}"]
+kind = "key"
+[[rules]]
+id = "named-secret"
+names = ["zorg api", "zorg"]
+values = ["{alnum:9-11}", "{any}"]
+kind = "secret"
+[[rules]]
+id = "named-beside"
+names = ["moop+", "big moop"]
+values = ["{up36:5}-{digits:2-3}"]
 )";
 
 using Random = std::mt19937;
@@ -92,7 +106,9 @@ inline std::string RandomPiece(Random& random) {
       "u:p:abc@", "p:zz@", "not", "knot  yes", "not_no", "stra\xdf" "e", "STRA\xdf" "E\xe4", "\xc3\x9f", "<<", ">>",
       "<<ab>>", "<<a\nb>>", "last:", "last:abc", "open\n", "open\nab\ncd\nshut", "shut", "--BEG ", "KEY--\n",
       "--BEG RSAKEY--\n0123abcd\n--END", "--END", "--BEG KEY", "note:", "NOTE=it #x", "#", "\n", "\n", "\n", "\n\n",
-      "\r\n", " ", "\t", ";", "\"", "'", std::string(1, '\0'), "\x1b", "line of plain text\n", "abc", "0", "Z"};
+      "\r\n", " ", "\t", ";", "\"", "'", std::string(1, '\0'), "\x1b", "line of plain text\n", "abc", "0", "Z", "zorg", "ZorgApi", "zorg_api_", "ZORG-API", "xzorg", "zorgon", "zk-012abc",
+      "zk-012abcd", "0a1b2c3d4e", " q9w8e7r6t ", "d41Xz8f00B2x04e98Pq0wZ", "moop", "moop_key", "moop_key=A1B2C-12", "moopToken: \"", "MOOP token", "BigMoop", "A1B2C-12",
+      "A1B2C-1234", ": ", "=", "/"};
   const uint32_t choice = Below(random, 100);
   if (choice < 80) return pieces[Below(random, static_cast<uint32_t>(pieces.size()))];
   if (choice < 90) return std::string(1 + Below(random, 12), static_cast<char>('a' + Below(random, 3)));

@@ -1,0 +1,149 @@
+#include "coordinator/explain.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <tuple>
+
+#include "absl/strings/str_format.h"
+#include "engine/base/escape.h"
+#include "engine/base/status.h"
+#include "engine/judge/judge.h"
+#include "engine/match/decode.h"
+
+namespace unsprawl {
+namespace {
+
+constexpr uint64_t kMaxDecodedBytes = 64 << 20;
+constexpr int64_t kNow = 1767225600;  // 1 January 2026: the same answer on any day
+
+struct Judged {
+  const Rule* rule;
+  RawMatch match;
+  MatchFeatures features;
+  Verdict verdict;
+  std::vector<JudgeStep> steps;
+  const Rule* better = nullptr;  // what names the same bytes instead
+};
+
+bool Overlap(const RawMatch& a, const RawMatch& b) {
+  return a.secret_start < b.secret_end && b.secret_start < a.secret_end;
+}
+
+std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, std::string_view text) {
+  const Ruleset& ruleset = detector.ruleset();
+  BlobScanner scanner(detector);
+  BlobMatches matches;
+  scanner.ScanFull(text, &matches);
+  std::sort(matches.matches.begin(), matches.matches.end(), [](const RawMatch& a, const RawMatch& b) {
+    return std::tie(a.secret_start, a.secret_end, a.rule) < std::tie(b.secret_start, b.secret_end, b.rule);
+  });
+  Lines lines(text);
+  std::vector<Judged> all;
+  for (const RawMatch& match : matches.matches) {
+    Judged& one = all.emplace_back();
+    one.rule = &ruleset.rules()[match.rule];
+    one.match = match;
+    one.features = Examine(ruleset, match, lines, SecretKey{}, kNow);
+    std::vector<uint64_t> overlapping;
+    for (const RawMatch& other : matches.matches) {
+      const Rule& rule = ruleset.rules()[other.rule];
+      if (&rule == one.rule || !Overlap(match, other)) continue;
+      overlapping.push_back(rule.key);
+      if (Beats(rule, *one.rule) && (one.better == nullptr || Beats(rule, *one.better))) one.better = &rule;
+    }
+    one.verdict = Judge(ruleset, *one.rule, one.features.flags, one.features.entropy, path, overlapping, &one.steps);
+  }
+  return all;
+}
+
+bool IsShown(const Judged& one, double min_confidence) {
+  return one.better == nullptr && one.verdict.report && one.verdict.confidence >= min_confidence;
+}
+
+void WriteMatch(std::string_view path, const Judged& one, const ExplainOptions& options, std::ostream& out) {
+  const MatchFeatures& features = one.features;
+  const bool shown = IsShown(one, options.min_confidence);
+  out << absl::StrFormat("%s:%d:%d  %s  %.2f  %s\n", EscapeForTerminal(path), features.start_line, features.start_column,
+                         EscapeForTerminal(one.rule->id), one.verdict.confidence,
+                         shown                    ? "reported"
+                         : one.better != nullptr  ? absl::StrFormat("not reported: %s names it better", EscapeForTerminal(one.better->id))
+                         : one.verdict.report     ? absl::StrFormat("not reported: below %.2f", options.min_confidence)
+                                                  : absl::StrFormat("not reported: %s", std::string(one.verdict.reason)));
+  if (!options.steps) return;
+  out << absl::StrFormat("    %s\n    %d characters%s, entropy %.1f bits a character%s\n", EscapeForTerminal(one.rule->description),
+                         one.match.secret_end - one.match.secret_start,
+                         features.preview.empty() ? "" : absl::StrFormat(" that begin with %s", EscapeForTerminal(features.preview)),
+                         features.entropy,
+                         features.identifier.empty() ? "" : absl::StrFormat(", assigned to %s", EscapeForTerminal(features.identifier)));
+  for (const JudgeStep& step : one.steps) out << absl::StrFormat("      %.2f  %s\n", step.confidence, std::string(step.what));
+}
+
+absl::StatusOr<std::string> ReadText(const std::filesystem::path& path) {
+  std::error_code error;
+  const uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (error) return absl::NotFoundError(absl::StrFormat("%s: cannot be read: %s", path.string(), error.message()));
+  if (bytes >= UINT32_MAX) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: is %d bytes long; 4 GiB and more are not looked at", path.string(), bytes));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::PermissionDeniedError(absl::StrFormat("%s: cannot be read: %s", path.string(), std::strerror(errno)));
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// `path`, or all files in it.
+absl::Status ListFiles(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::is_regular_file(status)) {
+    files->push_back(path);
+    return absl::OkStatus();
+  }
+  if (!std::filesystem::is_directory(status)) {
+    return absl::NotFoundError(absl::StrFormat("%s: there is no such file or folder", path.string()));
+  }
+  const size_t first = files->size();
+  auto at = std::filesystem::recursive_directory_iterator(path, std::filesystem::directory_options::skip_permission_denied, error);
+  for (; !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
+    if (at->path().filename() == ".git") {
+      if (at->is_directory(error)) at.disable_recursion_pending();
+    } else if (at->is_regular_file(error) && !at->is_symlink(error)) {
+      files->push_back(at->path());
+    }
+  }
+  if (error) return absl::NotFoundError(absl::StrFormat("%s: cannot be listed: %s", path.string(), error.message()));
+  std::sort(files->begin() + static_cast<ptrdiff_t>(first), files->end());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int ExplainText(const Detector& detector, std::string_view path, std::string_view text, const ExplainOptions& options,
+                std::ostream& out) {
+  int shown = 0;
+  for (const Judged& one : JudgeAll(detector, path, text)) {
+    if (options.line && one.features.start_line != *options.line) continue;
+    const bool is_shown = IsShown(one, options.min_confidence);
+    shown += is_shown ? 1 : 0;
+    if (is_shown || options.steps) WriteMatch(path, one, options, out);
+  }
+  return shown;
+}
+
+absl::StatusOr<int> ExplainFiles(const Detector& detector, const std::vector<std::string>& paths,
+                                 const ExplainOptions& options, std::ostream& out) {
+  std::vector<std::filesystem::path> files;
+  for (const std::string& path : paths) RETURN_IF_ERROR(ListFiles(path, &files));
+  int shown = 0;
+  for (const std::filesystem::path& file : files) {
+    ASSIGN_OR_RETURN(const std::string content, ReadText(file));
+    std::string decoded;
+    const bool is_decoded = DecodeText(content, kMaxDecodedBytes, &decoded) == Decoding::kDecoded;
+    shown += ExplainText(detector, file.string(), is_decoded ? decoded : content, options, out);
+  }
+  return shown;
+}
+
+}  // namespace unsprawl
