@@ -128,12 +128,15 @@ class ScanVisitor : public WalkVisitor {
     switch (DecodeText(object.content, resources_.max_object_bytes, &decoded_)) {
       case Decoding::kNone:
         Scan(object);
-        return Record(object, object.content);
+        Record(object, object.content);
+        break;
       case Decoding::kDecoded:
         scanner_.ScanFull(decoded_, &slots_[object.slot].matches);
-        return Record(object, decoded_);
+        Record(object, decoded_);
+        break;
       case Decoding::kTooLarge: return AddSkip(object.number, v1::SKIP_REASON_TOO_LARGE);
     }
+    if (slots_[object.slot].matches.too_much) AddSkip(object.number, v1::SKIP_REASON_TRUNCATED);
   }
 
   void Scan(const WalkedObject& object) {

@@ -35,8 +35,10 @@ struct BlobMatches {
   };
   std::vector<RawMatch> matches;   // sorted, distinct
   std::vector<AnchorAt> anchors;   // sorted, distinct
+  // The text was made so that to find what stands beside its names takes far longer than to read it: not all was found.
+  bool too_much = false;
 
-  void Clear() { matches.clear(), anchors.clear(); }
+  void Clear() { matches.clear(), anchors.clear(), too_much = false; }
 };
 
 // How a rule is scanned for, and so what its matches are. Regexes match bytes (RE2 in Latin-1), from

@@ -59,18 +59,19 @@ bool EndsPiece(char c) {
 // The first value that begins in `zone`, or the last. A documented shape goes before {any}, which is looked for
 // only where it may be.
 std::optional<NamedValue> FindValue(std::string_view text, const Zone& zone, const std::vector<ValuePattern>& patterns,
-                                    bool may_be_any, bool last) {
+                                    bool may_be_any, bool last, uint64_t* work) {
   size_t shortest = SIZE_MAX;
   for (const ValuePattern& pattern : patterns) shortest = std::min(shortest, pattern.min_bytes());
   std::optional<NamedValue> found, found_any;
   for (uint64_t at = zone.begin; at < zone.end;) {
     uint64_t end = at;
     while (end < text.size() && !EndsPiece(text[end])) ++end;
+    *work += end - at + 1;
     for (; end >= at + shortest && at < zone.end; ++at) {
       if (at > 0 && IsAlnum(text[at - 1]) && IsAlnum(text[at])) continue;
       for (const ValuePattern& pattern : patterns) {
         if (pattern.is_any() && (!may_be_any || found_any)) continue;
-        const auto value_end = pattern.MatchAt(text, at);
+        const auto value_end = pattern.MatchAt(text, at, work);
         if (!value_end) continue;
         std::optional<NamedValue>& one = pattern.is_any() ? found_any : found;
         one = NamedValue{.start = at, .end = *value_end, .match_start = 0, .match_end = 0, .claim = {}};
@@ -163,7 +164,7 @@ bool AsksForCredential(std::string_view text) {
 }
 
 std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name_start, uint64_t name_end,
-                                         const NamedTarget& target) {
+                                         const NamedTarget& target, uint64_t* work) {
   const uint64_t line_start = AfterLastNewline(content, name_start - std::min(name_start, kNamedBeforeBytes), name_start);
   const uint64_t line_end = LineEnd(content, name_end, name_end + kNamedAfterBytes + kMaxValueBytes);
   uint64_t word_start = name_start;
@@ -183,9 +184,9 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
   };
   const std::string_view line = content.substr(0, line_end);
   const Zone after{word_end, std::min(line_end, name_end + kNamedAfterBytes)};
-  if (auto value = FindValue(line, after, target.values, /*any=*/true, /*last=*/false)) return finish(value, true);
+  if (auto value = FindValue(line, after, target.values, /*any=*/true, /*last=*/false, work)) return finish(value, true);
   const std::string_view left = content.substr(0, word_start);
-  if (auto value = FindValue(left, {line_start, word_start}, target.values, /*any=*/false, /*last=*/true)) return finish(value, true);
+  if (auto value = FindValue(left, {line_start, word_start}, target.values, /*any=*/false, /*last=*/true, work)) return finish(value, true);
   // Below, where a word asks for it on the way: `name: ABSTRACT_KEY`, `value: …`. What is assigned in the name's own
   // line is what the name stands for: ABSTRACT_URL=… says nothing of the next line.
   if (HasAssignment(content.substr(word_end, line_end - word_end))) return std::nullopt;
@@ -195,7 +196,7 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
   for (int i = 0; i < kNamedBelowLines && begin < below_end; ++i) {
     const uint64_t end = LineEnd(content, begin, begin + kNamedBelowBytes + kMaxValueBytes);
     const Zone zone{begin, std::min(end, below_end)};
-    auto value = FindValue(content.substr(0, end), zone, target.values, /*any=*/true, /*last=*/false);
+    auto value = FindValue(content.substr(0, end), zone, target.values, /*any=*/true, /*last=*/false, work);
     if (value && AsksForCredential(content.substr(name_end, value->start - name_end))) return finish(value, false);
     begin = end + 1;
   }
@@ -203,8 +204,9 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
 }
 
 bool HasDocumentedShape(std::string_view value, const std::vector<ValuePattern>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(), [value](const ValuePattern& pattern) {
-    return !pattern.is_any() && pattern.MatchAt(value, 0) == std::optional<size_t>(value.size());
+  uint64_t work = 0;
+  return std::any_of(patterns.begin(), patterns.end(), [value, &work](const ValuePattern& pattern) {
+    return !pattern.is_any() && pattern.MatchAt(value, 0, &work) == std::optional<size_t>(value.size());
   });
 }
 

@@ -60,9 +60,10 @@ struct NamedValue {
 };
 
 // The value that the name at content[name_start, name_end) stands beside. Depends on nothing but the
-// bytes around it (the constants above).
+// bytes around it (the constants above). *work grows by the bytes that were compared: some hundreds as a rule, but a
+// stranger may write a text that costs many thousands for each name.
 std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name_start, uint64_t name_end,
-                                         const NamedTarget& target);
+                                         const NamedTarget& target, uint64_t* work);
 
 // Whether all of `value` has one of the documented shapes.
 bool HasDocumentedShape(std::string_view value, const std::vector<ValuePattern>& patterns);

@@ -13,6 +13,9 @@ namespace {
 
 // Fewer whole lines of the base than this are scanned again instead of inherited, bytes.
 constexpr uint64_t kMinInheritedBytes = 64;
+// What may be spent on the values beside names, in bytes compared. A file of nothing but names and values costs 30 a byte.
+constexpr uint64_t kNamedWorkPerByte = 200;
+constexpr uint64_t kNamedWorkAtLeast = 1 << 20;
 
 template <typename T>
 void SortDistinct(std::vector<T>* values) {
@@ -287,13 +290,18 @@ void BlobScanner::Impl::ConfirmSpan(const ScannedRule& rule, std::string_view te
 // equal ones the first rule's.
 void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* result) {
   named.clear();
+  uint64_t work = 0;
   for (const BlobMatches::AnchorAt& anchor : result->anchors) {
     const ScannedRule& rule = ByRule(anchor.rule);
     if (rule.scan.kind != RuleScan::Kind::kNamed) continue;
     for (const ScannedRule::Named& one : rule.named) {
       ++stats.confirms;
-      const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target);
+      const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target, &work);
       if (value) named.push_back({.value = *value, .rule = one.rule});
+    }
+    if (work > kNamedWorkAtLeast + kNamedWorkPerByte * content.size()) {
+      result->too_much = true;
+      break;
     }
   }
   std::sort(named.begin(), named.end(), [](const NamedClaim& a, const NamedClaim& b) {

@@ -147,29 +147,32 @@ bool ValuePattern::EndsWell(std::string_view text, size_t end) const {
   return !IsWordByte(next) && !parts_.back().bytes[static_cast<unsigned char>(next)];
 }
 
-std::optional<size_t> ValuePattern::MatchParts(std::string_view text, size_t at, size_t part) const {
-  if (part == parts_.size()) return EndsWell(text, at) ? std::optional(at) : std::nullopt;
+std::optional<size_t> ValuePattern::MatchParts(std::string_view text, size_t at, size_t part, uint64_t* work) const {
   const Part& one = parts_[part];
   size_t count = 0;
   while (count < one.max && at + count < text.size() && one.bytes[static_cast<unsigned char>(text[at + count])]) ++count;
+  *work += count + 1;
   if (count < one.min) return std::nullopt;
+  // Behind fewer of the last part's bytes one of them would follow.
+  if (part + 1 == parts_.size()) return EndsWell(text, at + count) ? std::optional(at + count) : std::nullopt;
   for (;; --count) {
-    if (const auto end = MatchParts(text, at + count, part + 1); end) return end;
+    if (const auto end = MatchParts(text, at + count, part + 1, work); end) return end;
     if (count == one.min) return std::nullopt;
   }
 }
 
-std::optional<size_t> ValuePattern::MatchAt(std::string_view text, size_t start) const {
+std::optional<size_t> ValuePattern::MatchAt(std::string_view text, size_t start, uint64_t* work) const {
   if (start + min_bytes_ > text.size()) return std::nullopt;
   if (start > 0 && IsWordByte(text[start - 1])) return std::nullopt;
   if (!any_) {
     // In the midst of a text that goes on with a dash: of its alphabet, so not its beginning.
     if (start > 0 && text[start - 1] == '-' && parts_.front().bytes['-']) return std::nullopt;
-    return MatchParts(text, start, 0);
+    return MatchParts(text, start, 0, work);
   }
   if (start > 0 && ((IsAnyByte(text[start - 1]) && text[start - 1] != '/') || text[start - 1] == '$')) return std::nullopt;
   size_t end = start;
   while (end < text.size() && end - start <= kMaxAnyBytes && IsAnyByte(text[end])) ++end;
+  *work += 4 * (end - start) + 1;  // looked at several times
   while (end > start && (text[end - 1] == '.' || text[end - 1] == '-')) --end;
   if (!LooksDrawn(text.substr(start, end - start))) return std::nullopt;
   for (size_t padding = 0; padding < 2 && end < text.size() && text[end] == '='; ++padding) ++end;

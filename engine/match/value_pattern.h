@@ -3,6 +3,7 @@
 
 #include <bitset>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,9 +21,9 @@ class ValuePattern {
   static absl::StatusOr<ValuePattern> Parse(std::string_view text);
 
   // The end of the value that begins at `start` of `text`: the longest that has this shape and is not
-  // part of a longer word. The byte before `start` is looked at, too. nullopt: there is none.
-  // Time: linear in the value, but for shapes of several pieces of varying length.
-  std::optional<size_t> MatchAt(std::string_view text, size_t start) const;
+  // part of a longer word. The byte before `start` is looked at, too. nullopt: there is none. *work grows by the
+  // bytes that were compared: linear in the value, but for shapes of several pieces of varying length.
+  std::optional<size_t> MatchAt(std::string_view text, size_t start, uint64_t* work) const;
 
   // {any}: the provider documents no shape; a text that looks drawn at random will do.
   bool is_any() const { return any_; }
@@ -34,7 +35,7 @@ class ValuePattern {
     std::bitset<256> bytes;
     size_t min = 0, max = 0;
   };
-  std::optional<size_t> MatchParts(std::string_view text, size_t at, size_t part) const;
+  std::optional<size_t> MatchParts(std::string_view text, size_t at, size_t part, uint64_t* work) const;
   bool EndsWell(std::string_view text, size_t end) const;
 
   std::vector<Part> parts_;

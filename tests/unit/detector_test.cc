@@ -270,6 +270,25 @@ TEST_F(DetectorTest, AVeryLongLineCostsTimeInProportionToItsLength) {
   EXPECT_EQ(Full(dense).matches.size(), 1u);
 }
 
+// Each of many names before a long run of the value's bytes: to compare all of them with all shapes has no end.
+TEST_F(DetectorTest, ATextThatCostsFarMoreThanToReadItIsSaidToBeTooMuch) {
+  const std::string names = "[[rules]]\nid='n'\nnames=['zorg']\nvalues=['{b64:240-500}=','{b64:300-400}-{b64:200-400}']\n";
+  const auto ruleset = Ruleset::Parse(names, "test");
+  ASSERT_THAT(ruleset, IsOk());
+  const auto detector = Detector::Create(*ruleset, {}, {});
+  ASSERT_THAT(detector, IsOk());
+  BlobScanner scanner(**detector);
+  std::string hostile;
+  while (hostile.size() < 4 << 20) hostile += "zorg/a+b/c+d/e+f/";
+  BlobMatches result;
+  scanner.ScanFull(hostile, &result);
+  EXPECT_TRUE(result.too_much);
+  std::string honest;
+  while (honest.size() < 4 << 20) honest += "zorg_key = 'aVeryShortOne'\n";
+  scanner.ScanFull(honest, &result);
+  EXPECT_FALSE(result.too_much);
+}
+
 TEST_F(DetectorTest, EmptyAndOneByteBlobsAreFine) {
   EXPECT_TRUE(Full("").matches.empty());
   EXPECT_TRUE(Full("\n").matches.empty());
