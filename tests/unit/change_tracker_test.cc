@@ -230,7 +230,7 @@ TEST_F(Runs, AMatchThatADroppedRuleTookIsNoNews) {
 
 TEST_F(Runs, AnotherMinimumConfidenceNeitherRemovesNorLeaks) {
   v1::Occurrence doubtful = Open(1, "password-assignment");
-  doubtful.set_paths(0, "tests/fixtures/login.py");
+  doubtful.set_paths(0, "web/login.min.js");
   Show("a", {doubtful, Open(2)});
   Report({{"a", kOk}});
   EXPECT_EQ(Changes().size(), 1u);
@@ -246,7 +246,7 @@ TEST_F(Runs, AnotherMinimumConfidenceNeitherRemovesNorLeaks) {
   // What becomes less doubtful is reported for the first time by a new commit.
   world_.input.min_confidence = 0.5;
   v1::Occurrence moved = Open(3, "password-assignment");
-  moved.set_paths(0, "tests/fixtures/login.py");
+  moved.set_paths(0, "web/login.min.js");
   Show("a", {moved});
   Report({{"a", kOk}});
   moved.set_paths(0, "src/login.py");

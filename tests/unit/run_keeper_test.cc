@@ -159,6 +159,7 @@ class RunKeeperTest : public testing::Test {
 TEST_F(RunKeeperTest, ARepositoryEndsAfterARestartAsItDoesWithoutOne) {
   json reports[2];
   for (const bool restarted : {false, true}) {
+    keeper_ = nullptr;  // it still ends the run of before
     ledger_ = NewMemoryLedger();
     Start();
     const uint64_t run = Submit(4);
