@@ -28,33 +28,36 @@ struct Judged {
   const Rule* better = nullptr;  // what names the same bytes instead
 };
 
-bool Overlap(const RawMatch& a, const RawMatch& b) {
-  return a.secret_start < b.secret_end && b.secret_start < a.secret_end;
-}
-
-std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, std::string_view text) {
+std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, std::string_view text, bool* too_much) {
   const Ruleset& ruleset = detector.ruleset();
   BlobScanner scanner(detector);
   BlobMatches matches;
   scanner.ScanFull(text, &matches);
+  *too_much = matches.too_much;
   std::sort(matches.matches.begin(), matches.matches.end(), [](const RawMatch& a, const RawMatch& b) {
     return std::tie(a.secret_start, a.secret_end, a.rule) < std::tie(b.secret_start, b.secret_end, b.rule);
   });
   Lines lines(text);
-  std::vector<Judged> all;
-  for (const RawMatch& match : matches.matches) {
-    Judged& one = all.emplace_back();
-    one.rule = &ruleset.rules()[match.rule];
-    one.match = match;
-    one.features = Examine(ruleset, match, lines, SecretKey{}, kNow);
-    std::vector<uint64_t> overlapping;
-    for (const RawMatch& other : matches.matches) {
-      const Rule& rule = ruleset.rules()[other.rule];
-      if (&rule == one.rule || !Overlap(match, other)) continue;
-      overlapping.push_back(rule.key);
-      if (Beats(rule, *one.rule) && (one.better == nullptr || Beats(rule, *one.better))) one.better = &rule;
+  std::vector<Judged> all(matches.matches.size());
+  std::vector<std::vector<uint64_t>> overlapping(all.size());
+  const auto meet = [&](size_t a, size_t b) {
+    const Rule& other = ruleset.rules()[matches.matches[b].rule];
+    if (&other == all[a].rule) return;
+    overlapping[a].push_back(other.key);
+    if (Beats(other, *all[a].rule) && (all[a].better == nullptr || Beats(other, *all[a].better))) all[a].better = &other;
+  };
+  for (size_t i = 0; i < all.size(); ++i) all[i].rule = &ruleset.rules()[matches.matches[i].rule];
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (size_t j = i + 1; j < all.size() && matches.matches[j].secret_start < matches.matches[i].secret_end; ++j) {
+      meet(i, j);
+      meet(j, i);
     }
-    one.verdict = Judge(ruleset, *one.rule, one.features.flags, one.features.entropy, path, overlapping, &one.steps);
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    Judged& one = all[i];
+    one.match = matches.matches[i];
+    one.features = Examine(ruleset, one.match, lines, SecretKey{}, kNow);
+    one.verdict = Judge(ruleset, *one.rule, one.features.flags, one.features.entropy, path, overlapping[i], &one.steps);
   }
   return all;
 }
@@ -73,8 +76,11 @@ void WriteMatch(std::string_view path, const Judged& one, const ExplainOptions& 
                          : one.verdict.report     ? absl::StrFormat("not reported: below %.2f", options.min_confidence)
                                                   : absl::StrFormat("not reported: %s", std::string(one.verdict.reason)));
   if (!options.steps) return;
-  out << absl::StrFormat("    %s\n    %d characters%s, entropy %.1f bits a character%s\n", EscapeForTerminal(one.rule->description),
-                         one.match.secret_end - one.match.secret_start,
+  const RawMatch::Inner& inner = one.match.inner;
+  const bool embedded = inner.embedding != Embedding::kNone;
+  out << absl::StrFormat("    %s\n    %d characters%s%s, entropy %.1f bits a character%s\n", EscapeForTerminal(one.rule->description),
+                         embedded ? inner.secret_end - inner.secret_start : one.match.secret_end - one.match.secret_start,
+                         inner.embedding == Embedding::kBase64 ? " in base64" : embedded ? " in hexadecimal digits" : "",
                          features.preview.empty() ? "" : absl::StrFormat(" that begin with %s", EscapeForTerminal(features.preview)),
                          features.entropy,
                          features.identifier.empty() ? "" : absl::StrFormat(", assigned to %s", EscapeForTerminal(features.identifier)));
@@ -123,11 +129,16 @@ absl::Status ListFiles(const std::filesystem::path& path, std::vector<std::files
 int ExplainText(const Detector& detector, std::string_view path, std::string_view text, const ExplainOptions& options,
                 std::ostream& out) {
   int shown = 0;
-  for (const Judged& one : JudgeAll(detector, path, text)) {
+  bool too_much = false;
+  for (const Judged& one : JudgeAll(detector, path, text, &too_much)) {
     if (options.line && one.features.start_line != *options.line) continue;
     const bool is_shown = IsShown(one, options.min_confidence);
     shown += is_shown ? 1 : 0;
     if (is_shown || options.steps) WriteMatch(path, one, options, out);
+  }
+  if (too_much) {
+    out << absl::StrFormat("%s: not all was looked at: it is made so that this takes too long; a scan skips it and says so\n",
+                           EscapeForTerminal(path));
   }
   return shown;
 }

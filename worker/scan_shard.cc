@@ -128,15 +128,12 @@ class ScanVisitor : public WalkVisitor {
     switch (DecodeText(object.content, resources_.max_object_bytes, &decoded_)) {
       case Decoding::kNone:
         Scan(object);
-        Record(object, object.content);
-        break;
+        return Record(object, object.content);
       case Decoding::kDecoded:
         scanner_.ScanFull(decoded_, &slots_[object.slot].matches);
-        Record(object, decoded_);
-        break;
+        return Record(object, decoded_);
       case Decoding::kTooLarge: return AddSkip(object.number, v1::SKIP_REASON_TOO_LARGE);
     }
-    if (slots_[object.slot].matches.too_much) AddSkip(object.number, v1::SKIP_REASON_TRUNCATED);
   }
 
   void Scan(const WalkedObject& object) {
@@ -154,6 +151,8 @@ class ScanVisitor : public WalkVisitor {
 
   // `text`: what was scanned.
   void Record(const WalkedObject& object, std::string_view text) {
+    // Not recorded, so that it is said again in the next run: what was not found is not clean.
+    if (slots_[object.slot].matches.too_much) return AddSkip(object.number, v1::SKIP_REASON_TRUNCATED);
     const std::vector<RawMatch>& all = slots_[object.slot].matches.matches;
     const std::span<const RawMatch> matches = all.size() > kMaxMatchesOfBlob ? SomeOfEachRule(all) : all;
     const ObjectId id = resources_.store->id(object.number);

@@ -1,6 +1,7 @@
 #include "engine/judge/examine.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/judge/checksum.h"
 #include "engine/judge/structure.h"
@@ -82,8 +83,19 @@ uint32_t CheckFlags(const Rule& rule, const Texts& texts, int64_t now) {
   return flags;
 }
 
+// Whether what stands directly before a value says that it names a commit, a file's content or a thing.
+bool SaysDigest(std::string_view lead) {
+  static constexpr std::string_view kWords[] = {"commit", "sha1", "sha256", "checksum", "md5", "digest", "hash", "tree/", "blob/",
+                                                "integrity", "etag", "revision", "guid", "uuid", "keyed by"};
+  const std::string lower = LowerAscii(lead);
+  return lower.ends_with('{') || std::any_of(std::begin(kWords), std::end(kWords), [&lower](std::string_view word) {
+           return lower.find(word) != std::string::npos;
+         });
+}
+
 // How a keyword rule came to its value.
-uint32_t NamedFlags(const Texts& texts, std::string_view identifier, const NamedTarget& target) {
+// `lead`: what stands before the secret, in its line and some before.
+uint32_t NamedFlags(const Texts& texts, std::string_view identifier, std::string_view lead, const NamedTarget& target) {
   if (target.values.empty()) return 0;
   uint32_t flags = HasDocumentedShape(texts.secret, target.values) ? 0 : uint32_t{kUndocumented};
   const size_t at = static_cast<size_t>(texts.secret.data() - texts.match.data());
@@ -94,6 +106,7 @@ uint32_t NamedFlags(const Texts& texts, std::string_view identifier, const Named
   });
   if (!kind && !AsksForCredential(around)) flags |= kNothingAsked;
   if (before.find('\n') != std::string_view::npos) flags |= kOtherLine;
+  if (SaysDigest(lead) && (IsDigestShape(texts.secret) || IsUuidShape(texts.secret))) flags |= kDigestLike;
   return flags;
 }
 
@@ -135,9 +148,17 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   const Rule& rule = ruleset.rules()[match.rule];
   const RulesetFilters& filters = ruleset.filters();
   const std::string_view content = lines.content();
+  const bool embedded = match.inner.embedding != Embedding::kNone;
+  // What the match was found in, and where it is there.
+  const std::string decoded =
+      embedded ? DecodeEmbedded(content.substr(match.start, match.end - match.start), match.inner.embedding) : "";
+  const std::string_view text = embedded ? std::string_view(decoded) : content;
+  const uint64_t start = embedded ? match.inner.start : match.start, end = embedded ? match.inner.end : match.end;
+  const uint64_t secret_start = embedded ? match.inner.secret_start : match.secret_start;
+  const uint64_t secret_end = embedded ? match.inner.secret_end : match.secret_end;
   Texts texts;
-  texts.secret = content.substr(match.secret_start, match.secret_end - match.secret_start);
-  texts.match = content.substr(match.start, match.end - match.start);
+  texts.secret = text.substr(secret_start, secret_end - secret_start);
+  texts.match = text.substr(start, end - start);
   texts.start = match.start, texts.end = match.end;
   texts.lines = &lines;
   texts.lower_secret = LowerAscii(texts.secret);
@@ -145,17 +166,19 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   MatchFeatures features;
   features.secret = Fingerprint(key, SecretView(NormaliseValue(rule, texts.secret)));
   features.entropy = static_cast<float>(Entropy(texts.secret));
-  features.identifier = IdentifierBefore(content, match.secret_start);
+  features.identifier = IdentifierBefore(text, secret_start);
   features.preview = PreviewOf(rule, texts.secret);
-  const Lines::Position start = lines.At(match.secret_start), end = lines.At(match.secret_end);
-  features.start_line = start.line, features.start_column = start.column;
-  features.end_line = end.line, features.end_column = end.column;
-  const uint32_t named = NamedFlags(texts, features.identifier, filters.rules[match.rule].named);
+  const Lines::Position first = lines.At(match.secret_start), last = lines.At(match.secret_end);
+  features.start_line = first.line, features.start_column = first.column;
+  features.end_line = last.line, features.end_column = last.column;
+  constexpr uint64_t kLeadBytes = 16;
+  const uint64_t lead = std::min(secret_start, kLeadBytes);
+  const uint32_t named = NamedFlags(texts, features.identifier, text.substr(secret_start - lead, lead),
+                                    filters.rules[match.rule].named);
   const bool documented = !rule.values.empty() && (named & kUndocumented) == 0;
   // Where no name is shown, what the rule matched before the value stands for one.
-  const std::string_view name = features.identifier.empty()
-                                    ? texts.match.substr(0, static_cast<size_t>(match.secret_start - match.start))
-                                    : std::string_view(features.identifier);
+  const std::string_view name = features.identifier.empty() ? texts.match.substr(0, secret_start - start)
+                                                            : std::string_view(features.identifier);
   features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, rule, documented);
   int bit = 0;
   features.flags |=

@@ -53,7 +53,7 @@ constexpr Effect kEffects[] = {
     {kPlaceholder, 0.1, 0.15, 0.2, "a placeholder"},
     {kStructureBad, 0.3, 0.3, 0.2, "its inner structure does not hold"},
     {kWordLike, 0.8, 0.4, 0.4, "reads as words"},
-    {kDigestLike, 1.0, 0.8, 0.4, "shaped like a digest or an id"},
+    {kDigestLike, 1.0, 0.4, 0.4, "shaped like a digest or an id"},
     {kOtherName, 1.0, 0.5, 0.3, "its name speaks of something else"},
 };
 // Of keyword rules, before what a generic rule lends them.
@@ -115,8 +115,8 @@ void WeighName(const Ruleset& ruleset, uint32_t flags, float entropy, std::span<
 }
 
 // Tests hold made-up passwords more often than made-up tokens of a provider, and keys made for them alone.
-double FactorOfPath(PathClass path, const Rule& rule) {
-  const bool generic = rule.rule_class == RuleClass::kGeneric;
+double FactorOfPath(PathClass path, const Rule& rule, RuleClass value_class) {
+  const bool generic = value_class == RuleClass::kGeneric;
   if (path == PathClass::kTest && rule.category == "keys" && !rule.anchor.empty()) return 0.5;  // a key block
   switch (path) {
     case PathClass::kOrdinary: return 1;
@@ -176,7 +176,7 @@ Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float en
   }
   const PathClass path_class = ClassifyPath(path);
   if (path_class != PathClass::kOrdinary && !checksum) {
-    weighing.Lower(FactorOfPath(path_class, rule), "in a test, example or generated file");
+    weighing.Lower(FactorOfPath(path_class, rule, value_class), "in a test, example or generated file");
   }
   return weighing.Finish();
 }

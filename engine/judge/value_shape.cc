@@ -220,7 +220,12 @@ bool NamesSomethingElse(std::string_view identifier) {
       "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
       "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
       "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted"};
-  return ContainsAny(LowerAscii(identifier), kParts);
+  const std::string lower = LowerAscii(identifier);
+  if (ContainsAny(lower, kParts)) return true;
+  // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
+  const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
+                  identifier.ends_with("ID");
+  return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "key");
 }
 
 // What crypt(3) makes of a password, "$6$salt$…", perhaps behind the scheme's name, "{bcrypt}$2a$10$…".
@@ -279,12 +284,12 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, cons
     if (IsReference(value, lower)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
     if (IsDate(value)) flags |= kReference;
-    if (NamesSomethingElse(identifier)) flags |= kOtherName;
     if (IsCryptHash(value)) flags |= kDigestLike;
     if (rule.values.empty() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier)) {
       flags |= kDigestLike;
     }
   }
+  if ((rule.rule_class == RuleClass::kGeneric || !rule.values.empty()) && NamesSomethingElse(identifier)) flags |= kOtherName;
   if (IsWordLike(value)) flags |= kWordLike;
   return flags;
 }

@@ -93,19 +93,17 @@ void FromWide(std::string_view content, const Wide& wide, std::string* text) {
 // All members of a gzip file, one behind the other.
 Decoding FromGzip(std::string_view content, uint64_t max_bytes, std::string* text) {
   constexpr int kGzipOnly = 15 + 16;
-  constexpr size_t kChunkBytes = 64 << 10;
+  char chunk[16 << 10];
   z_stream stream = {};
   if (inflateInit2(&stream, kGzipOnly) != Z_OK) return Decoding::kNone;
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(content.data()));
   stream.avail_in = static_cast<uInt>(content.size());  // a blob is shorter than 4 GiB
   Decoding result = Decoding::kNone;
   for (;;) {
-    const size_t had = text->size();
-    text->resize(had + kChunkBytes);
-    stream.next_out = reinterpret_cast<Bytef*>(text->data() + had);
-    stream.avail_out = kChunkBytes;
+    stream.next_out = reinterpret_cast<Bytef*>(chunk);
+    stream.avail_out = sizeof(chunk);
     const int status = inflate(&stream, Z_NO_FLUSH);
-    text->resize(had + kChunkBytes - stream.avail_out);
+    text->append(chunk, sizeof(chunk) - stream.avail_out);
     if (text->size() > max_bytes) {
       result = Decoding::kTooLarge;
       break;
@@ -129,7 +127,7 @@ Decoding DecodeOnce(std::string_view content, uint64_t max_bytes, std::string* t
   if (content.starts_with("\x1f\x8b\x08")) return FromGzip(content, max_bytes, text);
   const Wide wide = WideOf(content);
   if (wide.unit == 0) return Decoding::kNone;
-  if (content.size() > max_bytes) return Decoding::kTooLarge;  // UTF-8 is at most half as long again
+  if (content.size() / 2 * 3 > max_bytes) return Decoding::kTooLarge;  // UTF-8 is at most half as long again
   FromWide(content, wide, text);
   return Decoding::kDecoded;
 }
@@ -146,6 +144,10 @@ Decoding DecodeText(std::string_view content, uint64_t max_bytes, std::string* t
     if (again == Decoding::kNone) break;
     result = again;
     std::swap(*text, inner);
+  }
+  if (result == Decoding::kDecoded) {
+    text->push_back('\n');
+    text->append(content);
   }
   return result;
 }

@@ -11,13 +11,19 @@
 namespace unsprawl {
 namespace {
 
+bool IsWanted(const Rule& rule, std::span<const uint64_t> only) {
+  return only.empty() || std::binary_search(only.begin(), only.end(), rule.key);
+}
+
+// The wanted rules, and, where a keyword rule is among them, all keyword rules: which of them has a value depends on all.
 std::vector<uint32_t> SelectRules(const Ruleset& ruleset, std::span<const uint64_t> only) {
+  const bool named = std::any_of(ruleset.rules().begin(), ruleset.rules().end(),
+                                 [only](const Rule& rule) { return !rule.names.empty() && IsWanted(rule, only); });
   std::vector<uint32_t> selected;
   for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
     const Rule& rule = ruleset.rules()[i];
     if (rule.regex.empty()) continue;  // Judged by path alone.
-    if (!only.empty() && !std::binary_search(only.begin(), only.end(), rule.key)) continue;
-    selected.push_back(i);
+    if (IsWanted(rule, only) || (named && !rule.names.empty())) selected.push_back(i);
   }
   return selected;
 }
@@ -77,8 +83,9 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
   for (size_t i = 0; i < selected.size(); ++i) {
     ScannedRule& scanned = impl->rules.emplace_back(selected[i], *rules[i], patterns.scans[i]);
     for (const uint32_t rule : same_names[i]) {
-      impl->scans[rule] = patterns.scans[i];
-      if (!rules[i]->names.empty()) scanned.named.push_back({rule, &ruleset.filters().rules[rule].named});
+      const bool wanted = IsWanted(ruleset.rules()[rule], only);
+      if (wanted) impl->scans[rule] = patterns.scans[i];
+      if (!rules[i]->names.empty()) scanned.named.push_back({rule, wanted, &ruleset.filters().rules[rule].named});
     }
   }
   impl->lines = std::move(patterns.lines);

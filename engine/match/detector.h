@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/copy_run.h"
+#include "engine/match/embedded.h"
 #include "engine/match/ruleset.h"
 
 namespace unsprawl {
@@ -20,6 +21,14 @@ struct RawMatch {
   uint32_t rule;                        // index into Ruleset::rules()
   uint64_t start, end;                  // whole match
   uint64_t secret_start, secret_end;    // the secret group
+  // Found in a text that stands encoded at [start, end) (engine/match/embedded.h): where the match and its secret are in
+  // what is decoded. secret_start and secret_end are then the encoded characters that the secret comes from.
+  struct Inner {
+    Embedding embedding = Embedding::kNone;
+    uint32_t start = 0, end = 0, secret_start = 0, secret_end = 0;
+    auto operator<=>(const Inner&) const = default;
+  };
+  Inner inner = {};
   auto operator<=>(const RawMatch&) const = default;
 };
 

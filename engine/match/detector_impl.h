@@ -24,6 +24,7 @@ struct ScannedRule {
   // kNamed only: this rule and those of the same names (a service's key and its secret), which are looked for once.
   struct Named {
     uint32_t rule;                // index into Ruleset::rules()
+    bool wanted;                  // else it is only a rival of those that are
     const NamedTarget* target;    // RulesetFilters has it
   };
   std::vector<Named> named;

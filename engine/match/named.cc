@@ -93,6 +93,11 @@ bool HasAssignment(std::string_view rest) {
   return next != std::string_view::npos && std::string_view("{[(|>,").find(rest[next]) == std::string_view::npos;
 }
 
+// Whether what follows `before` is a value, or a part of an address.
+bool IsAssigned(std::string_view before) {
+  return before.find('=') != std::string_view::npos || before.find("://") != std::string_view::npos;
+}
+
 uint64_t LineEnd(std::string_view content, uint64_t from, uint64_t limit) {
   limit = std::min<uint64_t>(limit, content.size());
   if (from >= limit) return limit;
@@ -167,6 +172,7 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
                                          const NamedTarget& target, uint64_t* work) {
   const uint64_t line_start = AfterLastNewline(content, name_start - std::min(name_start, kNamedBeforeBytes), name_start);
   const uint64_t line_end = LineEnd(content, name_end, name_end + kNamedAfterBytes + kMaxValueBytes);
+  *work += (line_end - name_end) / 8;  // a fast search
   uint64_t word_start = name_start;
   while (word_start > line_start && IsNameByte(content[word_start - 1])) --word_start;
   uint64_t word_end = name_end;
@@ -179,6 +185,7 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
     value->claim.nearness = -static_cast<int64_t>(between);
     value->claim.name_bytes = BareBytes(content.substr(name_start, name_end - name_start));
     const std::string around = LowerAscii(content.substr(value->match_start, value->match_end - value->match_start));
+    *work += around.size();
     for (const std::string& word : target.kind) value->claim.kind += around.find(word) != std::string::npos ? 1 : -1;
     return value;
   };
@@ -189,7 +196,11 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
   if (auto value = FindValue(left, {line_start, word_start}, target.values, /*any=*/false, /*last=*/true, work)) return finish(value, true);
   // Below, where a word asks for it on the way: `name: ABSTRACT_KEY`, `value: …`. What is assigned in the name's own
   // line is what the name stands for: ABSTRACT_URL=… says nothing of the next line.
-  if (HasAssignment(content.substr(word_end, line_end - word_end))) return std::nullopt;
+  *work += 2 * kNamedAfterBytes;
+  if (IsAssigned(content.substr(line_start, word_start - line_start)) ||
+      HasAssignment(content.substr(word_end, std::min(line_end - word_end, kNamedAfterBytes)))) {
+    return std::nullopt;
+  }
   const uint64_t below_end = std::min<uint64_t>(content.size(), line_end + kNamedBelowBytes);
   if (line_end >= content.size() || content[line_end] != '\n') return std::nullopt;
   uint64_t begin = line_end + 1;

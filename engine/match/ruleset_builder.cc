@@ -127,7 +127,13 @@ void Append(const std::vector<std::string>& from, std::vector<std::string>* to) 
 
 void Override(Rule* base, Rule&& rule) {
   if (!rule.description.empty()) base->description = std::move(rule.description);
-  if (!rule.regex.empty()) base->regex = std::move(rule.regex);
+  if (!rule.regex.empty()) {  // Names make one, too: a rule is found by them or by an expression of its own.
+    base->regex = std::move(rule.regex);
+    base->names = std::move(rule.names);
+    base->values = std::move(rule.values);
+    if (!base->names.empty()) base->anchor.clear(), base->span_bytes = 0;
+  }
+  if (!rule.kind.empty()) base->kind = std::move(rule.kind);
   if (!rule.path.empty()) base->path = std::move(rule.path);
   if (rule.min_entropy != 0) base->min_entropy = rule.min_entropy;
   if (rule.secret_group != 0) base->secret_group = rule.secret_group;
@@ -160,11 +166,13 @@ absl::Status CompileAllowlists(const std::vector<Allowlist>& lists, const std::s
   return absl::OkStatus();
 }
 
+// Its words but the shortest, which are in too many others ("IO" in "version").
 std::vector<std::string> WordsOf(std::string_view text) {
+  constexpr size_t kTellingBytes = 3;
   std::vector<std::string> words;
   while (!text.empty()) {
     const size_t end = std::min(text.find(' '), text.size());
-    if (end > 0) words.emplace_back(text.substr(0, end));
+    if (end >= kTellingBytes) words.emplace_back(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return words;

@@ -16,6 +16,8 @@ constexpr uint64_t kMinInheritedBytes = 64;
 // What may be spent on the values beside names, in bytes compared. A file of nothing but names and values costs 30 a byte.
 constexpr uint64_t kNamedWorkPerByte = 200;
 constexpr uint64_t kNamedWorkAtLeast = 1 << 20;
+// So many claims are gathered before the best of them are chosen, to bound the memory they take.
+constexpr size_t kManyClaims = 1 << 16;
 
 template <typename T>
 void SortDistinct(std::vector<T>* values) {
@@ -40,7 +42,20 @@ struct BaseOrder {
 struct NamedClaim {
   NamedValue value;
   uint32_t rule;  // index into Ruleset::rules()
+  bool wanted;
 };
+
+// Leaves the best claim on each value, and of equal ones the first rule's.
+void KeepBest(std::vector<NamedClaim>* claims) {
+  std::sort(claims->begin(), claims->end(), [](const NamedClaim& a, const NamedClaim& b) {
+    return std::tie(a.value.start, a.value.end, b.value.claim, a.rule, a.value.match_start) <
+           std::tie(b.value.start, b.value.end, a.value.claim, b.rule, b.value.match_start);
+  });
+  const auto same = [](const NamedClaim& a, const NamedClaim& b) {
+    return a.value.start == b.value.start && a.value.end == b.value.end;
+  };
+  claims->erase(std::unique(claims->begin(), claims->end(), same), claims->end());
+}
 
 }  // namespace
 
@@ -52,6 +67,7 @@ struct BlobScanner::Impl {
   }
 
   void ScanLines(std::string_view text, BlobMatches* result);
+  void ScanEmbedded(std::string_view text, BlobMatches* result);
   void ConfirmLine(const ScannedRule& rule, std::string_view text, const EndRange& range,
                    BlobMatches* result);
   void ConfirmAnchor(const ScannedRule& rule, std::string_view text, const EndRange& range,
@@ -83,6 +99,8 @@ struct BlobScanner::Impl {
   std::vector<CopyRun> whole_lines;     // what the blob at hand inherits
   LineWindows windows;                  // what it does not
   std::vector<NamedClaim> named;        // working memory of ConfirmNamed
+  std::unique_ptr<Impl> inner;          // scans what is decoded, where there is any
+  BlobMatches inner_result;
   std::vector<BaseOrder> match_order, anchor_order;
 };
 
@@ -132,7 +150,8 @@ void BlobScanner::Impl::Report(const ScannedRule& rule, const char* origin, uint
                              .start = at(groups[0].begin()),
                              .end = at(groups[0].end()),
                              .secret_start = at(secret.begin()),
-                             .secret_end = at(secret.end())});
+                             .secret_end = at(secret.end()),
+                             .inner = {}});
 }
 
 // Finds matches of line rules and anchors of span rules in a text of whole lines.
@@ -148,6 +167,31 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
       ConfirmAnchor(rule, text, range, result);
     } else {
       ConfirmLine(rule, text, range, result);
+    }
+  }
+}
+
+// Finds what is in the texts that stand encoded in a text of whole lines. What is encoded in them once more is not
+// decoded.
+void BlobScanner::Impl::ScanEmbedded(std::string_view text, BlobMatches* result) {
+  for (auto embedded = FindEmbedded(text, 0); embedded; embedded = FindEmbedded(text, embedded->end)) {
+    if (inner == nullptr) inner = std::make_unique<Impl>(detector, stats);
+    inner_result.Clear();
+    inner->ScanLines(embedded->decoded, &inner_result);
+    inner->Finish(embedded->decoded, &inner_result);
+    result->too_much |= inner_result.too_much;
+    for (const RawMatch& match : inner_result.matches) {
+      const EncodedRange from = EncodedFrom(match.secret_start, match.secret_end, embedded->embedding);
+      result->matches.push_back({.rule = match.rule,
+                                 .start = embedded->start,
+                                 .end = embedded->end,
+                                 .secret_start = embedded->start + from.begin,
+                                 .secret_end = std::min(embedded->start + from.end, embedded->end),
+                                 .inner = {.embedding = embedded->embedding,
+                                           .start = static_cast<uint32_t>(match.start),
+                                           .end = static_cast<uint32_t>(match.end),
+                                           .secret_start = static_cast<uint32_t>(match.secret_start),
+                                           .secret_end = static_cast<uint32_t>(match.secret_end)}});
     }
   }
 }
@@ -196,7 +240,8 @@ void BlobScanner::Impl::Inherit(const BlobMatches& base, BlobMatches* result) {
   anchor_order.clear();
   for (size_t i = 0; i < base.matches.size(); ++i) {
     const RuleScan& scan = detector.scans[base.matches[i].rule];
-    if (scan.kind != RuleScan::Kind::kLine || scan.prefiltered) continue;  // Found anew below.
+    const bool embedded = base.matches[i].inner.embedding != Embedding::kNone;  // It depends on its line alone.
+    if (!embedded && (scan.kind != RuleScan::Kind::kLine || scan.prefiltered)) continue;  // Found anew below.
     match_order.push_back({base.matches[i].start, i});
   }
   for (size_t i = 0; i < base.anchors.size(); ++i) {
@@ -291,31 +336,33 @@ void BlobScanner::Impl::ConfirmSpan(const ScannedRule& rule, std::string_view te
 void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* result) {
   named.clear();
   uint64_t work = 0;
+  size_t kept = 0;
   for (const BlobMatches::AnchorAt& anchor : result->anchors) {
     const ScannedRule& rule = ByRule(anchor.rule);
     if (rule.scan.kind != RuleScan::Kind::kNamed) continue;
     for (const ScannedRule::Named& one : rule.named) {
       ++stats.confirms;
       const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target, &work);
-      if (value) named.push_back({.value = *value, .rule = one.rule});
+      if (value) named.push_back({.value = *value, .rule = one.rule, .wanted = one.wanted});
     }
     if (work > kNamedWorkAtLeast + kNamedWorkPerByte * content.size()) {
       result->too_much = true;
       break;
     }
+    if (named.size() > 2 * kept + kManyClaims) {
+      KeepBest(&named);
+      kept = named.size();
+    }
   }
-  std::sort(named.begin(), named.end(), [](const NamedClaim& a, const NamedClaim& b) {
-    return std::tie(a.value.start, a.value.end, b.value.claim, a.rule, a.value.match_start) <
-           std::tie(b.value.start, b.value.end, a.value.claim, b.rule, b.value.match_start);
-  });
-  for (size_t i = 0; i < named.size(); ++i) {
-    const NamedValue& value = named[i].value;
-    if (i > 0 && named[i - 1].value.start == value.start && named[i - 1].value.end == value.end) continue;
-    result->matches.push_back({.rule = named[i].rule,
-                               .start = value.match_start,
-                               .end = value.match_end,
-                               .secret_start = value.start,
-                               .secret_end = value.end});
+  KeepBest(&named);
+  for (const NamedClaim& claim : named) {
+    if (!claim.wanted) continue;
+    result->matches.push_back({.rule = claim.rule,
+                               .start = claim.value.match_start,
+                               .end = claim.value.match_end,
+                               .secret_start = claim.value.start,
+                               .secret_end = claim.value.end,
+                               .inner = {}});
   }
 }
 
@@ -335,6 +382,7 @@ BlobScanner::~BlobScanner() = default;
 void BlobScanner::ScanFull(std::string_view content, BlobMatches* result) {
   result->Clear();
   impl_->ScanLines(content, result);
+  impl_->ScanEmbedded(content, result);
   impl_->Finish(content, result);
 }
 
@@ -342,7 +390,9 @@ void BlobScanner::ScanDelta(std::string_view content, std::span<const CopyRun> c
                             uint64_t base_bytes, const BlobMatches& base, BlobMatches* result) {
   result->Clear();
   KeepWholeLines(content, copies, base_bytes, kMinInheritedBytes, &impl_->whole_lines);
-  impl_->ScanLines(impl_->windows.Gather(content, impl_->whole_lines), result);
+  const std::string_view windows = impl_->windows.Gather(content, impl_->whole_lines);
+  impl_->ScanLines(windows, result);
+  impl_->ScanEmbedded(windows, result);
   impl_->MapToContent(result);
   impl_->Inherit(base, result);
   impl_->Finish(content, result);

@@ -16,6 +16,9 @@ constexpr size_t kMinAnyBytes = 16, kMaxAnyBytes = 200;
 // The part of a text at which entropy says something, bits a character.
 constexpr double kMinAnyEntropy = 3.0;
 
+// What may be compared for one value, bytes: a shape of many pieces of varying length is given up.
+constexpr uint64_t kMostWork = 100'000;
+
 struct Alphabet {
   std::string_view name, ranges;  // ranges: pairs of first and last byte
 };
@@ -147,16 +150,17 @@ bool ValuePattern::EndsWell(std::string_view text, size_t end) const {
   return !IsWordByte(next) && !parts_.back().bytes[static_cast<unsigned char>(next)];
 }
 
-std::optional<size_t> ValuePattern::MatchParts(std::string_view text, size_t at, size_t part, uint64_t* work) const {
+std::optional<size_t> ValuePattern::MatchParts(std::string_view text, size_t at, size_t part, uint64_t limit,
+                                               uint64_t* work) const {
   const Part& one = parts_[part];
   size_t count = 0;
   while (count < one.max && at + count < text.size() && one.bytes[static_cast<unsigned char>(text[at + count])]) ++count;
   *work += count + 1;
-  if (count < one.min) return std::nullopt;
+  if (count < one.min || *work > limit) return std::nullopt;
   // Behind fewer of the last part's bytes one of them would follow.
   if (part + 1 == parts_.size()) return EndsWell(text, at + count) ? std::optional(at + count) : std::nullopt;
   for (;; --count) {
-    if (const auto end = MatchParts(text, at + count, part + 1, work); end) return end;
+    if (const auto end = MatchParts(text, at + count, part + 1, limit, work); end) return end;
     if (count == one.min) return std::nullopt;
   }
 }
@@ -167,7 +171,7 @@ std::optional<size_t> ValuePattern::MatchAt(std::string_view text, size_t start,
   if (!any_) {
     // In the midst of a text that goes on with a dash: of its alphabet, so not its beginning.
     if (start > 0 && text[start - 1] == '-' && parts_.front().bytes['-']) return std::nullopt;
-    return MatchParts(text, start, 0, work);
+    return MatchParts(text, start, 0, *work + kMostWork, work);
   }
   if (start > 0 && ((IsAnyByte(text[start - 1]) && text[start - 1] != '/') || text[start - 1] == '$')) return std::nullopt;
   size_t end = start;

@@ -35,7 +35,7 @@ class ValuePattern {
     std::bitset<256> bytes;
     size_t min = 0, max = 0;
   };
-  std::optional<size_t> MatchParts(std::string_view text, size_t at, size_t part, uint64_t* work) const;
+  std::optional<size_t> MatchParts(std::string_view text, size_t at, size_t part, uint64_t limit, uint64_t* work) const;
   bool EndsWell(std::string_view text, size_t end) const;
 
   std::vector<Part> parts_;

@@ -135,6 +135,25 @@ TEST_F(ScanTest, WhatIsInUtf16OrGzipIsFoundInEveryVersion) {
   EXPECT_EQ(cli_.ReportFiles(), delta);
 }
 
+// Names beside long runs of what their values are made of: to compare them all takes as long as a stranger likes.
+TEST_F(ScanTest, WhatTakesTooLongIsSaidInEveryRunAndNeverClean) {
+  std::string names, values, hostile;
+  for (int i = 0; i < 12; ++i) names += "hubspot ";
+  for (int i = 0; i < 230; ++i) values += "C-";
+  for (int i = 0; i < 6000; ++i) hostile += names + values + "\n";
+  GitRepo repo(repos_.path() / "app");
+  repo.Write("hostile.txt", hostile);
+  repo.Write("ordinary.env", "key=" + FakeAwsKeyId(2) + "\n");
+  repo.Commit();
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(cli_.Scan({repo.path()}).exit_code, 3) << run;
+    const nlohmann::json skips = cli_.Json("manifest.json")["repositories"][0]["skips"];
+    ASSERT_EQ(skips.size(), 1u) << run;
+    EXPECT_EQ(skips[0]["reason"], "truncated");
+    EXPECT_EQ(At("ordinary.env").size(), 1u);
+  }
+}
+
 // More matches than one pass over history locates.
 TEST_F(ScanTest, EveryPlaceOfAHundredThousandIsReportedOnce) {
   constexpr size_t kFiles = 18, kSecrets = 8'000;  // each found by two rules

@@ -38,7 +38,9 @@ std::string Wide(std::string_view text, size_t unit, bool big, std::string_view 
 
 std::string Decoded(std::string_view content) {
   std::string text;
-  return DecodeText(content, kMost, &text) == Decoding::kDecoded ? text : "none";
+  if (DecodeText(content, kMost, &text) != Decoding::kDecoded) return "none";
+  EXPECT_TRUE(text.ends_with("\n" + std::string(content))) << "the bytes themselves are looked at, too";
+  return text.substr(0, text.size() - content.size() - 1);
 }
 
 constexpr std::string_view kText = "password = \"of somebody\"\r\nand another line\r\n";

@@ -89,7 +89,7 @@ void OracleText(const Rule& rule, uint32_t index, const RE2& re, std::string_vie
     if (keywords && !HasKeyword(KeywordRegion(text, start, at), rule.keywords, &lower)) continue;
     const re2::StringPiece secret = SecretOf(groups, rule.secret_group);
     const uint64_t secret_start = offset + static_cast<uint64_t>(secret.begin() - text.data());
-    matches->push_back({index, offset + start, offset + at, secret_start, secret_start + secret.size()});
+    matches->push_back({index, offset + start, offset + at, secret_start, secret_start + secret.size(), {}});
   }
 }
 
@@ -136,7 +136,8 @@ std::vector<RawMatch> Oracle(const Detector& detector, std::string_view content)
 std::vector<RawMatch> WithoutSpans(const Detector& detector, std::vector<RawMatch> matches) {
   std::erase_if(matches, [&](const RawMatch& match) {
     const RuleScan::Kind kind = detector.scans()[match.rule].kind;
-    return kind == RuleScan::Kind::kSpan || kind == RuleScan::Kind::kNamed;
+    return kind == RuleScan::Kind::kSpan || kind == RuleScan::Kind::kNamed ||
+           match.inner.embedding != Embedding::kNone;
   });
   return matches;
 }
@@ -308,6 +309,27 @@ TEST_F(DetectorTest, CreateLeavesOutRulesThatAreNotWanted) {
   ASSERT_EQ(result.matches.size(), 1u);
   EXPECT_EQ(result.matches[0].rule, dense);
   EXPECT_EQ((*detector)->scans()[Index("overlap")].kind, RuleScan::Kind::kNone);
+}
+
+// Which keyword rule has a value depends on all of them, also where only some are scanned for.
+TEST_F(DetectorTest, AKeywordRuleAloneFindsNoMoreThanAmongTheOthers) {
+  const uint64_t wanted = ruleset_->rules()[Index("named-secret")].key;
+  auto one = Detector::Create(*ruleset_, std::vector<uint64_t>{wanted}, {});
+  ASSERT_THAT(one, IsOk());
+  EXPECT_EQ((*one)->scans()[Index("named-key")].kind, RuleScan::Kind::kNone);
+  BlobScanner scanner(**one);
+  Random random(17);
+  size_t found = 0;
+  for (int round = 0; round < 500; ++round) {
+    const std::string content = RandomText(random, 60);
+    BlobMatches alone;
+    scanner.ScanFull(content, &alone);
+    std::vector<RawMatch> among = Full(content).matches;
+    std::erase_if(among, [&](const RawMatch& match) { return match.rule != Index("named-secret"); });
+    ASSERT_EQ(alone.matches, among) << testing::PrintToString(content);
+    found += among.size();
+  }
+  EXPECT_GT(found, 20u);
 }
 
 TEST_F(DetectorTest, ADetectorFromTheCacheFindsTheSame) {

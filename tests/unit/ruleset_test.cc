@@ -173,5 +173,26 @@ TEST_F(ExtendTest, DepthIsLimitedAndCyclesEnd) {
               FailsWith(absl::StatusCode::kNotFound, HasSubstr("absent.toml")));
 }
 
+// Whoever extends the program's rules under an id that is a keyword rule's there means what is written, and nothing else.
+TEST(Ruleset, AnExpressionTakesThePlaceOfNamesAndNamesThatOfAnExpression) {
+  const auto by_expression = Ruleset::Parse(
+      "[extend]\nuseDefault = true\n[[rules]]\nid = 'abstract-api-key'\nregex = 'abs_([0-9]{9})'\n", "t");
+  ASSERT_THAT(by_expression, IsOk());
+  const Rule* rule = by_expression->FindById("abstract-api-key");
+  EXPECT_EQ(rule->regex, "abs_([0-9]{9})");
+  EXPECT_THAT(rule->names, IsEmpty());
+  EXPECT_THAT(rule->values, IsEmpty());
+  const auto by_name = Ruleset::Parse(
+      "[extend]\nuseDefault = true\n[[rules]]\nid = 'github-pat'\nnames = ['acme forge']\nvalues = ['{hex:9}']\n", "t");
+  ASSERT_THAT(by_name, IsOk());
+  rule = by_name->FindById("github-pat");
+  EXPECT_THAT(rule->names, testing::ElementsAre("acme forge"));
+  EXPECT_THAT(rule->values, testing::ElementsAre("{hex:9}"));
+  EXPECT_THAT(Ruleset::Parse("[[rules]]\nid = 'x'\nnames = ['acme forge']\n", "t"),
+              FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("go together")));
+  EXPECT_THAT(Ruleset::Parse("[[rules]]\nid = 'x'\nregex = 'abc'\nnames = ['acme forge']\nvalues = ['{hex:9}']\n", "t"),
+              FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("in place of regex")));
+}
+
 }  // namespace
 }  // namespace unsprawl

@@ -108,7 +108,9 @@ inline std::string RandomPiece(Random& random) {
       "--BEG RSAKEY--\n0123abcd\n--END", "--END", "--BEG KEY", "note:", "NOTE=it #x", "#", "\n", "\n", "\n", "\n\n",
       "\r\n", " ", "\t", ";", "\"", "'", std::string(1, '\0'), "\x1b", "line of plain text\n", "abc", "0", "Z", "zorg", "ZorgApi", "zorg_api_", "ZORG-API", "xzorg", "zorgon", "zk-012abc",
       "zk-012abcd", "0a1b2c3d4e", " q9w8e7r6t ", "d41Xz8f00B2x04e98Pq0wZ", "moop", "moop_key", "moop_key=A1B2C-12", "moopToken: \"", "MOOP token", "BigMoop", "A1B2C-12",
-      "A1B2C-1234", ": ", "=", "/"};
+      "A1B2C-1234", ": ", "=", "/",
+      // base64 of "xx fix_aB3dE6gH; secret = 'abcdef'\n", and hexadecimal digits of "tai_abc12 and zorg: zk-012abc"
+      "eHggZml4X2FCM2RFNmdIOyBzZWNyZXQgPSAnYWJjZGVmJwo=", "7461695f616263313220616e64207a6f72673a207a6b2d303132616263"};
   const uint32_t choice = Below(random, 100);
   if (choice < 80) return pieces[Below(random, static_cast<uint32_t>(pieces.size()))];
   if (choice < 90) return std::string(1 + Below(random, 12), static_cast<char>('a' + Below(random, 3)));
