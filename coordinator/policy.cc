@@ -1,9 +1,5 @@
 #include "coordinator/policy.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -11,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/report/coverage.h"
+#include "engine/base/toml.h"
 
 namespace unsprawl {
 namespace {

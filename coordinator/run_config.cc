@@ -1,9 +1,5 @@
 #include "coordinator/run_config.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -17,6 +13,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "engine/base/toml.h"
 
 namespace unsprawl {
 namespace {

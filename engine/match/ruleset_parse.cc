@@ -1,12 +1,3 @@
-// toml++ 3.3 states its parser's preconditions as assertions that a bad document breaks ("[[[["), aborts on
-// them in a debug build and assumes them with NDEBUG. With assertions that do nothing it reports an error
-// at those places (tests/fuzz/corpus/rules/brackets.toml).
-#undef NDEBUG
-#define TOML_ASSERT(expr) static_cast<void>(0)
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -14,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "engine/base/toml.h"
 #include "engine/judge/text_shape.h"
 #include "engine/match/named.h"
 #include "engine/match/ruleset_document.h"
