@@ -93,6 +93,15 @@ bool SaysDigest(std::string_view lead) {
          });
 }
 
+// Whether a value is called a digest by what it follows: "sha256=" of a list of installed files, "sha512-" of a lock file.
+bool IsNamedDigest(std::string_view lead) {
+  static constexpr std::string_view kNames[] = {"sha1", "sha224", "sha256", "sha384", "sha512", "md5"};
+  if (lead.empty() || std::string_view("=-:").find(lead.back()) == std::string_view::npos) return false;
+  lead.remove_suffix(1);
+  const std::string lower = LowerAscii(lead);
+  return std::any_of(std::begin(kNames), std::end(kNames), [&lower](std::string_view name) { return lower.ends_with(name); });
+}
+
 // How a keyword rule came to its value.
 // `lead`: what stands before the secret, in its line and some before.
 uint32_t NamedFlags(const Texts& texts, std::string_view identifier, std::string_view lead, const NamedTarget& target) {
@@ -172,14 +181,14 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   features.start_line = first.line, features.start_column = first.column;
   features.end_line = last.line, features.end_column = last.column;
   constexpr uint64_t kLeadBytes = 16;
-  const uint64_t lead = std::min(secret_start, kLeadBytes);
-  const uint32_t named = NamedFlags(texts, features.identifier, text.substr(secret_start - lead, lead),
-                                    filters.rules[match.rule].named);
+  const std::string_view lead = text.substr(secret_start - std::min(secret_start, kLeadBytes), std::min(secret_start, kLeadBytes));
+  const uint32_t named = NamedFlags(texts, features.identifier, lead, filters.rules[match.rule].named);
   const bool documented = !rule.values.empty() && (named & kUndocumented) == 0;
   // Where no name is shown, what the rule matched before the value stands for one.
   const std::string_view name = features.identifier.empty() ? texts.match.substr(0, secret_start - start)
                                                             : std::string_view(features.identifier);
   features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, rule, documented);
+  if (rule.rule_class != RuleClass::kDistinctive && IsNamedDigest(lead)) features.flags |= kDigestLike;
   int bit = 0;
   features.flags |=
       AllowlistFlags(rule.allowlists, filters.rules[match.rule].allowlists, rule, texts, &bit);

@@ -185,5 +185,21 @@ TEST(TextShape, EntropyIsShannons) {
   EXPECT_DOUBLE_EQ(Entropy("aabb"), 1);
 }
 
+// A list of installed files has a digest for each, beside the names of whatever they are of.
+TEST(Examine, WhatIsCalledADigestIsNoKey) {
+  const Ruleset rules = Ruleset::Builtin().value();
+  const auto detector = Detector::Create(rules, {}, {}).value();
+  BlobScanner scanner(*detector);
+  const std::string text = "pas/cyberark-conjur/README.md,sha256=" + ExpandExample("{b64url:43}", 3).value() + ",512\n";
+  BlobMatches matches;
+  scanner.ScanFull(text, &matches);
+  ASSERT_FALSE(matches.matches.empty());
+  for (const RawMatch& match : matches.matches) {
+    const MatchFeatures features = Examine(rules, match, text, SecretKey{}, 0);
+    EXPECT_TRUE(features.flags & kDigestLike) << rules.rules()[match.rule].id;
+    EXPECT_LT(Judge(rules, rules.rules()[match.rule], features.flags, features.entropy, "").confidence, 0.5);
+  }
+}
+
 }  // namespace
 }  // namespace unsprawl
