@@ -321,13 +321,13 @@ bool IsKnown(std::string_view name) {
                      [name](const Alphabet& alphabet) { return alphabet.name == name; });
 }
 
+}  // namespace
+
 uint64_t HashText(std::string_view text, uint64_t seed) {
   uint64_t hash = 0xcbf29ce484222325u ^ seed;  // FNV-1a
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   return hash;
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> ExpandExample(std::string_view text, uint64_t seed) {
   Random random(HashText(text, seed));

@@ -18,4 +18,7 @@ namespace unsprawl {
 // arguments that it does not take, naming both.
 absl::StatusOr<std::string> ExpandExample(std::string_view text, uint64_t seed);
 
+// What decides what is made of a text: the same on every machine.
+uint64_t HashText(std::string_view text, uint64_t seed);
+
 }  // namespace unsprawl

@@ -1,21 +1,19 @@
 #include "coordinator/explain.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <tuple>
 
 #include "absl/strings/str_format.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
+#include "engine/git/small_file.h"
 #include "engine/judge/judge.h"
 #include "engine/match/decode.h"
 
 namespace unsprawl {
 namespace {
 
+constexpr uint64_t kMaxFileBytes = UINT32_MAX - 1;  // what BlobScanner takes
 constexpr uint64_t kMaxDecodedBytes = 64 << 20;
 constexpr int64_t kNow = 1767225600;  // 1 January 2026: the same answer on any day
 
@@ -87,18 +85,6 @@ void WriteMatch(std::string_view path, const Judged& one, const ExplainOptions& 
   for (const JudgeStep& step : one.steps) out << absl::StrFormat("      %.2f  %s\n", step.confidence, std::string(step.what));
 }
 
-absl::StatusOr<std::string> ReadText(const std::filesystem::path& path) {
-  std::error_code error;
-  const uintmax_t bytes = std::filesystem::file_size(path, error);
-  if (error) return absl::NotFoundError(absl::StrFormat("%s: cannot be read: %s", path.string(), error.message()));
-  if (bytes >= UINT32_MAX) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s: is %d bytes long; 4 GiB and more are not looked at", path.string(), bytes));
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::PermissionDeniedError(absl::StrFormat("%s: cannot be read: %s", path.string(), std::strerror(errno)));
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
 // `path`, or all files in it.
 absl::Status ListFiles(const std::filesystem::path& path, std::vector<std::filesystem::path>* files) {
   std::error_code error;
@@ -149,7 +135,7 @@ absl::StatusOr<int> ExplainFiles(const Detector& detector, const std::vector<std
   for (const std::string& path : paths) RETURN_IF_ERROR(ListFiles(path, &files));
   int shown = 0;
   for (const std::filesystem::path& file : files) {
-    ASSIGN_OR_RETURN(const std::string content, ReadText(file));
+    ASSIGN_OR_RETURN(const std::string content, ReadSmallFile(file, kMaxFileBytes));
     std::string decoded;
     const bool is_decoded = DecodeText(content, kMaxDecodedBytes, &decoded) == Decoding::kDecoded;
     shown += ExplainText(detector, file.string(), is_decoded ? decoded : content, options, out);

@@ -26,7 +26,7 @@ int ExplainText(const Detector& detector, std::string_view path, std::string_vie
                 std::ostream& out);
 
 // The same for files, and for all files in folders (sorted; .git is left out).
-// NotFound, PermissionDenied, InvalidArgument (4 GiB and more, neither file nor folder): names it.
+// NotFound (also what is neither file nor folder), PermissionDenied, Unavailable, ResourceExhausted (4 GiB and more): names it.
 absl::StatusOr<int> ExplainFiles(const Detector& detector, const std::vector<std::string>& paths,
                                  const ExplainOptions& options, std::ostream& out);
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <span>
 
+#include "coordinator/example_text.h"
 #include "engine/judge/text_shape.h"
 
 namespace unsprawl {
@@ -76,14 +77,11 @@ std::string NameOf(std::string_view variable, const NamedPlace& place) {
   if (variable == "snake") return Join(all, "_");
   if (variable == "kebab") return Join(all, "-");
   if (variable == "dot") return Join(all, ".");
-  if (variable == "flat") return Join(all, "");
   if (variable == "text") return Capital(Join(all, " "));
   if (variable == "camel") return Humps(all, false);
   if (variable == "Pascal") return Humps(all, true);
   if (variable == "Service") return Humps(place.service, true);
-  if (variable == "SERVICE") return Upper(Join(place.service, "_"));
   if (variable == "service") return Join(place.service, "_");
-  if (variable == "host") return Join(place.service, "");
   if (variable == "kind") return Join(place.kind, "_");
   if (variable == "kindCamel") return Humps(place.kind, false);
   if (variable == "kindKebab") return Join(place.kind, "-");
@@ -103,12 +101,6 @@ std::vector<std::string> Words(std::string_view text) {
   return words;
 }
 
-uint64_t HashOf(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
-}
-
 }  // namespace
 
 std::span<const FileKind> FileKinds() { return kFileKinds; }
@@ -116,7 +108,7 @@ std::span<const FileKind> FileKinds() { return kFileKinds; }
 NamedPlace PlaceOf(const Rule& rule) {
   constexpr size_t kMostKindWords = 3;
   NamedPlace place;
-  if (!rule.names.empty()) place.service = Words(rule.names[0]);
+  if (rule.is_named()) place.service = Words(rule.names[0]);
   place.kind = Words(rule.kind);
   if (place.kind.size() > kMostKindWords) place.kind.erase(place.kind.begin(), place.kind.end() - kMostKindWords);
   // "abstract api" and "API key" make abstract_api_key.
@@ -145,7 +137,7 @@ std::vector<std::string> NamedExamples(const Rule& rule) {
   constexpr size_t kExamples = 3;
   const NamedPlace place = PlaceOf(rule);
   std::vector<std::string> examples;
-  const uint64_t hash = HashOf(rule.id);
+  const uint64_t hash = HashText(rule.id, 0);
   for (size_t i = 0; i < kExamples; ++i) {
     const FileKind& kind = kFileKinds[(hash + i * 11) % std::size(kFileKinds)];
     examples.push_back(FillSnippet(kind.snippet, place, rule.values[i % rule.values.size()]));

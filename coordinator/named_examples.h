@@ -26,9 +26,9 @@ struct FileKind {
 std::span<const FileKind> FileKinds();
 
 // Puts names and `value` into a snippet, where %V% stands for the value, and service and kind together are
-// %ENV% (ABSTRACT_API_KEY), %snake%, %kebab%, %camel%, %Pascal%, %dot% (abstract.api.key), %flat% and %text%
-// (Abstract api key); of the service alone there are %Service%, %service% (joined by _), %host% (joined)
-// and %SERVICE%; of the kind alone %kind% (joined by _), %kindCamel% and %kindKebab%.
+// %ENV% (ABSTRACT_API_KEY), %snake%, %kebab%, %camel%, %Pascal%, %dot% (abstract.api.key) and %text%
+// (Abstract api key); of the service alone there are %Service% and %service% (joined by _); of the kind
+// alone %kind% (joined by _), %kindCamel% and %kindKebab%.
 std::string FillSnippet(std::string_view snippet, const NamedPlace& place, std::string_view value);
 
 // Templates for ExpandExample: values of `rule`, a keyword rule, in three kinds of files; the same at all times.

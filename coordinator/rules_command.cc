@@ -94,7 +94,7 @@ class Checker {
   void CheckRule(const Rule& rule) {
     CheckPattern(rule);
     std::vector<std::string> examples = rule.examples, negatives = rule.negatives;
-    if (!rule.names.empty()) {
+    if (rule.is_named()) {
       Append(NamedExamples(rule), &examples);
       Append(NamedNegatives(rule), &negatives);
     }
@@ -148,7 +148,7 @@ class Checker {
       out_ << absl::StrFormat("%-40s class %c, at most %d bytes\n", rule.id, ClassLetter(rule.rule_class), *width);
     }
     // A name is one, even where there are more of them than RE2 looks into.
-    if (rule.names.empty() && !RuleHasLiteral(looked_for)) {
+    if (!rule.is_named() && !RuleHasLiteral(looked_for)) {
       Problem(rule, absl::StrFormat("no literal of %d bytes is in every match: it slows every scan", kLiteralBytes));
     }
     if (MayMatchNewline(looked_for)) {
@@ -189,13 +189,13 @@ class Checker {
     const std::vector<Report> reports = Scan(text);
     const auto own = std::find_if(reports.begin(), reports.end(),
                                   [&rule](const Report& report) { return report.rule == &rule; });
-    made_ += rule.names.empty() ? 0 : 1;
+    made_ += rule.is_named() ? 1 : 0;
     if (own == reports.end()) {
       const auto reason = last_reason_.find(static_cast<uint32_t>(&rule - ruleset_.rules().data()));
       const std::string what = absl::StrFormat("example not %s (%s), seed %d: %s",
                                                reason == last_reason_.end() ? "found" : "reported",
                                                reason == last_reason_.end() ? "no match" : reason->second, seed, text);
-      if (rule.names.empty()) {
+      if (!rule.is_named()) {
         Problem(rule, what);
       } else {
         Write(rule, what);
@@ -263,8 +263,8 @@ void RulesStats(const Ruleset& ruleset, std::ostream& out) {
     ++categories[rule.category.empty() ? "none" : rule.category];
     ++severities[std::string(SeverityName(rule.severity))];
     providers.insert(rule.provider);
-    named += rule.names.empty() ? 0 : 1;
-    documented += !rule.values.empty() && rule.values.front() != "{any}" ? 1 : 0;
+    named += rule.is_named() ? 1 : 0;
+    documented += rule.is_named() && rule.values.front() != "{any}" ? 1 : 0;
     checksums += rule.checksum.empty() ? 0 : 1;
     structures += rule.structure.empty() ? 0 : 1;
     spans += rule.anchor.empty() ? 0 : 1;
@@ -326,7 +326,7 @@ absl::Status RulesShow(const Ruleset& ruleset, std::string_view id, std::ostream
   line("class", std::string(1, ClassLetter(rule->rule_class)));
   line("severity", SeverityName(rule->severity));
   line("confidence", absl::StrFormat("%.2f", rule->confidence));
-  if (rule->names.empty()) line("regex", rule->regex);
+  if (!rule->is_named()) line("regex", rule->regex);
   line("anchor", rule->anchor);
   line("path", rule->path);
   for (const std::string& name : rule->names) line("name", name);
@@ -338,7 +338,7 @@ absl::Status RulesShow(const Ruleset& ruleset, std::string_view id, std::ostream
   for (const std::string& reference : rule->references) line("reference", reference);
   line("key", absl::StrFormat("%016x", rule->key));
   std::vector<std::string> examples = rule->examples;
-  if (!rule->names.empty()) Append(NamedExamples(*rule), &examples);
+  if (rule->is_named()) Append(NamedExamples(*rule), &examples);
   for (const std::string& example : examples) {
     ASSIGN_OR_RETURN(const std::string text, ExpandExample(example, 0));
     line("example", text);

@@ -88,9 +88,7 @@ bool SaysDigest(std::string_view lead) {
   static constexpr std::string_view kWords[] = {"commit", "sha1", "sha256", "checksum", "md5", "digest", "hash", "tree/", "blob/",
                                                 "integrity", "etag", "revision", "guid", "uuid", "keyed by"};
   const std::string lower = LowerAscii(lead);
-  return lower.ends_with('{') || std::any_of(std::begin(kWords), std::end(kWords), [&lower](std::string_view word) {
-           return lower.find(word) != std::string::npos;
-         });
+  return lower.ends_with('{') || ContainsAny(lower, kWords);
 }
 
 // Whether a value is called a digest by what it follows: "sha256=" of a list of installed files, "sha512-" of a lock file.
@@ -183,7 +181,7 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   constexpr uint64_t kLeadBytes = 16;
   const std::string_view lead = text.substr(secret_start - std::min(secret_start, kLeadBytes), std::min(secret_start, kLeadBytes));
   const uint32_t named = NamedFlags(texts, features.identifier, lead, filters.rules[match.rule].named);
-  const bool documented = !rule.values.empty() && (named & kUndocumented) == 0;
+  const bool documented = rule.is_named() && (named & kUndocumented) == 0;
   // Where no name is shown, what the rule matched before the value stands for one.
   const std::string_view name = features.identifier.empty() ? texts.match.substr(0, secret_start - start)
                                                             : std::string_view(features.identifier);

@@ -161,7 +161,7 @@ Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float en
   if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return refuse("too little entropy");
 
   Weighing weighing(rule.confidence, "the rule", steps);
-  if (!rule.values.empty()) WeighName(ruleset, flags, entropy, overlapping, &weighing);
+  if (rule.is_named()) WeighName(ruleset, flags, entropy, overlapping, &weighing);
   const bool checksum = (flags & kChecksumOk) != 0;
   if (checksum) weighing.Set(std::max(weighing.confidence(), 0.95), "its checksum holds");
   if ((flags & kStructureOk) != 0) {

@@ -223,19 +223,15 @@ Check AwsPresigned(std::string_view, std::string_view match, int64_t now) {
 // Of a service that has ended: whatever it is, it opens nothing.
 Check Retired(std::string_view, std::string_view, int64_t) { return Check::kDead; }
 
-// What no word and no name is: letters together with digits or signs, or capitals within. For places where any
-// word may stand.
+// What no word and no name is: letters together with digits or signs. For places where any word may stand. A capital
+// at the beginning is no letter of its own: "X1" is a name.
 Check Mixed(std::string_view secret, std::string_view, int64_t) {
-  bool lower = false, upper_within = false, digit = false, sign = false;
+  bool letter = false, other = false;
   for (size_t i = 0; i < secret.size(); ++i) {
-    lower |= IsLower(secret[i]);
-    upper_within |= i > 0 && IsUpper(secret[i]);
-    digit |= IsDigit(secret[i]);
-    sign |= std::string_view("!#$%&*+?@^~").find(secret[i]) != std::string_view::npos;
+    letter |= IsLower(secret[i]) || (i > 0 && IsUpper(secret[i]));
+    other |= IsDigit(secret[i]) || std::string_view("!#$%&*+?@^~").find(secret[i]) != std::string_view::npos;
   }
-  const bool letters = lower || upper_within;
-  const int kinds = (digit ? 1 : 0) + (sign ? 1 : 0) + (lower && upper_within ? 1 : 0);
-  return letters && kinds >= 1 && (digit || sign) && !IsWordLike(secret) ? Check::kOk : Check::kBad;
+  return letter && other && !IsWordLike(secret) ? Check::kOk : Check::kBad;
 }
 
 struct Entry {

@@ -1,6 +1,7 @@
 // How a piece of text looks: random, a word, a digest. Pure functions over bytes; thread-safe.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ bool IsUuidShape(std::string_view text);
 
 // ASCII only; other bytes are kept.
 std::string LowerAscii(std::string_view text);
+
+// Whether one of `parts` is in `text`, as it is written.
+bool ContainsAny(std::string_view text, std::span<const std::string_view> parts);
 
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 inline bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }

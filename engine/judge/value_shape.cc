@@ -16,11 +16,6 @@ bool Contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-bool ContainsAny(std::string_view text, std::span<const std::string_view> parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [text](std::string_view part) { return Contains(text, part); });
-}
-
 bool EqualsAny(std::string_view text, std::span<const std::string_view> words) {
   return std::find(words.begin(), words.end(), text) != words.end();
 }
@@ -88,13 +83,11 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled"};
   static constexpr std::string_view kParts[] = {
       "example", "sample", "dummy", "fake",    "placeholder", "change",  "replace", "insert",
-      "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "....",
-      "foobar",  "mysecret", "mypass", "mytoken", "secretkey", "password1", "test", "secret_",
-      "_secret", "secret-", "-secret", "supersecret", "mock", "stub", "notreal", "not_real", "invalid",
-      "...", "token", "secret", "passwd", "apikey", "api_key", "credential",
+      "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "...",
+      "foobar",  "mypass", "test",  "mock",    "stub",        "notreal", "not_real", "invalid",
+      "token",   "secret", "password", "passwd", "apikey",    "api_key", "credential",
       "whatever", "something", "asdfasdf", "qwertyui", "12345", "abcd", "deadbeef", "passphrase"};
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
-  if (Contains(lower, "password") || Contains(lower, "passwd")) return true;
   if (HasRun(secret, 5) || HasSequence(secret, 6) || HasFewCharacters(secret, 3)) return true;
   if (!secret.empty() && secret.front() == '<' && secret.back() == '>') return true;
   // The value repeats the name it is given to.
@@ -272,24 +265,22 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, cons
   if (IsObviousPlaceholder(value, lower)) flags |= kPlaceholder;
   if (Contains(value, "${") || Contains(value, "{{")) flags |= kReference;
   if (rule.rule_class == RuleClass::kDistinctive) return flags;
-  // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
-  if (rule.rule_class == RuleClass::kGeneric) {
+  const bool generic = rule.rule_class == RuleClass::kGeneric;
+  if (generic) {
     // "cGFzc3dvcmQ=" is as weak as what it says.
     const std::string plain = TextInBase64(value);
     if (IsPlaceholderText(plain, LowerAscii(plain), identifier)) flags |= kPlaceholder;
     if (!plain.empty() && IsWordLike(plain)) flags |= kWordLike;
   }
-  if (rule.rule_class == RuleClass::kGeneric || (!rule.values.empty() && !documented)) {
+  // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
+  if (generic || (rule.is_named() && !documented)) {
     if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
-    if (IsReference(value, lower)) flags |= kReference;
+    if (IsReference(value, lower) || IsDate(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
-    if (IsDate(value)) flags |= kReference;
-    if (IsCryptHash(value)) flags |= kDigestLike;
-    if (rule.values.empty() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier)) {
-      flags |= kDigestLike;
-    }
+    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier);
+    if (digest || IsCryptHash(value)) flags |= kDigestLike;
   }
-  if ((rule.rule_class == RuleClass::kGeneric || !rule.values.empty()) && NamesSomethingElse(identifier)) flags |= kOtherName;
+  if ((generic || rule.is_named()) && NamesSomethingElse(identifier)) flags |= kOtherName;
   if (IsWordLike(value)) flags |= kWordLike;
   return flags;
 }

@@ -8,7 +8,7 @@
 
 namespace unsprawl {
 
-// The MatchFlags among kPlaceholder, kReference, kKnownExample, kDigestLike and kWordLike that hold for
+// The MatchFlags among kPlaceholder, kReference, kKnownExample, kDigestLike, kWordLike and kOtherName that hold for
 // `secret`. For class A only what no random token shows by chance is looked for (runs of one
 // character, "EXAMPLE", published examples); for class C everything. `identifier` is the name the value
 // is assigned to, or empty; `documented`: it is of a keyword rule and has a shape that the provider

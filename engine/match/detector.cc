@@ -18,12 +18,12 @@ bool IsWanted(const Rule& rule, std::span<const uint64_t> only) {
 // The wanted rules, and, where a keyword rule is among them, all keyword rules: which of them has a value depends on all.
 std::vector<uint32_t> SelectRules(const Ruleset& ruleset, std::span<const uint64_t> only) {
   const bool named = std::any_of(ruleset.rules().begin(), ruleset.rules().end(),
-                                 [only](const Rule& rule) { return !rule.names.empty() && IsWanted(rule, only); });
+                                 [only](const Rule& rule) { return rule.is_named() && IsWanted(rule, only); });
   std::vector<uint32_t> selected;
   for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
     const Rule& rule = ruleset.rules()[i];
     if (rule.regex.empty()) continue;  // Judged by path alone.
-    if (IsWanted(rule, only) || (named && !rule.names.empty())) selected.push_back(i);
+    if (IsWanted(rule, only) || (named && rule.is_named())) selected.push_back(i);
   }
   return selected;
 }
@@ -51,7 +51,7 @@ ScannedRule::ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& t
       scan(the_scan),
       secret_group(the_rule.secret_group),
       regex(the_rule.regex, /*lines=*/the_scan.kind == RuleScan::Kind::kLine),
-      anchor(the_rule.values.empty() ? the_rule.anchor : the_rule.regex, /*lines=*/true),
+      anchor(the_rule.is_named() ? the_rule.regex : the_rule.anchor, /*lines=*/true),
       source(the_rule) {}
 
 absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& ruleset,
@@ -63,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
   absl::flat_hash_map<std::string_view, size_t> by_names;
   for (const uint32_t index : SelectRules(ruleset, only)) {
     const Rule& rule = ruleset.rules()[index];
-    if (!rule.names.empty()) {
+    if (rule.is_named()) {
       const auto [first, is_new] = by_names.try_emplace(rule.regex, selected.size());
       if (!is_new) {
         same_names[first->second].push_back(index);
@@ -85,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
     for (const uint32_t rule : same_names[i]) {
       const bool wanted = IsWanted(ruleset.rules()[rule], only);
       if (wanted) impl->scans[rule] = patterns.scans[i];
-      if (!rules[i]->names.empty()) scanned.named.push_back({rule, wanted, &ruleset.filters().rules[rule].named});
+      if (rules[i]->is_named()) scanned.named.push_back({rule, wanted, &ruleset.filters().rules[rule].named});
     }
   }
   impl->lines = std::move(patterns.lines);

@@ -147,9 +147,7 @@ bool StandsAlone(std::string_view text, uint64_t start, uint64_t end) {
   if (end == text.size()) return true;
   const char after = text[end];
   if (!IsAlpha(after) || !IsAlnum(last)) return true;
-  if (IsLower(last) || IsDigit(last)) {
-    if (IsUpper(after)) return true;
-  }
+  if ((IsLower(last) || IsDigit(last)) && IsUpper(after)) return true;
   if (BareBytes(text.substr(start, end - start)) < end - start) return true;  // "npm_pass" of "npm_password"
   // "twiliokey", "TWILIOKEY"; but not "twilight".
   const uint64_t reach = std::min<uint64_t>(text.size(), end + 8);
@@ -163,9 +161,7 @@ bool StandsAlone(std::string_view text, uint64_t start, uint64_t end) {
 bool AsksForCredential(std::string_view text) {
   static constexpr std::string_view kWords[] = {"key",    "token", "secret", "auth",   "pass",    "pwd",     "cred",
                                                 "bearer", "sid",   "cookie", "signature", "webhook", "private", "apik", "pat="};
-  const std::string lower = LowerAscii(text);
-  return std::any_of(std::begin(kWords), std::end(kWords),
-                     [&lower](std::string_view word) { return lower.find(word) != std::string::npos; });
+  return ContainsAny(LowerAscii(text), kWords);
 }
 
 std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name_start, uint64_t name_end,
@@ -191,9 +187,9 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
   };
   const std::string_view line = content.substr(0, line_end);
   const Zone after{word_end, std::min(line_end, name_end + kNamedAfterBytes)};
-  if (auto value = FindValue(line, after, target.values, /*any=*/true, /*last=*/false, work)) return finish(value, true);
+  if (auto value = FindValue(line, after, target.values, /*may_be_any=*/true, /*last=*/false, work)) return finish(value, true);
   const std::string_view left = content.substr(0, word_start);
-  if (auto value = FindValue(left, {line_start, word_start}, target.values, /*any=*/false, /*last=*/true, work)) return finish(value, true);
+  if (auto value = FindValue(left, {line_start, word_start}, target.values, /*may_be_any=*/false, /*last=*/true, work)) return finish(value, true);
   // Below, where a word asks for it on the way: `name: ABSTRACT_KEY`, `value: …`. What is assigned in the name's own
   // line is what the name stands for: ABSTRACT_URL=… says nothing of the next line.
   *work += 2 * kNamedAfterBytes;
@@ -207,7 +203,7 @@ std::optional<NamedValue> FindNamedValue(std::string_view content, uint64_t name
   for (int i = 0; i < kNamedBelowLines && begin < below_end; ++i) {
     const uint64_t end = LineEnd(content, begin, begin + kNamedBelowBytes + kMaxValueBytes);
     const Zone zone{begin, std::min(end, below_end)};
-    auto value = FindValue(content.substr(0, end), zone, target.values, /*any=*/true, /*last=*/false, work);
+    auto value = FindValue(content.substr(0, end), zone, target.values, /*may_be_any=*/true, /*last=*/false, work);
     if (value && AsksForCredential(content.substr(name_end, value->start - name_end))) return finish(value, false);
     begin = end + 1;
   }

@@ -60,9 +60,9 @@ absl::StatusOr<Candidate> Classify(const Rule& rule, ByteSets& sets) {
   if (span) RETURN_IF_ERROR(CheckRe2(rule, "regex", rule.regex, false));
   absl::StatusOr<HsPattern> pattern = TranslateForHyperscan(scanned, /*lines=*/true, sets);
   if (!pattern.ok()) return Refused(rule, what, std::string(pattern.status().message()));
-  candidate.scan.kind = span                  ? RuleScan::Kind::kSpan
-                        : rule.values.empty() ? RuleScan::Kind::kLine
-                                              : RuleScan::Kind::kNamed;
+  candidate.scan.kind = span              ? RuleScan::Kind::kSpan
+                        : rule.is_named() ? RuleScan::Kind::kNamed
+                                          : RuleScan::Kind::kLine;
   if (pattern->text_anchors || pattern->names_newline) {
     if (span) return Refused(rule, what, "must stay within a line: no newline, ^ and $ only with (?m)");
     candidate.scan.kind = RuleScan::Kind::kWide;

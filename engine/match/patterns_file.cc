@@ -77,7 +77,7 @@ std::string PatternsKey(const std::vector<const Rule*>& rules) {
   for (const Rule* rule : rules) {
     AppendBytes(rule->regex, &all);
     AppendBytes(rule->anchor, &all);
-    AppendNumber(rule->names.empty() ? 0 : 1, &all);
+    AppendNumber(rule->is_named() ? 1 : 0, &all);
   }
   return ToHex(Sha256(all));
 }

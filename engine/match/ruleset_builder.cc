@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/object_id.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status.h"
@@ -21,6 +22,8 @@ namespace {
 constexpr uint64_t kEngineVersion = 2;
 // Flags of examine.h that say which AND-allowlist with paths has its other criteria fulfilled.
 constexpr size_t kMaxPathAllowlists = 16;
+// Of a word of Rule::kind.
+constexpr size_t kTellingBytes = 3;
 
 // SHA-256 over a sequence of values, each preceded by its length, so that no two sequences run together.
 class Hash {
@@ -78,7 +81,7 @@ uint64_t HashOfNamed(const std::vector<Rule>& rules, const std::vector<size_t>& 
   Hash hash;
   for (const size_t i : order) {
     const Rule& rule = rules[i];
-    if (!rule.values.empty()) hash.Add(rule.id).Add(rule.names).Add(rule.values).Add(rule.kind);
+    if (rule.is_named()) hash.Add(rule.id).Add(rule.names).Add(rule.values).Add(rule.kind);
   }
   return hash.Finish();
 }
@@ -94,7 +97,7 @@ uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global, uint64_t 
   for (const Allowlist& list : rule.allowlists) {
     if (HasValueCriteria(list)) AddValueCriteria(list, &hash);
   }
-  if (!rule.values.empty()) hash.Add(rule.id).Add(rule.values).Add(named);
+  if (rule.is_named()) hash.Add(rule.id).Add(rule.values).Add(named);
   hash.Add("global");
   for (const Allowlist& list : global) {
     if (HasValueCriteria(list) && AppliesTo(list, rule)) AddValueCriteria(list, &hash);
@@ -131,7 +134,7 @@ void Override(Rule* base, Rule&& rule) {
     base->regex = std::move(rule.regex);
     base->names = std::move(rule.names);
     base->values = std::move(rule.values);
-    if (!base->names.empty()) base->anchor.clear(), base->span_bytes = 0;
+    if (base->is_named()) base->anchor.clear(), base->span_bytes = 0;
   }
   if (!rule.kind.empty()) base->kind = std::move(rule.kind);
   if (!rule.path.empty()) base->path = std::move(rule.path);
@@ -166,16 +169,9 @@ absl::Status CompileAllowlists(const std::vector<Allowlist>& lists, const std::s
   return absl::OkStatus();
 }
 
-// Its words but the shortest, which are in too many others ("IO" in "version").
-std::vector<std::string> WordsOf(std::string_view text) {
-  constexpr size_t kTellingBytes = 3;
-  std::vector<std::string> words;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
-    if (end >= kTellingBytes) words.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
+// The words of a kind but the shortest, which are in too many others ("IO" in "version").
+std::vector<std::string> WordsOf(const std::string& kind) {
+  return absl::StrSplit(LowerAscii(kind), ' ', [](const auto& word) { return word.size() >= kTellingBytes; });
 }
 
 absl::Status CompileValues(const std::vector<std::string>& values, const std::string& what,
@@ -278,7 +274,7 @@ absl::StatusOr<Ruleset> RulesetBuilder::Finish(bool compile_regexes) && {
     }
     RETURN_IF_ERROR(CompileAllowlists(rule.allowlists, origins_[i], &compiled.allowlists));
     RETURN_IF_ERROR(CompileValues(rule.values, origins_[i], &compiled.named.values));
-    compiled.named.kind = WordsOf(LowerAscii(rule.kind));
+    compiled.named.kind = WordsOf(rule.kind);
     if (CountPathAllowlists(rule.allowlists) + CountPathAllowlists(allowlists_) > kMaxPathAllowlists) {
       return absl::InvalidArgumentError(
           absl::StrFormat("%s: allowlists: more than %d (global ones included) join paths and values with"

@@ -307,11 +307,11 @@ BlobScanner::Impl::Stretch BlobScanner::Impl::AroundAnchor(const ScannedRule& ru
 void BlobScanner::Impl::ConfirmSpans(std::string_view content, BlobMatches* result) {
   const std::vector<BlobMatches::AnchorAt>& anchors = result->anchors;
   for (size_t i = 0; i < anchors.size();) {
-    const ScannedRule& rule = ByRule(anchors[i].rule);
-    if (rule.scan.kind != RuleScan::Kind::kSpan) {
+    if (detector.scans[anchors[i].rule].kind != RuleScan::Kind::kSpan) {  // a name
       ++i;
       continue;
     }
+    const ScannedRule& rule = ByRule(anchors[i].rule);
     Stretch stretch = AroundAnchor(rule, content, anchors[i].end);
     for (++i; i < anchors.size() && anchors[i].rule == rule.rule; ++i) {
       const Stretch next = AroundAnchor(rule, content, anchors[i].end);
@@ -337,10 +337,10 @@ void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* resu
   named.clear();
   uint64_t work = 0;
   size_t kept = 0;
+  const ScannedRule* rule = nullptr;
   for (const BlobMatches::AnchorAt& anchor : result->anchors) {
-    const ScannedRule& rule = ByRule(anchor.rule);
-    if (rule.scan.kind != RuleScan::Kind::kNamed) continue;
-    for (const ScannedRule::Named& one : rule.named) {
+    if (rule == nullptr || rule->rule != anchor.rule) rule = &ByRule(anchor.rule);  // they are sorted
+    for (const ScannedRule::Named& one : rule->named) {  // none of a span rule
       ++stats.confirms;
       const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target, &work);
       if (value) named.push_back({.value = *value, .rule = one.rule, .wanted = one.wanted});

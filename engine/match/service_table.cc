@@ -1,10 +1,10 @@
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/status.h"
 #include "engine/match/named.h"
 #include "engine/match/ruleset_document.h"
@@ -16,19 +16,6 @@ constexpr size_t kShownPrefixBytes = 3;  // literal text before the first piece 
 constexpr size_t kColumns = 9;
 constexpr std::array<std::string_view, kColumns> kColumnNames = {
     "id", "provider", "category", "kind", "severity", "names", "values", "source", "reference"};
-
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (size_t at; (at = text.find(separator)) != std::string_view::npos; text.remove_prefix(at + 1)) {
-    parts.push_back(text.substr(0, at));
-  }
-  parts.push_back(text);
-  return parts;
-}
-
-std::vector<std::string> Copies(const std::vector<std::string_view>& parts) {
-  return std::vector<std::string>(parts.begin(), parts.end());
-}
 
 // Of the column `source`: how sure the shape is decides how sure a match is.
 std::optional<double> ConfidenceOf(std::string_view source) {
@@ -46,11 +33,11 @@ std::optional<Severity> SeverityOf(std::string_view word) {
   return std::nullopt;
 }
 
-absl::StatusOr<Rule> RuleOfRow(std::string_view line, const std::string& what) {
+absl::StatusOr<Rule> RuleOfRow(const std::string& line, const std::string& what) {
   const auto error = [&what](size_t column, std::string_view problem) {
     return absl::InvalidArgumentError(absl::StrFormat("%s: %s: %s", what, kColumnNames[column], problem));
   };
-  const std::vector<std::string_view> cells = Split(line, '\t');
+  const std::vector<std::string> cells = absl::StrSplit(line, '\t');
   if (cells.size() != kColumns) {
     return absl::InvalidArgumentError(absl::StrFormat("%s: has %d columns, not %d", what, cells.size(), kColumns));
   }
@@ -67,11 +54,11 @@ absl::StatusOr<Rule> RuleOfRow(std::string_view line, const std::string& what) {
   const auto severity = SeverityOf(cells[4]);
   if (!severity) return error(4, "must be low, medium, high or critical");
   rule.severity = *severity;
-  rule.names = Copies(Split(cells[5], ','));
+  rule.names = absl::StrSplit(cells[5], ',');
   auto expression = NamesExpression(rule.names);
   if (!expression.ok()) return error(5, std::string(expression.status().message()));
   rule.regex = *std::move(expression);
-  rule.values = Copies(Split(cells[6], ','));
+  rule.values = absl::StrSplit(cells[6], ',');
   for (const std::string& value : rule.values) {
     const std::string prefix = value.substr(0, value.find('{'));
     if (prefix.size() >= kShownPrefixBytes) rule.prefixes.push_back(prefix);
@@ -79,7 +66,7 @@ absl::StatusOr<Rule> RuleOfRow(std::string_view line, const std::string& what) {
   const auto confidence = ConfidenceOf(cells[7]);
   if (!confidence) return error(7, "must be doc, mem, guess or none");
   rule.confidence = *confidence;
-  rule.references = {std::string(cells[8])};
+  rule.references = {cells[8]};
   rule.remediation = "generic";
   return rule;
 }
@@ -90,7 +77,8 @@ absl::StatusOr<RuleDocument> ParseServiceTable(std::string_view table, std::stri
   RuleDocument document;
   document.origin = origin;
   size_t number = 0;
-  for (const std::string_view line : Split(table, '\n')) {
+  const std::vector<std::string> lines = absl::StrSplit(std::string(table), '\n');
+  for (const std::string& line : lines) {
     ++number;
     if (line.empty() || line.front() == '#') continue;
     ASSIGN_OR_RETURN(Rule rule, RuleOfRow(line, absl::StrFormat("%s:%d", document.origin, number)));

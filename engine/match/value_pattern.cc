@@ -59,10 +59,8 @@ bool IsAnyByte(char c) {
 
 // Names of what is looked for, as in MY2_API_TOKEN; no drawn text has them but by a rare chance.
 bool NamesCredential(std::string_view text) {
-  const std::string lower = LowerAscii(text);
   static constexpr std::string_view kWords[] = {"token", "secret", "apikey", "api_key", "api-key", "access", "client", "passw"};
-  return std::any_of(std::begin(kWords), std::end(kWords),
-                     [&lower](std::string_view word) { return lower.find(word) != std::string::npos; });
+  return ContainsAny(LowerAscii(text), kWords);
 }
 
 // Whether a run of such bytes looks drawn rather than written.

@@ -41,7 +41,7 @@ class Corpus {
 
   // A value of this type; empty for one that stands in no single line.
   std::string ValueOf(const Rule& rule) {
-    if (!rule.values.empty()) return ExpandExample(rule.values[0], kSeed).value();
+    if (rule.is_named()) return ExpandExample(rule.values[0], kSeed).value();
     for (const std::string& example : rule.examples) {
       const std::string text = ExpandExample(example, kSeed).value();
       scanner_.ScanFull(text, &matches_);
@@ -101,11 +101,11 @@ TEST(Corpus, CredentialsOfEveryTypeAreFoundInFilesOfEveryKind) {
   for (const Rule& rule : corpus.ruleset().rules()) {
     const std::string value = corpus.ValueOf(rule);
     if (value.empty()) continue;
-    const NamedPlace place = rule.names.empty() ? PlaceByProvider(rule) : PlaceOf(rule);
+    const NamedPlace place = rule.is_named() ? PlaceOf(rule) : PlaceByProvider(rule);
     for (const FileKind& kind : FileKinds()) {
       const Count one = corpus.Try(rule, place, kind, value);
       by_kind[std::string(kind.name)].Add(one);
-      const std::string of = !rule.names.empty()                           ? "keyword table"
+      const std::string of = rule.is_named()                               ? "keyword table"
                              : rule.rule_class == RuleClass::kDistinctive ? "A, distinctive"
                              : rule.rule_class == RuleClass::kKeyword     ? "B, by expression"
                                                                            : "C, generic";
