@@ -32,30 +32,33 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
   BlobMatches matches;
   scanner.ScanFull(text, &matches);
   *too_much = matches.too_much;
-  std::sort(matches.matches.begin(), matches.matches.end(), [](const RawMatch& a, const RawMatch& b) {
-    return std::tie(a.secret_start, a.secret_end, a.rule) < std::tie(b.secret_start, b.secret_end, b.rule);
-  });
-  Lines lines(text);
   std::vector<Judged> all(matches.matches.size());
   std::vector<std::vector<uint64_t>> overlapping(all.size());
   const auto meet = [&](size_t a, size_t b) {
-    const Rule& other = ruleset.rules()[matches.matches[b].rule];
+    const Rule& other = *all[b].rule;
     if (&other == all[a].rule) return;
     overlapping[a].push_back(other.key);
     if (Beats(other, *all[a].rule) && (all[a].better == nullptr || Beats(other, *all[a].better))) all[a].better = &other;
   };
-  for (size_t i = 0; i < all.size(); ++i) all[i].rule = &ruleset.rules()[matches.matches[i].rule];
+  std::vector<MatchFeatures> features = Examine(ruleset, matches.matches, text, SecretKey{}, kNow);
   for (size_t i = 0; i < all.size(); ++i) {
-    for (size_t j = i + 1; j < all.size() && matches.matches[j].secret_start < matches.matches[i].secret_end; ++j) {
+    all[i].match = matches.matches[i];
+    all[i].rule = &ruleset.rules()[all[i].match.rule];
+    all[i].features = std::move(features[i]);
+  }
+  std::sort(all.begin(), all.end(), [](const Judged& a, const Judged& b) {
+    return std::tie(a.match.secret_start, a.match.secret_end, a.match.rule) <
+           std::tie(b.match.secret_start, b.match.secret_end, b.match.rule);
+  });
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (size_t j = i + 1; j < all.size() && all[j].match.secret_start < all[i].match.secret_end; ++j) {
       meet(i, j);
       meet(j, i);
     }
   }
   for (size_t i = 0; i < all.size(); ++i) {
     Judged& one = all[i];
-    one.match = matches.matches[i];
-    one.features = Examine(ruleset, one.match, lines, SecretKey{}, kNow);
-    one.verdict = Judge(ruleset, *one.rule, one.features.flags, one.features.entropy, path, overlapping[i], &one.steps);
+    one.verdict = Judge(ruleset, *one.rule, one.features.flags, one.features.entropy, {.path = path}, overlapping[i], &one.steps);
   }
   return all;
 }

@@ -160,11 +160,11 @@ class Checker {
   std::vector<Report> Scan(const std::string& text) {
     scanner_.ScanFull(text, &matches_);
     std::vector<Report> reports;
-    Lines lines(text);
-    for (const RawMatch& match : matches_.matches) {
+    const std::vector<MatchFeatures> all = Examine(ruleset_, matches_.matches, text, SecretKey{}, kNow);
+    for (size_t i = 0; i < all.size(); ++i) {
+      const RawMatch& match = matches_.matches[i];
       const Rule& rule = ruleset_.rules()[match.rule];
-      const MatchFeatures features = Examine(ruleset_, match, lines, SecretKey{}, kNow);
-      const Verdict verdict = Judge(ruleset_, rule, features.flags, features.entropy, "");
+      const Verdict verdict = Judge(ruleset_, rule, all[i].flags, all[i].entropy, {});
       last_reason_[match.rule] = absl::StrFormat("%s, confidence %.2f", std::string(verdict.reason), verdict.confidence);
       // A rule that stays below the default is found by its examples when nothing speaks against them.
       constexpr double kDoubt = 0.7;

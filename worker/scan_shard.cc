@@ -158,16 +158,18 @@ class ScanVisitor : public WalkVisitor {
     const ObjectId id = resources_.store->id(object.number);
     ++blobs_recorded_;
     batch_->set_bytes_resolved(batch_->bytes_resolved() + object.content.size());
-    if (matches.empty()) {
-      batch_->mutable_clean()->append(id.raw());
-      batch_->add_clean_bytes(object.content.size());
-      return;
-    }
+    if (matches.empty()) return AddClean(id, object.content.size());
     v1::BlobHit* hit = batch_->add_hits();
     hit->set_object_id(id.bytes.data(), id.bytes.size());
     hit->set_object_bytes(object.content.size());
-    Lines lines(text);
-    for (const RawMatch& match : matches) AddMatch(match, lines, hit->add_matches());
+    const std::vector<MatchFeatures> features = Examine(detector_.ruleset(), matches, text, options_.key, options_.now);
+    for (size_t i = 0; i < matches.size(); ++i) {
+      if (detector_.wanted(matches[i].rule)) AddMatch(matches[i], features[i], hit->add_matches());
+    }
+    if (hit->matches_size() == 0) {  // what others require is there, and they are not
+      batch_->mutable_hits()->RemoveLast();
+      return AddClean(id, object.content.size());
+    }
     std::sort(hit->mutable_matches()->begin(), hit->mutable_matches()->end(),
               [](const v1::Match& a, const v1::Match& b) {
                 return std::make_tuple(a.offset(), a.length(), a.rule()) <
@@ -175,6 +177,11 @@ class ScanVisitor : public WalkVisitor {
               });
     batch_matches_ += matches.size();
     progress_.matches.fetch_add(matches.size(), std::memory_order_relaxed);
+  }
+
+  void AddClean(const ObjectId& id, uint64_t bytes) {
+    batch_->mutable_clean()->append(id.raw());
+    batch_->add_clean_bytes(bytes);
   }
 
   // kMaxMatchesOfBlob + 1 of them, as many of each rule as of any other that has them.
@@ -190,20 +197,19 @@ class ScanVisitor : public WalkVisitor {
         if (round < rule.size() && some_.size() <= kMaxMatchesOfBlob) some_.push_back(rule[round]);
       }
     }
+    std::sort(some_.begin(), some_.end());
     return some_;
   }
 
-  void AddMatch(const RawMatch& raw, Lines& lines, v1::Match* match) {
-    const Ruleset& ruleset = detector_.ruleset();
-    MatchFeatures features = Examine(ruleset, raw, lines, options_.key, options_.now);
-    match->set_rule(ruleset.rules()[raw.rule].key);
+  void AddMatch(const RawMatch& raw, const MatchFeatures& features, v1::Match* match) {
+    match->set_rule(detector_.ruleset().rules()[raw.rule].key);
     match->set_offset(raw.secret_start);
     match->set_length(static_cast<uint32_t>(raw.secret_end - raw.secret_start));
     match->set_secret(features.secret.bytes.data(), features.secret.bytes.size());
     match->set_flags(features.flags);
     match->set_entropy(features.entropy);
-    match->set_identifier(std::move(features.identifier));
-    match->set_preview(std::move(features.preview));
+    match->set_identifier(features.identifier);
+    match->set_preview(features.preview);
     match->set_start_line(features.start_line);
     match->set_start_column(features.start_column);
     match->set_end_line(features.end_line);

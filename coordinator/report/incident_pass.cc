@@ -86,11 +86,11 @@ class Pass {
 
   // Whether a rule that names the same bytes better applies at this path. Its match may yet have been
   // refused for its value (a wrong checksum): then the value is no secret for the lesser rule either.
-  bool IsShadowed(const Rule& rule, const v1::Occurrence& occurrence, std::string_view path) const {
+  bool IsShadowed(const Rule& rule, const v1::Occurrence& occurrence, const Where& where) const {
     for (uint64_t key : occurrence.overlapping()) {
       const Rule* other = input_.ruleset->FindByKey(key);
       if (other == nullptr || !Beats(*other, rule)) continue;
-      if (Judge(*input_.ruleset, *other, 0, kAnyEntropy, path).report) return true;
+      if (Judge(*input_.ruleset, *other, 0, kAnyEntropy, where).report) return true;
     }
     return false;
   }
@@ -104,11 +104,12 @@ class Pass {
   void JudgePath(const Rule& rule, const v1::Occurrence& occurrence, std::string_view path,
                  Judgement* best) const {
     const v1::Match& match = occurrence.match();
-    const Verdict verdict = Judge(*input_.ruleset, rule, match.flags(), match.entropy(), path,
+    const Where where = {.path = path, .commit = occurrence.commit().id()};
+    const Verdict verdict = Judge(*input_.ruleset, rule, match.flags(), match.entropy(), where,
                                   {occurrence.overlapping().data(), static_cast<size_t>(occurrence.overlapping_size())});
     if (!verdict.report) return;
     if (best->verdict.report && verdict.confidence <= best->verdict.confidence) return;
-    if (IsShadowed(rule, occurrence, path)) {
+    if (IsShadowed(rule, occurrence, where)) {
       best->shadowed = true;
       return;
     }

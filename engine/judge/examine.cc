@@ -13,12 +13,6 @@
 namespace unsprawl {
 namespace {
 
-bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text) {
-  return std::any_of(expressions.begin(), expressions.end(), [text](const std::unique_ptr<RE2>& re) {
-    return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *re);
-  });
-}
-
 // The three texts that an allowlist may speak of.
 struct Texts {
   std::string_view secret, match;
@@ -53,16 +47,9 @@ uint32_t AllowlistFlags(std::span<const Allowlist> lists, const std::vector<Comp
   uint32_t flags = 0;
   for (size_t i = 0; i < lists.size(); ++i) {
     const Allowlist& list = lists[i];
-    const bool has_values = !list.regexes.empty() || !list.stopwords.empty();
-    if (!has_values) continue;
-    const bool joined = list.all && !list.paths.empty();
-    const uint32_t flag = joined ? uint32_t{kPathAllowlist} << (*bit)++ : uint32_t{kAllowlisted};
-    const bool applies =
-        list.target_rules.empty() ||
-        std::find(list.target_rules.begin(), list.target_rules.end(), rule.id) != list.target_rules.end();
-    // Joined with commits, of which nothing is known here: it does not apply.
-    if (!applies || (list.all && !list.commits.empty())) continue;
-    if (ValuesHold(list, compiled[i], texts)) flags |= flag;
+    if (!list.has_values()) continue;
+    const uint32_t flag = list.is_joined() ? uint32_t{kPathAllowlist} << (*bit)++ : uint32_t{kAllowlisted};
+    if (list.AppliesTo(rule.id) && ValuesHold(list, compiled[i], texts)) flags |= flag;
   }
   return flags;
 }
@@ -117,6 +104,11 @@ uint32_t NamedFlags(const Texts& texts, std::string_view identifier, std::string
   return flags;
 }
 
+// Whether a match's lines ask scanners to pass them over.
+bool SaysAllow(std::string_view lines) {
+  return lines.find("gitleaks:allow") != std::string_view::npos || lines.find("unsprawl:allow") != std::string_view::npos;
+}
+
 std::string PreviewOf(const Rule& rule, std::string_view secret) {
   std::string_view best;
   for (const std::string& prefix : rule.prefixes) {
@@ -150,8 +142,9 @@ std::string NormaliseValue(const Rule&, std::string_view secret) {
   return value;
 }
 
-MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key,
-                      int64_t now) {
+namespace {
+
+MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key, int64_t now) {
   const Rule& rule = ruleset.rules()[match.rule];
   const RulesetFilters& filters = ruleset.filters();
   const std::string_view content = lines.content();
@@ -187,6 +180,7 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
                                                             : std::string_view(features.identifier);
   features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, rule, documented);
   if (rule.rule_class != RuleClass::kDistinctive && IsNamedDigest(lead)) features.flags |= kDigestLike;
+  if (SaysAllow(lines.Around(match.start, match.end))) features.flags |= kInlineAllowed;
   int bit = 0;
   features.flags |=
       AllowlistFlags(rule.allowlists, filters.rules[match.rule].allowlists, rule, texts, &bit);
@@ -194,10 +188,48 @@ MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& line
   return features;
 }
 
-MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, std::string_view content,
-                      const SecretKey& key, int64_t now) {
+// Whether one lies as near to another as `required` wants. Distances are between where both begin.
+bool IsNear(const MatchFeatures& a, const MatchFeatures& b, const RequiredRule& required) {
+  const auto apart = [](uint32_t x, uint32_t y) { return x > y ? x - y : y - x; };
+  return (!required.within_lines || apart(a.start_line, b.start_line) <= *required.within_lines) &&
+         (!required.within_columns || apart(a.start_column, b.start_column) <= *required.within_columns);
+}
+
+// Whether a match says something at all, wherever it lies.
+bool Counts(const Rule& rule, const MatchFeatures& features) {
+  return (features.flags & (kAllowlisted | kChecksumBad)) == 0 && (rule.min_entropy == 0 || features.entropy > rule.min_entropy);
+}
+
+// Flags the matches of which a rule that theirs requires has none near. Matches are in order of rules.
+void FlagUnmet(const Ruleset& ruleset, std::span<const RawMatch> matches, std::span<MatchFeatures> features) {
+  const auto any_near = [&](size_t i, uint32_t rule, const RequiredRule& required) {
+    const auto by_rule = [](const RawMatch& match, uint32_t wanted) { return match.rule < wanted; };
+    const auto first = std::lower_bound(matches.begin(), matches.end(), rule, by_rule);
+    for (auto at = first; at != matches.end() && at->rule == rule; ++at) {
+      const MatchFeatures& other = features[static_cast<size_t>(at - matches.begin())];
+      if (Counts(ruleset.rules()[rule], other) && IsNear(features[i], other, required)) return true;
+    }
+    return false;
+  };
+  for (size_t i = 0; i < matches.size(); ++i) {
+    const std::vector<RequiredRule>& required = ruleset.rules()[matches[i].rule].required;
+    for (size_t k = 0; k < required.size(); ++k) {
+      const uint32_t rule = ruleset.filters().rules[matches[i].rule].required[k];
+      if (!any_near(i, rule, required[k])) features[i].flags |= kRequiredMissing;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<MatchFeatures> Examine(const Ruleset& ruleset, std::span<const RawMatch> matches, std::string_view content,
+                                   const SecretKey& key, int64_t now) {
   Lines lines(content);
-  return Examine(ruleset, match, lines, key, now);
+  std::vector<MatchFeatures> features;
+  features.reserve(matches.size());
+  for (const RawMatch& match : matches) features.push_back(ExamineOne(ruleset, match, lines, key, now));
+  FlagUnmet(ruleset, matches, features);
+  return features;
 }
 
 }  // namespace unsprawl

@@ -32,9 +32,11 @@ enum MatchFlag : uint32_t {
   kNothingAsked = 1 << 11,      // no word that asks for a credential stands with name or value
   kUndocumented = 1 << 12,      // its shape is not one that the provider documents
   kOtherLine = 1 << 13,         // the name stands in a line above the value
-  // Bit 16 + i: of the i-th allowlist that joins paths and values with AND (the rule's own first, then
-  // the global ones), the values hold: whether it applies is known when the path is.
+  kInlineAllowed = 1 << 15,     // one of its lines says "gitleaks:allow" or "unsprawl:allow"
+  // Bit 16 + i, i < 14: of the i-th allowlist that joins values with paths or commits by AND (the rule's own
+  // first, then the global ones), the values hold: whether it applies is known when the place is.
   kPathAllowlist = 1 << 16,
+  kRequiredMissing = 1 << 30,   // a rule that this one requires matched nothing near
 };
 
 // Everything that is kept of a match besides its place. Holds no part of the value except `preview`.
@@ -48,13 +50,10 @@ struct MatchFeatures {
   uint32_t start_line = 0, start_column = 0, end_line = 0, end_column = 0;
 };
 
-// Computes the features of `match` in `content`. Pure: depends on nothing but its arguments (dates of
-// expiry are compared with `now`, seconds since the epoch). Thread-safe.
-MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, std::string_view content,
-                      const SecretKey& key, int64_t now);
-// The same over a blob with many matches, whose lines are counted once: `lines` is of the blob.
-MatchFeatures Examine(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key,
-                      int64_t now);
+// Computes the features of `matches`, which are all that `content` has, in the same order. Pure: depends on nothing
+// but its arguments (dates of expiry are compared with `now`, seconds since the epoch). Thread-safe.
+std::vector<MatchFeatures> Examine(const Ruleset& ruleset, std::span<const RawMatch> matches, std::string_view content,
+                                   const SecretKey& key, int64_t now);
 
 // The form of a value of this rule under which it is the same secret wherever it is written. Version 1
 // of every type: the bytes as they are, except that a key block of several lines loses its line
@@ -75,11 +74,17 @@ struct JudgeStep {
   double confidence;
 };
 
+// Where a match lies, as far as it is known.
+struct Where {
+  std::string_view path = {};    // "": not known
+  std::string_view commit = {};  // that introduced it, 20 raw bytes; "": not known
+};
+
 // Pure; thread-safe. `flags` and `entropy` as stored. `overlapping`: keys of other rules that match there. A generic
 // rule among them that a keyword rule beats lends it its confidence: who named the service does not make a
 // password under a telling name less of one. *steps: everything that counted, in order.
 Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float entropy,
-              std::string_view path, std::span<const uint64_t> overlapping = {},
+              const Where& where, std::span<const uint64_t> overlapping = {},
               std::vector<JudgeStep>* steps = nullptr);
 
 }  // namespace unsprawl

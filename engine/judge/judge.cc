@@ -8,32 +8,25 @@
 namespace unsprawl {
 namespace {
 
-bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text) {
-  return std::any_of(expressions.begin(), expressions.end(), [text](const std::unique_ptr<RE2>& re) {
-    return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *re);
-  });
-}
-
-bool AppliesTo(const Allowlist& list, const Rule& rule) {
-  return list.target_rules.empty() || std::find(list.target_rules.begin(), list.target_rules.end(),
-                                                rule.id) != list.target_rules.end();
-}
-
-bool HasValueCriteria(const Allowlist& list) { return !list.regexes.empty() || !list.stopwords.empty(); }
-
-// Whether one of `lists` excludes this path. `bit` numbers the allowlists that join paths and values.
-bool PathAllowed(std::span<const Allowlist> lists, const std::vector<CompiledAllowlist>& compiled,
-                 const Rule& rule, uint32_t flags, std::string_view path, int* bit) {
+// Whether one of `lists` excludes this place. `bit` numbers the allowlists that join places and values.
+bool PlaceAllowed(std::span<const Allowlist> lists, const std::vector<CompiledAllowlist>& compiled, const Rule& rule,
+                  uint32_t flags, const Where& where, int* bit) {
   for (size_t i = 0; i < lists.size(); ++i) {
     const Allowlist& list = lists[i];
-    if (list.paths.empty()) continue;
-    const bool joined = list.all && HasValueCriteria(list);
-    const bool values_hold = !joined || (flags & (uint32_t{kPathAllowlist} << (*bit)++)) != 0;
-    if (list.all && !list.commits.empty()) continue;
-    if (!AppliesTo(list, rule) || !values_hold) continue;
-    if (MatchesAny(compiled[i].paths, path)) return true;
+    const bool values_hold = !list.is_joined() || (flags & (uint32_t{kPathAllowlist} << (*bit)++)) != 0;
+    if (!list.has_places() || !list.AppliesTo(rule.id)) continue;
+    const bool path = MatchesAny(compiled[i].paths, where.path);
+    const bool commit = where.commit.size() == ObjectId::kBytes &&
+                        std::binary_search(compiled[i].commits.begin(), compiled[i].commits.end(),
+                                           ObjectId::FromRaw(where.commit.data()));
+    const bool all = values_hold && (path || list.paths.empty()) && (commit || list.commits.empty());
+    if (list.all ? all : path || commit) return true;
   }
   return false;
+}
+
+bool Finds(const RE2& expression, std::string_view text) {
+  return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), expression);
 }
 
 // The rule's index in `ruleset`, or SIZE_MAX for a rule of another set.
@@ -136,26 +129,25 @@ bool Beats(const Rule& a, const Rule& b) {
 }
 
 Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float entropy,
-              std::string_view path, std::span<const uint64_t> overlapping, std::vector<JudgeStep>* steps) {
+              const Where& where, std::span<const uint64_t> overlapping, std::vector<JudgeStep>* steps) {
   const auto refuse = [steps](std::string_view reason) {
     if (steps != nullptr) steps->push_back({reason, 0});
     return Verdict{.report = false, .confidence = 0, .reason = reason};
   };
+  if (rule.skip_report) return refuse("looked for only where another rule requires it");
   if ((flags & kAllowlisted) != 0) return refuse("allowlisted");
   const RulesetFilters& filters = ruleset.filters();
   int bit = 0;
   if (const size_t index = IndexOf(ruleset, rule); index != SIZE_MAX) {
     const RulesetFilters::OfRule& own = filters.rules[index];
-    if (own.path != nullptr && !RE2::PartialMatch(re2::StringPiece(path.data(), path.size()), *own.path)) {
-      return refuse("outside the paths of the rule");
-    }
-    if (PathAllowed(rule.allowlists, own.allowlists, rule, flags, path, &bit)) {
-      return refuse("allowlisted path");
-    }
+    const auto is_inside = [&](const RulesetFilters::OfRule& of) { return of.path == nullptr || Finds(*of.path, where.path); };
+    if (!is_inside(own)) return refuse("outside the paths of the rule");
+    const bool all_inside = std::all_of(own.required.begin(), own.required.end(),
+                                        [&](uint32_t required) { return is_inside(filters.rules[required]); });
+    if (!all_inside || (flags & kRequiredMissing) != 0) return refuse("what its rule requires is not near");
+    if (PlaceAllowed(rule.allowlists, own.allowlists, rule, flags, where, &bit)) return refuse("allowlisted place");
   }
-  if (PathAllowed(ruleset.allowlists(), filters.global, rule, flags, path, &bit)) {
-    return refuse("allowlisted path");
-  }
+  if (PlaceAllowed(ruleset.allowlists(), filters.global, rule, flags, where, &bit)) return refuse("allowlisted place");
   if ((flags & kChecksumBad) != 0) return refuse("its checksum is wrong");
   if ((flags & kKnownExample) != 0) return refuse("a published example");
   if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return refuse("too little entropy");
@@ -174,7 +166,7 @@ Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float en
     // A checksum that holds outweighs how the value looks.
     if ((flags & effect.flag) != 0 && !checksum) weighing.Lower(FactorOf(effect, value_class), effect.reason);
   }
-  const PathClass path_class = ClassifyPath(path);
+  const PathClass path_class = ClassifyPath(where.path);
   if (path_class != PathClass::kOrdinary && !checksum) {
     weighing.Lower(FactorOfPath(path_class, rule, value_class), "in a test, example or generated file");
   }

@@ -15,15 +15,25 @@ bool IsWanted(const Rule& rule, std::span<const uint64_t> only) {
   return only.empty() || std::binary_search(only.begin(), only.end(), rule.key);
 }
 
-// The wanted rules, and, where a keyword rule is among them, all keyword rules: which of them has a value depends on all.
-std::vector<uint32_t> SelectRules(const Ruleset& ruleset, std::span<const uint64_t> only) {
-  const bool named = std::any_of(ruleset.rules().begin(), ruleset.rules().end(),
-                                 [only](const Rule& rule) { return rule.is_named() && IsWanted(rule, only); });
+// By rule: whether its matches are looked for, because it is wanted or a wanted one requires it.
+std::vector<bool> NeededRules(const Ruleset& ruleset, const std::vector<bool>& wanted) {
+  std::vector<bool> needed = wanted;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) continue;
+    for (const uint32_t rule : ruleset.filters().rules[i].required) needed[rule] = true;
+  }
+  return needed;
+}
+
+// The needed rules, and, where a keyword rule is among them, all keyword rules: which of them has a value depends on all.
+std::vector<uint32_t> SelectRules(const Ruleset& ruleset, const std::vector<bool>& needed) {
+  const std::span<const Rule> rules = ruleset.rules();
+  bool named = false;
+  for (size_t i = 0; i < rules.size(); ++i) named |= needed[i] && rules[i].is_named();
   std::vector<uint32_t> selected;
-  for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
-    const Rule& rule = ruleset.rules()[i];
-    if (rule.regex.empty()) continue;  // Judged by path alone.
-    if (IsWanted(rule, only) || (named && rule.is_named())) selected.push_back(i);
+  for (uint32_t i = 0; i < rules.size(); ++i) {
+    if (rules[i].regex.empty()) continue;  // Judged by path alone.
+    if (needed[i] || (named && rules[i].is_named())) selected.push_back(i);
   }
   return selected;
 }
@@ -57,11 +67,14 @@ ScannedRule::ScannedRule(uint32_t index, const Rule& the_rule, const RuleScan& t
 absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& ruleset,
                                                            std::span<const uint64_t> only,
                                                            const Options& options) {
+  std::vector<bool> wanted;
+  for (const Rule& rule : ruleset.rules()) wanted.push_back(IsWanted(rule, only));
+  const std::vector<bool> needed = NeededRules(ruleset, wanted);
   std::vector<uint32_t> selected;
   std::vector<const Rule*> rules;
   std::vector<std::vector<uint32_t>> same_names;  // by index into selected
   absl::flat_hash_map<std::string_view, size_t> by_names;
-  for (const uint32_t index : SelectRules(ruleset, only)) {
+  for (const uint32_t index : SelectRules(ruleset, needed)) {
     const Rule& rule = ruleset.rules()[index];
     if (rule.is_named()) {
       const auto [first, is_new] = by_names.try_emplace(rule.regex, selected.size());
@@ -80,12 +93,12 @@ absl::StatusOr<std::unique_ptr<Detector>> Detector::Create(const Ruleset& rulese
                    LoadOrCompile(rules, options, &impl->loaded_from_cache));
   impl->ruleset = &ruleset;
   impl->scans.resize(ruleset.rules().size());
+  impl->wanted = std::move(wanted);
   for (size_t i = 0; i < selected.size(); ++i) {
     ScannedRule& scanned = impl->rules.emplace_back(selected[i], *rules[i], patterns.scans[i]);
     for (const uint32_t rule : same_names[i]) {
-      const bool wanted = IsWanted(ruleset.rules()[rule], only);
-      if (wanted) impl->scans[rule] = patterns.scans[i];
-      if (rules[i]->is_named()) scanned.named.push_back({rule, wanted, &ruleset.filters().rules[rule].named});
+      if (needed[rule]) impl->scans[rule] = patterns.scans[i];
+      if (rules[i]->is_named()) scanned.named.push_back({rule, needed[rule], &ruleset.filters().rules[rule].named});
     }
   }
   impl->lines = std::move(patterns.lines);
@@ -99,5 +112,6 @@ Detector::~Detector() = default;
 const Ruleset& Detector::ruleset() const { return *impl_->ruleset; }
 bool Detector::loaded_from_cache() const { return impl_->loaded_from_cache; }
 std::span<const RuleScan> Detector::scans() const { return impl_->scans; }
+bool Detector::wanted(uint32_t rule) const { return impl_->wanted[rule]; }
 
 }  // namespace unsprawl

@@ -100,6 +100,8 @@ class Detector {
   bool loaded_from_cache() const;
   // One per rule of the ruleset, same order.
   std::span<const RuleScan> scans() const;
+  // Whether matches of a rule (an index) were asked for; those of others are there for rules that require them.
+  bool wanted(uint32_t rule) const;
 
   struct Impl;
   const Impl& impl() const { return *impl_; }

@@ -24,7 +24,7 @@ struct ScannedRule {
   // kNamed only: this rule and those of the same names (a service's key and its secret), which are looked for once.
   struct Named {
     uint32_t rule;                // index into Ruleset::rules()
-    bool wanted;                  // else it is only a rival of those that are
+    bool needed;                  // else it is only a rival of those that are
     const NamedTarget* target;    // RulesetFilters has it
   };
   std::vector<Named> named;
@@ -34,6 +34,7 @@ struct Detector::Impl {
   const Ruleset* ruleset = nullptr;
   bool loaded_from_cache = false;
   std::vector<RuleScan> scans;    // by rule of the ruleset
+  std::vector<bool> wanted;       // by rule of the ruleset
   std::deque<ScannedRule> rules;  // those that are scanned for
   HsDatabase lines, wide;
 };

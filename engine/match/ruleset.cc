@@ -26,6 +26,16 @@ const Rule* Ruleset::FindById(std::string_view rule_id) const {
   return at != rules_.end() && at->id == rule_id ? &*at : nullptr;
 }
 
+bool Allowlist::AppliesTo(std::string_view rule_id) const {
+  return target_rules.empty() || std::find(target_rules.begin(), target_rules.end(), rule_id) != target_rules.end();
+}
+
+bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text) {
+  return std::any_of(expressions.begin(), expressions.end(), [text](const std::unique_ptr<RE2>& re) {
+    return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *re);
+  });
+}
+
 std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error) {
   RE2::Options options;
   options.set_encoding(RE2::Options::EncodingLatin1);

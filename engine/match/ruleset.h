@@ -23,8 +23,7 @@ enum class RuleClass : uint8_t {
 
 enum class Severity : uint8_t { kLow = 1, kMedium = 2, kHigh = 3, kCritical = 4 };
 
-// gitleaks' allowlist: see docs/rules.md. Several criteria; any (OR) or all defined ones (AND). A
-// criterion of commits is kept but never holds here: whoever knows the commit judges it.
+// gitleaks' allowlist: see docs/rules.md. Several criteria; any (OR) or all defined ones (AND).
 struct Allowlist {
   enum class Target : uint8_t { kSecret, kMatch, kLine };
   std::string description;
@@ -33,8 +32,19 @@ struct Allowlist {
   std::vector<std::string> regexes;         // RE2, unanchored
   std::vector<std::string> stopwords;       // lower-case; substring of the lower-cased secret
   std::vector<std::string> paths;           // RE2 over the path: judged when a path is known
-  std::vector<std::string> commits;
+  std::vector<std::string> commits;         // 40 lower-case digits: judged when a commit is known
   std::vector<std::string> target_rules;    // global allowlists only
+
+  bool has_values() const { return !regexes.empty() || !stopwords.empty(); }
+  bool has_places() const { return !paths.empty() || !commits.empty(); }
+  bool is_joined() const { return all && has_values() && has_places(); }  // judged in two steps
+  bool AppliesTo(std::string_view rule_id) const;
+};
+
+// Another rule that must match near a match of this one (gitleaks' [[rules.required]]).
+struct RequiredRule {
+  std::string id;
+  std::optional<uint32_t> within_lines, within_columns;  // between where both begin; unset: anywhere in the blob
 };
 
 // One type of secret. All offsets and widths are bytes.
@@ -69,6 +79,8 @@ struct Rule {
   std::string structure;    // name of a check in engine/judge/structure.h; empty: none
   std::vector<std::string> prefixes;    // what a preview may show: "ghp_" (a provider's public prefix)
   std::vector<Allowlist> allowlists;
+  std::vector<RequiredRule> required;
+  bool skip_report = false;  // matches for the sake of rules that require it
 
   // Templates from which examples are generated at check time (docs/rules.md); never a real value.
   std::vector<std::string> examples;
@@ -76,7 +88,7 @@ struct Rule {
 
   // Identity of what this rule means for a scan: hash over regex, anchor, span, keywords, group,
   // checksum, structure, value-level allowlists and engine version; for keyword rules, which share
-  // values among them, also over the names and values of all. Two rules with the same key find
+  // values among them, also over the names and values of all; for what requires others, over theirs. Two rules with the same key find
   // the same matches and compute the same features, so a blob scanned under it need not be scanned
   // again. Thresholds, paths, names and texts are not in it: they are judged when reporting.
   uint64_t key = 0;

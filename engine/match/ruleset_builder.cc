@@ -19,9 +19,9 @@ namespace unsprawl {
 namespace {
 
 // Raise when the detector or Examine comes to mean something else by the same rule.
-constexpr uint64_t kEngineVersion = 2;
+constexpr uint64_t kEngineVersion = 3;
 // Flags of examine.h that say which AND-allowlist with paths has its other criteria fulfilled.
-constexpr size_t kMaxPathAllowlists = 16;
+constexpr size_t kMaxPathAllowlists = 14;
 // Of a word of Rule::kind.
 constexpr size_t kTellingBytes = 3;
 
@@ -62,13 +62,6 @@ class Hash {
   std::string bytes_;
 };
 
-bool HasValueCriteria(const Allowlist& list) { return !list.regexes.empty() || !list.stopwords.empty(); }
-
-bool AppliesTo(const Allowlist& list, const Rule& rule) {
-  return list.target_rules.empty() ||
-         std::find(list.target_rules.begin(), list.target_rules.end(), rule.id) != list.target_rules.end();
-}
-
 void AddValueCriteria(const Allowlist& list, Hash* hash) {
   hash->Add(uint64_t{list.all}).Add(static_cast<uint64_t>(list.target));
   hash->Add(list.regexes).Add(list.stopwords);
@@ -95,12 +88,12 @@ uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global, uint64_t 
   hash.Add(rule.checksum).Add(rule.structure).Add(rule.prefixes);
   hash.Add(static_cast<uint64_t>(rule.rule_class));  // examining generic values looks for more
   for (const Allowlist& list : rule.allowlists) {
-    if (HasValueCriteria(list)) AddValueCriteria(list, &hash);
+    if (list.has_values()) AddValueCriteria(list, &hash);
   }
   if (rule.is_named()) hash.Add(rule.id).Add(rule.values).Add(named);
   hash.Add("global");
   for (const Allowlist& list : global) {
-    if (HasValueCriteria(list) && AppliesTo(list, rule)) AddValueCriteria(list, &hash);
+    if (list.has_values() && list.AppliesTo(rule.id)) AddValueCriteria(list, &hash);
   }
   return hash.Finish();
 }
@@ -115,7 +108,7 @@ std::string IdOf(const std::vector<Rule>& rules, const std::vector<Allowlist>& g
   for (const Rule& rule : rules) {
     hash.Add(rule.key).Add(rule.id).Add(rule.description).Add(rule.provider).Add(rule.category);
     hash.Add(static_cast<uint64_t>(rule.severity)).Add(rule.confidence).Add(rule.min_entropy);
-    hash.Add(rule.references).Add(rule.tags).Add(rule.remediation).Add(rule.path);
+    hash.Add(rule.references).Add(rule.tags).Add(rule.remediation).Add(rule.path).Add(uint64_t{rule.skip_report});
     for (const Allowlist& list : rule.allowlists) AddMeaning(list, &hash);
   }
   for (const Allowlist& list : global) AddMeaning(list, &hash);
@@ -143,6 +136,7 @@ void Override(Rule* base, Rule&& rule) {
   Append(rule.tags, &base->tags);
   Append(rule.keywords, &base->keywords);
   for (Allowlist& list : rule.allowlists) base->allowlists.push_back(std::move(list));
+  base->skip_report |= rule.skip_report;
 }
 
 // Compiles every one of `expressions` or says which of them fails.
@@ -165,6 +159,10 @@ absl::Status CompileAllowlists(const std::vector<Allowlist>& lists, const std::s
     CompiledAllowlist& one = compiled->emplace_back();
     RETURN_IF_ERROR(CompileAll(list.regexes, what + ": allowlist: regexes", &one.regexes));
     RETURN_IF_ERROR(CompileAll(list.paths, what + ": allowlist: paths", &one.paths));
+    for (const std::string& commit : list.commits) {
+      if (const auto id = ObjectId::FromHex(commit)) one.commits.push_back(*id);
+    }
+    std::sort(one.commits.begin(), one.commits.end());
   }
   return absl::OkStatus();
 }
@@ -219,8 +217,36 @@ absl::Status CheckExpressions(const Rule& rule, const std::string& what) {
 
 size_t CountPathAllowlists(const std::vector<Allowlist>& lists) {
   return static_cast<size_t>(std::count_if(lists.begin(), lists.end(), [](const Allowlist& list) {
-    return list.all && !list.paths.empty() && HasValueCriteria(list);
+    return list.is_joined();
   }));
+}
+
+// Finds the rules that others require; `rules`, with their keys, are those of `filters`.
+absl::Status ResolveRequired(std::vector<Rule>* rules, RulesetFilters* filters) {
+  absl::flat_hash_map<std::string_view, uint32_t> by_id;
+  std::vector<uint64_t> keys;  // without what they require, which may go round in circles
+  for (uint32_t i = 0; i < rules->size(); ++i) {
+    by_id.emplace((*rules)[i].id, i);
+    keys.push_back((*rules)[i].key);
+  }
+  for (size_t i = 0; i < rules->size(); ++i) {
+    Rule& rule = (*rules)[i];
+    if (rule.required.empty()) continue;
+    Hash hash;
+    hash.Add(rule.key);
+    for (const RequiredRule& required : rule.required) {
+      const auto found = by_id.find(required.id);
+      if (found == by_id.end()) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("rule %s: required: there is no rule %s in this set", rule.id, required.id));
+      }
+      filters->rules[i].required.push_back(found->second);
+      hash.Add(keys[found->second]).Add((*rules)[found->second].min_entropy);
+      hash.Add(uint64_t{required.within_lines.value_or(UINT32_MAX)}).Add(uint64_t{required.within_columns.value_or(UINT32_MAX)});
+    }
+    rule.key = hash.Finish();
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -278,13 +304,14 @@ absl::StatusOr<Ruleset> RulesetBuilder::Finish(bool compile_regexes) && {
     if (CountPathAllowlists(rule.allowlists) + CountPathAllowlists(allowlists_) > kMaxPathAllowlists) {
       return absl::InvalidArgumentError(
           absl::StrFormat("%s: allowlists: more than %d (global ones included) join paths and values with"
-                          " AND; merge some of them",
+                          " or commits with AND; merge some of them",
                           origins_[i], kMaxPathAllowlists));
     }
     rule.key = KeyOf(rule, allowlists_, named);
-    ruleset.by_key_.emplace_back(rule.key, static_cast<uint32_t>(ruleset.rules_.size()));
     ruleset.rules_.push_back(std::move(rule));
   }
+  RETURN_IF_ERROR(ResolveRequired(&ruleset.rules_, filters.get()));
+  for (uint32_t i = 0; i < ruleset.rules_.size(); ++i) ruleset.by_key_.emplace_back(ruleset.rules_[i].key, i);
   std::sort(ruleset.by_key_.begin(), ruleset.by_key_.end());
   ruleset.id_ = IdOf(ruleset.rules_, allowlists_);
   ruleset.allowlists_ = std::move(allowlists_);

@@ -10,6 +10,7 @@
 #include <re2/re2.h>
 
 #include "absl/status/statusor.h"
+#include "engine/base/object_id.h"
 #include "engine/match/named.h"
 #include "engine/match/ruleset.h"
 
@@ -18,6 +19,7 @@ namespace unsprawl {
 struct CompiledAllowlist {
   std::vector<std::unique_ptr<RE2>> regexes;
   std::vector<std::unique_ptr<RE2>> paths;
+  std::vector<ObjectId> commits;  // sorted
 };
 
 struct RulesetFilters {
@@ -25,6 +27,7 @@ struct RulesetFilters {
     std::unique_ptr<RE2> path;                  // null: any path
     std::vector<CompiledAllowlist> allowlists;  // as Rule::allowlists
     NamedTarget named;                          // of Rule::values and kind
+    std::vector<uint32_t> required;             // as Rule::required: indices of the rules
   };
   std::vector<OfRule> rules;               // as Ruleset::rules()
   std::vector<CompiledAllowlist> global;   // as Ruleset::allowlists()
@@ -33,6 +36,9 @@ struct RulesetFilters {
 // Compiles with the options that all expressions of rules share: bytes (Latin-1), no logging, 8 MB.
 // Null and *error set: RE2 refuses it.
 std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error);
+
+// Whether one of `expressions` is found in `text`.
+bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text);
 
 // Rewrites what Go writes and Debian's RE2 does not read: (?<name> becomes (?P<name>.
 std::string FromGoSyntax(std::string_view expression);

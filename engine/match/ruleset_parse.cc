@@ -3,7 +3,9 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "engine/base/object_id.h"
 #include "engine/base/status.h"
 #include "engine/base/toml.h"
 #include "engine/judge/text_shape.h"
@@ -169,6 +171,13 @@ absl::Status ReadAllowlist(const toml::table& table, const std::string& what, bo
   }
   RewriteAll(&list.regexes);
   RewriteAll(&list.paths);
+  for (std::string& commit : list.commits) {
+    commit = LowerAscii(std::string(absl::StripAsciiWhitespace(commit)));
+    if (!ObjectId::FromHex(commit)) {
+      document->warnings.push_back(
+          absl::StrFormat("%s: commits: \"%s\" is no commit's full id: 40 hexadecimal digits", fields.what(), commit));
+    }
+  }
   for (std::string& word : list.stopwords) word = LowerAscii(word);
   fields.WarnOfUnknown(&document->warnings);
   lists->push_back(std::move(list));
@@ -254,6 +263,26 @@ absl::Status ReadPattern(Fields& fields, Rule* rule) {
   return fields.Read("prefixes", &rule->prefixes);
 }
 
+absl::Status ReadRequired(Fields& fields, RuleDocument* document, std::vector<RequiredRule>* required) {
+  constexpr int64_t kMaxDistance = INT32_MAX;
+  std::vector<const toml::table*> tables;
+  RETURN_IF_ERROR(fields.Tables("required", &tables));
+  for (const toml::table* table : tables) {
+    Fields one(*table, fields.what() + ": required");
+    RequiredRule rule;
+    int64_t lines = -1, columns = -1;
+    RETURN_IF_ERROR(one.Read("id", &rule.id));
+    RETURN_IF_ERROR(one.Read("withinLines", 0, kMaxDistance, &lines));
+    RETURN_IF_ERROR(one.Read("withinColumns", 0, kMaxDistance, &columns));
+    if (lines >= 0) rule.within_lines = static_cast<uint32_t>(lines);
+    if (columns >= 0) rule.within_columns = static_cast<uint32_t>(columns);
+    if (rule.id.empty()) return one.Error("id", "is missing; name the rule that is required");
+    one.WarnOfUnknown(&document->warnings);
+    required->push_back(std::move(rule));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadRule(const toml::table& table, size_t number, RuleDocument* document) {
   const std::string nameless = absl::StrFormat("%s: rule %d", document->origin, number);
   Fields unnamed(table, nameless);
@@ -270,6 +299,8 @@ absl::Status ReadRule(const toml::table& table, size_t number, RuleDocument* doc
   RETURN_IF_ERROR(fields.Read("examples", &rule.examples));
   RETURN_IF_ERROR(fields.Read("negatives", &rule.negatives));
   RETURN_IF_ERROR(ReadAllowlists(fields, /*global=*/false, document, &rule.allowlists));
+  RETURN_IF_ERROR(ReadRequired(fields, document, &rule.required));
+  RETURN_IF_ERROR(fields.Read("skipReport", &rule.skip_report));
   fields.WarnOfUnknown(&document->warnings);
   document->rules.push_back(std::move(rule));
   return absl::OkStatus();

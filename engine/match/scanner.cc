@@ -42,7 +42,7 @@ struct BaseOrder {
 struct NamedClaim {
   NamedValue value;
   uint32_t rule;  // index into Ruleset::rules()
-  bool wanted;
+  bool needed;
 };
 
 // Leaves the best claim on each value, and of equal ones the first rule's.
@@ -343,7 +343,7 @@ void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* resu
     for (const ScannedRule::Named& one : rule->named) {  // none of a span rule
       ++stats.confirms;
       const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target, &work);
-      if (value) named.push_back({.value = *value, .rule = one.rule, .wanted = one.wanted});
+      if (value) named.push_back({.value = *value, .rule = one.rule, .needed = one.needed});
     }
     if (work > kNamedWorkAtLeast + kNamedWorkPerByte * content.size()) {
       result->too_much = true;
@@ -356,7 +356,7 @@ void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* resu
   }
   KeepBest(&named);
   for (const NamedClaim& claim : named) {
-    if (!claim.wanted) continue;
+    if (!claim.needed) continue;
     result->matches.push_back({.rule = claim.rule,
                                .start = claim.value.match_start,
                                .end = claim.value.match_end,

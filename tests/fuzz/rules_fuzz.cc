@@ -22,18 +22,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The same bytes mean the same rules.
   CHECK(Ruleset::Parse(bytes, "other.toml")->id() == ruleset->id());
   const std::string_view content = bytes.substr(0, 4096);
-  Lines lines(content);
   for (size_t i = 0; i < ruleset->rules().size() && i < 16; ++i) {
     const Rule& rule = ruleset->rules()[i];
     CHECK(ruleset->FindByKey(rule.key) != nullptr);
     CHECK(ruleset->FindById(rule.id) == &rule);
     const uint64_t start = content.size() / 3, end = content.size() - content.size() / 3;
     const RawMatch match{static_cast<uint32_t>(i), start, end, start, end};
-    const MatchFeatures features = Examine(*ruleset, match, lines, SecretKey{}, 0);
+    const MatchFeatures features = Examine(*ruleset, {&match, 1}, content, SecretKey{}, 0).front();
     CHECK(features.start_line >= 1 && features.start_column >= 1 && features.end_line >= features.start_line);
     CHECK(features.identifier.size() <= 64);
     for (const std::string_view path : {std::string_view(), content.substr(0, 64)}) {
-      const Verdict verdict = Judge(*ruleset, rule, features.flags, features.entropy, path);
+      const Verdict verdict = Judge(*ruleset, rule, features.flags, features.entropy, {.path = path});
       CHECK(verdict.confidence >= 0 && verdict.confidence <= 1);
     }
   }

@@ -59,14 +59,14 @@ class Corpus {
     const std::string text = FillSnippet(kind.snippet, place, value);
     const size_t start = text.find(value), end = start + value.size();
     scanner_.ScanFull(text, &matches_);
-    Lines lines(text);
+    const std::vector<MatchFeatures> features = Examine(ruleset_, matches_.matches, text, SecretKey{}, kNow);
     const Rule* best = nullptr;
     double confidence = 0;
-    for (const RawMatch& match : matches_.matches) {
+    for (size_t i = 0; i < features.size(); ++i) {
+      const RawMatch& match = matches_.matches[i];
       if (match.secret_end <= start || match.secret_start >= end) continue;
       const Rule& one = ruleset_.rules()[match.rule];
-      const MatchFeatures features = Examine(ruleset_, match, lines, SecretKey{}, kNow);
-      const Verdict verdict = Judge(ruleset_, one, features.flags, features.entropy, "");
+      const Verdict verdict = Judge(ruleset_, one, features[i].flags, features[i].entropy, {});
       if (!verdict.report) continue;
       confidence = std::max(confidence, verdict.confidence);
       if (best == nullptr || Beats(one, *best)) best = &one;

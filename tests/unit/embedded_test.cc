@@ -91,12 +91,12 @@ class EmbeddedScan : public testing::Test {
     BlobScanner scanner(*detector);
     BlobMatches matches;
     scanner.ScanFull(content, &matches);
-    Lines lines(content);
+    const std::vector<MatchFeatures> all = Examine(*ruleset, matches.matches, content, SecretKey{}, 0);
     std::vector<std::pair<std::string, SecretId>> found;
-    for (const RawMatch& match : matches.matches) {
-      const Rule& rule = ruleset->rules()[match.rule];
-      const MatchFeatures features = Examine(*ruleset, match, lines, SecretKey{}, 0);
-      const Verdict verdict = Judge(*ruleset, rule, features.flags, features.entropy, "");
+    for (size_t i = 0; i < all.size(); ++i) {
+      const Rule& rule = ruleset->rules()[matches.matches[i].rule];
+      const MatchFeatures& features = all[i];
+      const Verdict verdict = Judge(*ruleset, rule, features.flags, features.entropy, {});
       if (verdict.report && verdict.confidence >= 0.5) found.emplace_back(rule.id, features.secret);
     }
     return found;

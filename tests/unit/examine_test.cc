@@ -21,7 +21,7 @@ MatchFeatures Of(const Ruleset& ruleset, std::string_view content, std::string_v
   const size_t at = content.find(secret);
   EXPECT_NE(at, std::string_view::npos);
   const RawMatch match{0, at, at + secret.size(), at, at + secret.size()};
-  return Examine(ruleset, match, content, SecretKey{}, kNow);
+  return Examine(ruleset, {&match, 1}, content, SecretKey{}, kNow).front();
 }
 
 uint32_t GenericFlags(std::string_view content, std::string_view secret) {
@@ -144,7 +144,7 @@ TEST(Examine, TheIdDependsOnKeyAndValueOnly) {
   const RawMatch match{0, 0, 4, 0, 4};
   SecretKey key;
   key.bytes[0] = 1;
-  EXPECT_NE(Examine(one, match, "V123", key, kNow).secret, Examine(one, match, "V123", SecretKey{}, kNow).secret);
+  EXPECT_NE(Examine(one, {&match, 1}, "V123", key, kNow).front().secret, Of(one, "V123", "V123").secret);
 }
 
 TEST(Examine, AKeyBlockIsOneSecretHoweverItIsWritten) {
@@ -194,10 +194,11 @@ TEST(Examine, WhatIsCalledADigestIsNoKey) {
   BlobMatches matches;
   scanner.ScanFull(text, &matches);
   ASSERT_FALSE(matches.matches.empty());
-  for (const RawMatch& match : matches.matches) {
-    const MatchFeatures features = Examine(rules, match, text, SecretKey{}, 0);
-    EXPECT_TRUE(features.flags & kDigestLike) << rules.rules()[match.rule].id;
-    EXPECT_LT(Judge(rules, rules.rules()[match.rule], features.flags, features.entropy, "").confidence, 0.5);
+  const std::vector<MatchFeatures> features = Examine(rules, matches.matches, text, SecretKey{}, 0);
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Rule& rule = rules.rules()[matches.matches[i].rule];
+    EXPECT_TRUE(features[i].flags & kDigestLike) << rule.id;
+    EXPECT_LT(Judge(rules, rule, features[i].flags, features[i].entropy, {}).confidence, 0.5);
   }
 }
 

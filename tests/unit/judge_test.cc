@@ -13,7 +13,7 @@ Ruleset Parse(const std::string& fields, const std::string& global = "") {
 }
 
 Verdict Of(const Ruleset& ruleset, uint32_t flags, std::string_view path = "", float entropy = 4) {
-  return Judge(ruleset, ruleset.rules()[0], flags, entropy, path);
+  return Judge(ruleset, ruleset.rules()[0], flags, entropy, {.path = path});
 }
 
 TEST(Judge, AnUnremarkableMatchHasTheRulesConfidence) {
@@ -81,8 +81,8 @@ TEST(Judge, AnAllowlistOfPathsAndValuesNeedsBoth) {
       "[[rules.allowlists]]\ncondition = 'AND'\npaths = ['^b/']\nstopwords = ['bbb']\n");
   const auto verdict = [&ruleset](std::string_view value, std::string_view path) {
     const RawMatch match{0, 0, value.size(), 0, value.size()};
-    const MatchFeatures features = Examine(ruleset, match, value, SecretKey{}, 0);
-    return Judge(ruleset, ruleset.rules()[0], features.flags, 4, path).report;
+    const MatchFeatures features = Examine(ruleset, {&match, 1}, value, SecretKey{}, 0).front();
+    return Judge(ruleset, ruleset.rules()[0], features.flags, 4, {.path = path}).report;
   };
   EXPECT_FALSE(verdict("AAAxyz", "a/f"));
   EXPECT_TRUE(verdict("AAAxyz", "b/f"));
