@@ -172,7 +172,10 @@ Check Pem(std::string_view secret, std::string_view match, int64_t) {
   if (text.find("Proc-Type: 4,ENCRYPTED") != std::string_view::npos) return Check::kNone;
   constexpr std::string_view kOpenSsh("openssh-key-v1\0", 15);
   if (std::string_view(*body).substr(0, kOpenSsh.size()) == kOpenSsh) return Check::kOk;
-  return IsDerSequence(*body) ? Check::kOk : Check::kBad;
+  if (IsDerSequence(*body)) return Check::kOk;
+  // Whole base 64 of a key's size that says nothing: damaged, or in a form of its own.
+  constexpr size_t kLeastKeyBytes = 90;
+  return body->size() >= kLeastKeyBytes && Entropy(*body) >= 5 ? Check::kNone : Check::kBad;
 }
 
 // The seconds since the epoch of a UTC date and time (Howard Hinnant's days_from_civil).
@@ -234,6 +237,25 @@ Check Mixed(std::string_view secret, std::string_view, int64_t) {
   return letter && other && !IsWordLike(secret) ? Check::kOk : Check::kBad;
 }
 
+// A password in a place where any word may stand: mixed, chosen by a person, or letters that no language has.
+Check Password(std::string_view secret, std::string_view match, int64_t now) {
+  constexpr size_t kLeast = 6;
+  if (IsChosen(secret) || Mixed(secret, match, now) == Check::kOk) return Check::kOk;
+  const bool letters = secret.size() >= kLeast && std::all_of(secret.begin(), secret.end(), IsAlpha);
+  return letters && !IsWordLike(secret) ? Check::kNone : Check::kBad;
+}
+
+// A key under a name that anything may have: hexadecimal digits or base64, no id and no words.
+Check Key(std::string_view secret, std::string_view match, int64_t now) {
+  if (IsUuidShape(secret)) return Check::kBad;
+  if (std::all_of(secret.begin(), secret.end(), [](char c) { return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); })) {
+    return Mixed(secret, match, now);
+  }
+  int runs = 0;  // of digits: a name has one at most
+  for (size_t i = 0; i < secret.size(); ++i) runs += IsDigit(secret[i]) && (i == 0 || !IsDigit(secret[i - 1])) ? 1 : 0;
+  return runs >= 2 ? Mixed(secret, match, now) : Check::kBad;
+}
+
 struct Entry {
   std::string_view name;
   StructureFunction function;
@@ -249,7 +271,9 @@ constexpr Entry kStructures[] = {
     {"basic-auth", BasicAuth},
     {"discord", Discord},
     {"jwt", Jwt},
+    {"key", Key},
     {"mixed", Mixed},
+    {"password", Password},
     {"pem", Pem},
     {"retired", Retired},
     {"uuid", Uuid},

@@ -40,6 +40,8 @@ constexpr std::array<std::string_view, 26> kPairs = {
     "64436342502566670575424023",
     "73218315702542520343323045",};
 constexpr double kWordScore = 4.9;
+// Of 5 to 7 small letters alone: of words 1 to 4 % score below, of random ones three of four.
+constexpr double kShortWordScore = 4.3;
 // Of text that is drawn more likely than not: short runs, or digits between them.
 constexpr double kDoubtfulWordScore = 5.7;
 
@@ -101,6 +103,25 @@ Letters CountLetters(std::string_view text) {
   return count;
 }
 
+// Several words and numbers with dashes, dots or underscores between them: "us-east-1", "user_session_2019".
+bool IsJoinedWords(std::string_view text) {
+  constexpr std::string_view kJoints = "_-.";
+  if (text.find_first_of(kJoints) == std::string_view::npos) return false;
+  int words = 0;
+  while (!text.empty()) {
+    const size_t end = text.find_first_of(kJoints);
+    const std::string_view piece = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    const bool number = piece.size() <= 4 && std::all_of(piece.begin(), piece.end(), IsDigit);
+    if (number) continue;
+    if (!std::all_of(piece.begin(), piece.end(), IsAlpha)) return false;
+    const Letters count = CountLetters(piece);
+    if (count.odd_capitals > 0 || (piece.size() > 3 && count.score < kWordScore * count.pairs)) return false;
+    words += piece.size() > 3 ? 1 : 0;
+  }
+  return words > 0;
+}
+
 // Between the separators of a name: a word or a short abbreviation ("MYSQL", "s3", "password2").
 bool IsShowablePiece(std::string_view piece) {
   const Letters count = CountLetters(piece);
@@ -130,8 +151,10 @@ bool IsWordLike(std::string_view text) {
   // two_words: an identifier, whatever its letters; and a short word that is all small letters.
   const bool small = std::all_of(text.begin(), text.end(), [](char c) { return IsLower(c) || c == '_' || c == '-'; });
   const bool joined = text.size() > 2 && text.find('_', 1) != std::string_view::npos;
-  if (small && (joined || (text.size() >= 3 && text.size() <= 7))) return true;
+  if (small && (joined || (text.size() >= 3 && text.size() <= 4))) return true;
   const Letters count = CountLetters(text);
+  if (IsJoinedWords(text)) return true;
+  if (small && text.size() <= 7 && count.pairs > 0) return count.score >= kShortWordScore * count.pairs;
   if (count.letters < 3 || count.pairs == 0) return false;
   // Digits within words are drawn; a number at the end, or a few between words, are not.
   if (count.digits * 3 > count.letters || count.digit_runs > 2) return false;
@@ -140,6 +163,30 @@ bool IsWordLike(std::string_view text) {
   const bool doubtful = count.inner_digit_runs > 0 || count.odd_capitals > 0 ||
                         (count.runs > 1 && count.letters < 4 * count.runs);
   return count.score >= (doubtful ? kDoubtfulWordScore : kWordScore) * count.pairs;
+}
+
+bool IsChosen(std::string_view text) {
+  constexpr size_t kLeast = 6, kMost = 40;
+  constexpr std::string_view kSigns = "!#$%&*+?@^~", kJoints = "_-.";
+  // What is numbered, or named by a number.
+  static constexpr std::string_view kNumbered[] = {
+      "sha",   "md",    "base",   "utf",  "oauth", "x",    "pkcs", "rsa",   "aes",    "des",    "ed",      "curve",  "secp",  "win",
+      "linux", "amd",   "arm",    "iso",  "crc",   "ipv",  "http", "tls",   "ssl",    "python", "php",     "java",   "node",  "host",
+      "web",   "db",    "server", "page", "item",  "line", "part", "version", "level", "step",  "group",   "client", "service", "account",
+      "field", "param", "value",  "name", "string", "label", "text", "id", "key", "col", "column", "row", "type", "mode", "int"};
+  if (text.size() < kLeast || text.size() > kMost) return false;
+  int lower = 0, upper = 0, digits = 0, signs = 0, joints = 0;
+  for (const char c : text) {
+    lower += IsLower(c), upper += IsUpper(c), digits += IsDigit(c);
+    signs += kSigns.find(c) != std::string_view::npos, joints += kJoints.find(c) != std::string_view::npos;
+    if (!IsAlnum(c) && kSigns.find(c) == std::string_view::npos && kJoints.find(c) == std::string_view::npos) return false;
+  }
+  if (lower + upper < 3 || digits == 0 || joints > 2) return false;
+  if (digits < 2 && signs == 0) return false;
+  if (joints > 0 && signs == 0 && (lower == 0 || upper == 0)) return false;
+  const size_t stem = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), IsAlpha) - text.begin());
+  const std::string word = LowerAscii(text.substr(0, stem));
+  return std::find(std::begin(kNumbered), std::end(kNumbered), word) == std::end(kNumbered);
 }
 
 bool IsShowableName(std::string_view text) {

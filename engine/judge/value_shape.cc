@@ -88,10 +88,23 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "token",   "secret", "password", "passwd", "apikey",    "api_key", "credential",
       "whatever", "something", "asdfasdf", "qwertyui", "12345", "abcd", "deadbeef", "passphrase"};
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
+  // "admin123", "Welcome1!": a word that stands for none, with what a form asked for.
+  static constexpr std::string_view kWeak[] = {"admin", "administrator", "root", "user", "guest", "demo", "pass", "pwd", "pw", "login",
+                                               "hello", "welcome", "qwerty", "qwert", "abc", "abcd", "letmein", "iloveyou", "dragon",
+                                               "monkey", "master", "sunshine", "princess", "football", "foo", "bar", "baz", "default",
+                                               "mysql", "postgres", "oracle", "redis", "mongo", "docker", "server", "manager", "system",
+                                               "tomcat", "spring", "jenkins", "wordpress", "django", "username", "passwort", "secure"};
+  const size_t stem = static_cast<size_t>(std::find_if_not(lower.begin(), lower.end(), IsAlpha) - lower.begin());
+  if (EqualsAny(lower.substr(0, stem), kWeak) && std::none_of(lower.begin() + static_cast<ptrdiff_t>(stem), lower.end(), IsAlpha)) {
+    return true;
+  }
   if (HasRun(secret, 5) || HasSequence(secret, 6) || HasFewCharacters(secret, 3)) return true;
   if (!secret.empty() && secret.front() == '<' && secret.back() == '>') return true;
   // The value repeats the name it is given to.
-  const std::string name = LowerAscii(identifier);
+  const auto is_name = [](char c) { return IsAlnum(c) || c == '_'; };
+  const auto last = std::find_if(identifier.rbegin(), identifier.rend(), is_name);
+  const auto first = std::find_if_not(last, identifier.rend(), is_name);
+  const std::string name = LowerAscii(std::string_view(first.base(), last.base()));
   return name.size() >= 3 && lower.size() >= 3 && (Contains(lower, name) || Contains(name, lower));
 }
 
@@ -140,7 +153,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "){", "=>", "&&", "||", "];", "};", ".$", "\\n\\t",
+      "),", "})", "({", "){", "=>", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this."};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
@@ -184,7 +197,7 @@ bool IsProse(std::string_view secret) {
 // Whether a key in hexadecimal digits or a UUID is what may be given to such a name. A password is rather hashed.
 bool AsksForDigest(std::string_view identifier) {
   const std::string name = LowerAscii(identifier);
-  static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred"};
+  static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred", "sess", "cookie", "salt", "seed"};
   return ContainsAny(name, kParts);
 }
 
@@ -212,13 +225,23 @@ bool NamesSomethingElse(std::string_view identifier) {
       "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",
       "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
       "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
-      "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted"};
+      "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted"};
   const std::string lower = LowerAscii(identifier);
   if (ContainsAny(lower, kParts)) return true;
   // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
   const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
                   identifier.ends_with("ID");
   return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "key");
+}
+
+// "ann@acme.org": an address.
+bool IsMailAddress(std::string_view secret) {
+  const size_t at = secret.find('@');
+  if (at == std::string_view::npos || at == 0 || secret.find('@', at + 1) != std::string_view::npos) return false;
+  const size_t dot = secret.rfind('.');
+  const bool plain = std::all_of(secret.begin(), secret.end(),
+                                 [](char c) { return IsAlnum(c) || std::string_view("@._+-").find(c) != std::string_view::npos; });
+  return plain && dot != std::string_view::npos && dot > at + 1 && dot + 2 < secret.size();
 }
 
 // What crypt(3) makes of a password, "$6$salt$…", perhaps behind the scheme's name, "{bcrypt}$2a$10$…".
@@ -270,18 +293,18 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, cons
     // "cGFzc3dvcmQ=" is as weak as what it says.
     const std::string plain = TextInBase64(value);
     if (IsPlaceholderText(plain, LowerAscii(plain), identifier)) flags |= kPlaceholder;
-    if (!plain.empty() && IsWordLike(plain)) flags |= kWordLike;
+    if (!plain.empty() && IsWordLike(plain) && !IsChosen(plain)) flags |= kWordLike;
   }
   // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
   if (generic || (rule.is_named() && !documented)) {
     if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
-    if (IsReference(value, lower) || IsDate(value)) flags |= kReference;
+    if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
     const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier);
     if (digest || IsCryptHash(value)) flags |= kDigestLike;
   }
   if ((generic || rule.is_named()) && NamesSomethingElse(identifier)) flags |= kOtherName;
-  if (IsWordLike(value)) flags |= kWordLike;
+  if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) flags |= kWordLike;
   return flags;
 }
 

@@ -72,6 +72,7 @@ struct Rule {
   // then made from the names. Both empty for every other rule.
   std::vector<std::string> names, values;
   std::string kind;         // what the provider calls the credential: "API key"; may be empty
+  bool is_password() const { return kind == "password"; }  // chosen by a person: may hold words
   bool is_named() const { return !names.empty(); }  // a keyword rule
 
   double min_entropy = 0;   // Shannon, bits per character of the secret; a finding needs more than this

@@ -85,7 +85,7 @@ uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global, uint64_t 
   std::vector<std::string> keywords = rule.keywords;
   std::sort(keywords.begin(), keywords.end());
   hash.Add(keywords).Add(static_cast<uint64_t>(rule.secret_group));
-  hash.Add(rule.checksum).Add(rule.structure).Add(rule.prefixes);
+  hash.Add(rule.checksum).Add(rule.structure).Add(rule.prefixes).Add(uint64_t{rule.is_password()});
   hash.Add(static_cast<uint64_t>(rule.rule_class));  // examining generic values looks for more
   for (const Allowlist& list : rule.allowlists) {
     if (list.has_values()) AddValueCriteria(list, &hash);

@@ -1,6 +1,7 @@
 // One rule file as written: what a TOML document says, before files are put together.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,8 @@ struct RuleDocument {
   bool extend_default = false;
   std::vector<std::string> disabled_rules;
   std::vector<std::string> warnings;
+  // Pieces of expressions that several rules have in common: "%{name}" in a regex or anchor stands for one.
+  std::map<std::string, std::string> fragments;
 };
 
 // Reads TOML into a document and checks types, enumerations and ids of each entry; expressions are not

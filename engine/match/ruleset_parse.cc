@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -224,12 +225,65 @@ absl::Status ReadMeaning(Fields& fields, Rule* rule) {
   return fields.Read("remediation", &rule->remediation);
 }
 
-absl::Status ReadPattern(Fields& fields, Rule* rule) {
+// Replaces %{name} by the fragment of that name, in which others may stand that were named before it.
+absl::Status ExpandFragments(const Fields& fields, std::string_view key, const std::map<std::string, std::string>& fragments,
+                             std::string* expression) {
+  if (fragments.empty()) return absl::OkStatus();
+  std::string expanded;
+  for (size_t at = 0; at < expression->size();) {
+    const size_t begin = expression->find("%{", at), end = expression->find('}', begin);
+    if (begin == std::string::npos || end == std::string::npos) {
+      expanded.append(*expression, at);
+      break;
+    }
+    const std::string name = expression->substr(begin + 2, end - begin - 2);
+    const auto fragment = fragments.find(name);
+    if (fragment == fragments.end()) return fields.Error(key, absl::StrFormat("there is no fragment %s in this file", name));
+    expanded.append(*expression, at, begin - at).append(fragment->second);
+    at = end + 1;
+  }
+  *expression = std::move(expanded);
+  return absl::OkStatus();
+}
+
+absl::Status ReadFragments(Fields& fields, RuleDocument* document) {
+  constexpr size_t kMaxBytes = 1 << 16;  // of one: nested ones grow fast
+  const toml::node* node = fields.Find("fragments");
+  if (node == nullptr) return absl::OkStatus();
+  if (!node->is_table()) return fields.Error("fragments", "must be a table");
+  // A table has no order: what is left over once no more can be expanded goes round in a circle.
+  std::map<std::string, std::string> open;
+  for (auto&& [name, value] : *node->as_table()) {
+    if (!value.is_string()) return fields.Error("fragments", "must be strings");
+    open.emplace(std::string(name.str()), value.as_string()->get());
+  }
+  for (bool more = true; more && !open.empty();) {
+    more = false;
+    for (auto at = open.begin(); at != open.end();) {
+      std::string text = at->second;
+      const bool whole = text.find("%{") == std::string::npos || ExpandFragments(fields, "fragments", document->fragments, &text).ok();
+      if (!whole || text.find("%{") != std::string::npos) {
+        ++at;
+        continue;
+      }
+      if (text.size() > kMaxBytes) return fields.Error("fragments", absl::StrFormat("%s is too long", at->first));
+      document->fragments.emplace(at->first, std::move(text));
+      at = open.erase(at);
+      more = true;
+    }
+  }
+  if (!open.empty()) return fields.Error("fragments", absl::StrFormat("%s names one that is not there", open.begin()->first));
+  return absl::OkStatus();
+}
+
+absl::Status ReadPattern(Fields& fields, const std::map<std::string, std::string>& fragments, Rule* rule) {
   constexpr int64_t kMaxGroups = 1000;
   constexpr int64_t kMaxSpanBytes = 65536;  // a rule that sees more is a file format, not a secret
   RETURN_IF_ERROR(fields.Read("regex", &rule->regex));
   RETURN_IF_ERROR(fields.Read("path", &rule->path));
   RETURN_IF_ERROR(fields.Read("anchor", &rule->anchor));
+  RETURN_IF_ERROR(ExpandFragments(fields, "regex", fragments, &rule->regex));
+  RETURN_IF_ERROR(ExpandFragments(fields, "anchor", fragments, &rule->anchor));
   int64_t group = 0, span = 0;
   RETURN_IF_ERROR(fields.Read("secretGroup", 0, kMaxGroups, &group));
   RETURN_IF_ERROR(fields.Read("span_bytes", 0, kMaxSpanBytes, &span));
@@ -295,7 +349,7 @@ absl::Status ReadRule(const toml::table& table, size_t number, RuleDocument* doc
   Fields fields(table, absl::StrFormat("%s: rule %s", document->origin, rule.id));
   fields.Find("id");
   RETURN_IF_ERROR(ReadMeaning(fields, &rule));
-  RETURN_IF_ERROR(ReadPattern(fields, &rule));
+  RETURN_IF_ERROR(ReadPattern(fields, document->fragments, &rule));
   RETURN_IF_ERROR(fields.Read("examples", &rule.examples));
   RETURN_IF_ERROR(fields.Read("negatives", &rule.negatives));
   RETURN_IF_ERROR(ReadAllowlists(fields, /*global=*/false, document, &rule.allowlists));
@@ -338,6 +392,7 @@ absl::StatusOr<RuleDocument> ParseRuleDocument(std::string_view toml, std::strin
   std::vector<const toml::table*> extends, rules;
   RETURN_IF_ERROR(fields.Tables("extend", &extends));
   for (const toml::table* table : extends) RETURN_IF_ERROR(ReadExtend(*table, &document));
+  RETURN_IF_ERROR(ReadFragments(fields, &document));
   RETURN_IF_ERROR(fields.Tables("rules", &rules));
   for (size_t i = 0; i < rules.size(); ++i) RETURN_IF_ERROR(ReadRule(*rules[i], i + 1, &document));
   RETURN_IF_ERROR(ReadAllowlists(fields, /*global=*/true, &document, &document.allowlists));
