@@ -176,10 +176,11 @@ MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& l
   const std::string_view lead = text.substr(secret_start - std::min(secret_start, kLeadBytes), std::min(secret_start, kLeadBytes));
   const uint32_t named = NamedFlags(texts, features.identifier, lead, filters.rules[match.rule].named);
   const bool documented = rule.is_named() && (named & kUndocumented) == 0;
-  // Where no name is shown, what the rule matched around the value stands for one.
-  std::string name = features.identifier;
-  if (name.empty()) name = absl::StrCat(std::string(text.substr(start, secret_start - start)), " ", std::string(text.substr(secret_end, end - secret_end)));
-  features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, rule, documented);
+  const std::string around = absl::StrCat(std::string(text.substr(start, secret_start - start)), " ",
+                                          std::string(text.substr(secret_end, end - secret_end)));
+  // Where no name is shown, that stands for one.
+  const std::string_view name = features.identifier.empty() ? std::string_view(around) : std::string_view(features.identifier);
+  features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, around, rule, documented);
   if (rule.rule_class != RuleClass::kDistinctive && IsNamedDigest(lead)) features.flags |= kDigestLike;
   if (SaysAllow(lines.Around(match.start, match.end))) features.flags |= kInlineAllowed;
   int bit = 0;

@@ -42,6 +42,8 @@ struct Effect {
   std::string_view reason;
 };
 constexpr Effect kEffects[] = {
+    {kChecksumBad, 0.1, 0.1, 0.1, "its checksum is wrong"},
+    {kKnownExample, 0.1, 0.1, 0.1, "a published example"},
     {kReference, 0.1, 0.1, 0.05, "names a variable instead of holding a value"},
     {kPlaceholder, 0.1, 0.15, 0.2, "a placeholder"},
     {kStructureBad, 0.3, 0.3, 0.2, "its inner structure does not hold"},
@@ -148,8 +150,6 @@ Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float en
     if (PlaceAllowed(rule.allowlists, own.allowlists, rule, flags, where, &bit)) return refuse("allowlisted place");
   }
   if (PlaceAllowed(ruleset.allowlists(), filters.global, rule, flags, where, &bit)) return refuse("allowlisted place");
-  if ((flags & kChecksumBad) != 0) return refuse("its checksum is wrong");
-  if ((flags & kKnownExample) != 0) return refuse("a published example");
   if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return refuse("too little entropy");
 
   Weighing weighing(rule.confidence, "the rule", steps);

@@ -153,7 +153,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "){", "=>", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this."};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
@@ -219,7 +219,7 @@ bool NamesSomethingElse(std::string_view identifier) {
   static constexpr std::string_view kParts[] = {
       "nexttoken",     "next_token",  "nextpage",     "continuation", "pagetoken",   "page_token",    "pagination", "requesttoken",
       "request_token", "clienttoken", "purchasetoken", "idempotency", "tokentype",   "token_type",    "tokenizer",  "publickey",
-      "public_key",    "pubkey",      "keyspec",      "key_spec",     "keytype",     "key_type",      "keyname",    "key_name",
+      "public_key",    "pubkey",      "key_spec",     "keytype",     "key_type",      "keyname",    "key_name",
       "secretname",    "secret_name", "_hash",        "hashed",       "checksum",    "digest",        "fingerprint", "keyid",
       "key_id",        "tokenid",     "token_id",     "secret_id_",   "secretref",   "secret_ref",    "tokenurl",   "token_url",
       "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",
@@ -231,7 +231,7 @@ bool NamesSomethingElse(std::string_view identifier) {
   // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
   const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
                   identifier.ends_with("ID");
-  return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "key");
+  return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "sess") && !Contains(lower, "key");
 }
 
 // "ann@acme.org": an address.
@@ -278,7 +278,8 @@ std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
 
 }  // namespace
 
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule, bool documented) {
+uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, std::string_view around, const Rule& rule,
+                      bool documented) {
   constexpr size_t kLongestShape = 4096;  // what follows in a key block says nothing more
   const std::string_view value = WithoutPrefix(secret, rule).substr(0, kLongestShape);
   const std::string lower = LowerAscii(value);
@@ -300,7 +301,7 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, cons
     if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
     if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
-    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier);
+    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier) && !AsksForDigest(around);
     if (digest || IsCryptHash(value)) flags |= kDigestLike;
   }
   if ((generic || rule.is_named()) && NamesSomethingElse(identifier)) flags |= kOtherName;

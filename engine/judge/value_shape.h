@@ -13,7 +13,9 @@ namespace unsprawl {
 // character, "EXAMPLE", published examples); for class C everything. `identifier` is the name the value
 // is assigned to, or empty; `documented`: it is of a keyword rule and has a shape that the provider
 // documents. Pure; thread-safe.
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, const Rule& rule, bool documented);
+// `around`: what its rule matched before and behind it.
+uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, std::string_view around, const Rule& rule,
+                      bool documented);
 
 // Whether `secret` is printed as an example in a provider's documentation. Kept as hashes, so that
 // they are not found here.
