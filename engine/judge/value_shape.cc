@@ -219,7 +219,7 @@ bool NamesSomethingElse(std::string_view identifier) {
   static constexpr std::string_view kParts[] = {
       "nexttoken",     "next_token",  "nextpage",     "continuation", "pagetoken",   "page_token",    "pagination", "requesttoken",
       "request_token", "clienttoken", "purchasetoken", "idempotency", "tokentype",   "token_type",    "tokenizer",  "publickey",
-      "public_key",    "pubkey",      "key_spec",     "keytype",     "key_type",      "keyname",    "key_name",
+      "public_key",    "pubkey",      "key_spec",     "masterkeyspec",     "keytype",     "key_type",      "keyname",    "key_name",
       "secretname",    "secret_name", "_hash",        "hashed",       "checksum",    "digest",        "fingerprint", "keyid",
       "key_id",        "tokenid",     "token_id",     "secret_id_",   "secretref",   "secret_ref",    "tokenurl",   "token_url",
       "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",

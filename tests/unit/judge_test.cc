@@ -25,22 +25,20 @@ TEST(Judge, AnUnremarkableMatchHasTheRulesConfidence) {
 
 TEST(Judge, ChecksumsDecide) {
   const Ruleset ruleset = Parse("class = 'A'\nconfidence = 0.7");
-  EXPECT_FALSE(Of(ruleset, kChecksumBad).report);
-  EXPECT_EQ(Of(ruleset, kChecksumBad).confidence, 0);
+  EXPECT_LT(Of(ruleset, kChecksumBad).confidence, 0.1);
   EXPECT_GE(Of(ruleset, kChecksumOk).confidence, 0.95);
   EXPECT_GE(Of(ruleset, kChecksumOk | kPlaceholder, "tests/x.py").confidence, 0.95) << "it outweighs all else";
 }
 
 TEST(Judge, EachDoubtLowersAndNamesItself) {
   const Ruleset ruleset = Parse("class = 'C'\nconfidence = 0.6");
-  for (const uint32_t flag : {kPlaceholder, kReference, kStructureBad, kDigestLike, kWordLike}) {
+  for (const uint32_t flag : {kPlaceholder, kReference, kStructureBad, kDigestLike, kWordLike, kChecksumBad, kKnownExample}) {
     const Verdict verdict = Of(ruleset, flag);
     EXPECT_LT(verdict.confidence, 0.5) << flag;
     EXPECT_GT(verdict.confidence, 0) << flag;
     EXPECT_TRUE(verdict.report) << "a doubt lowers, it does not hide";
     EXPECT_FALSE(verdict.reason.empty()) << flag;
   }
-  EXPECT_FALSE(Of(ruleset, kKnownExample).report);
   EXPECT_FALSE(Of(ruleset, kAllowlisted).report);
 }
 
