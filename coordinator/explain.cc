@@ -63,6 +63,17 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
   return all;
 }
 
+// " in base64 in escapes", from the inside out.
+std::string WrittenIn(const RawMatch::Inner& inner) {
+  if (inner.embedding == Embedding::kNone) return "";
+  std::string text = absl::StrFormat(" in %s", std::string(EmbeddingName(inner.embedding)));
+  for (const RawMatch::Inner::Step& step : inner.deeper) {
+    if (step.embedding == Embedding::kNone) break;
+    text = absl::StrFormat(" in %s%s", std::string(EmbeddingName(step.embedding)), text);
+  }
+  return text;
+}
+
 bool IsShown(const Judged& one, double min_confidence) {
   return one.better == nullptr && one.verdict.report && one.verdict.confidence >= min_confidence;
 }
@@ -81,7 +92,7 @@ void WriteMatch(std::string_view path, const Judged& one, const ExplainOptions& 
   const bool embedded = inner.embedding != Embedding::kNone;
   out << absl::StrFormat("    %s\n    %d characters%s%s, entropy %.1f bits a character%s\n", EscapeForTerminal(one.rule->description),
                          embedded ? inner.secret_end - inner.secret_start : one.match.secret_end - one.match.secret_start,
-                         inner.embedding == Embedding::kBase64 ? " in base64" : embedded ? " in hexadecimal digits" : "",
+                         WrittenIn(inner),
                          features.preview.empty() ? "" : absl::StrFormat(" that begin with %s", EscapeForTerminal(features.preview)),
                          features.entropy,
                          features.identifier.empty() ? "" : absl::StrFormat(", assigned to %s", EscapeForTerminal(features.identifier)));

@@ -8,6 +8,8 @@
 #include "engine/judge/structure.h"
 #include "engine/judge/text_shape.h"
 #include "engine/judge/value_shape.h"
+#include "engine/match/escapes.h"
+#include "engine/match/inner.h"
 #include "engine/match/named.h"
 #include "engine/match/ruleset_filters.h"
 
@@ -17,6 +19,7 @@ namespace {
 // The three texts that an allowlist may speak of.
 struct Texts {
   std::string_view secret, match;
+  std::string_view before, behind;  // of the match
   std::string lower_secret;
   uint64_t start = 0, end = 0;  // of the match
   Lines* lines = nullptr;
@@ -93,14 +96,12 @@ bool IsNamedDigest(std::string_view lead) {
 uint32_t NamedFlags(const Texts& texts, std::string_view identifier, std::string_view lead, const NamedTarget& target) {
   if (target.values.empty()) return 0;
   uint32_t flags = HasDocumentedShape(texts.secret, target.values) ? 0 : uint32_t{kUndocumented};
-  const size_t at = static_cast<size_t>(texts.secret.data() - texts.match.data());
-  const std::string_view before = texts.match.substr(0, at), after = texts.match.substr(at + texts.secret.size());
-  const std::string around = LowerAscii(before) + ' ' + LowerAscii(after) + ' ' + LowerAscii(identifier);
+  const std::string around = LowerAscii(texts.before) + ' ' + LowerAscii(texts.behind) + ' ' + LowerAscii(identifier);
   const bool kind = std::any_of(target.kind.begin(), target.kind.end(), [&around](const std::string& word) {
     return around.find(word) != std::string::npos;  // what this provider calls it: "certificate", "DSN"
   });
   if (!kind && !AsksForCredential(around)) flags |= kNothingAsked;
-  if (before.find('\n') != std::string_view::npos) flags |= kOtherLine;
+  if (texts.before.find('\n') != std::string_view::npos) flags |= kOtherLine;
   if (SaysDigest(lead) && (IsDigestShape(texts.secret) || IsUuidShape(texts.secret))) flags |= kDigestLike;
   return flags;
 }
@@ -151,15 +152,16 @@ MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& l
   const std::string_view content = lines.content();
   const bool embedded = match.inner.embedding != Embedding::kNone;
   // What the match was found in, and where it is there.
-  const std::string decoded =
-      embedded ? DecodeEmbedded(content.substr(match.start, match.end - match.start), match.inner.embedding) : "";
+  const std::string decoded = InnermostText(content, match);
   const std::string_view text = embedded ? std::string_view(decoded) : content;
   const uint64_t start = embedded ? match.inner.start : match.start, end = embedded ? match.inner.end : match.end;
   const uint64_t secret_start = embedded ? match.inner.secret_start : match.secret_start;
   const uint64_t secret_end = embedded ? match.inner.secret_end : match.secret_end;
+  const std::string value = ValueOf(text, secret_start, secret_end);
   Texts texts;
-  texts.secret = text.substr(secret_start, secret_end - secret_start);
+  texts.secret = value;
   texts.match = text.substr(start, end - start);
+  texts.before = text.substr(start, secret_start - start), texts.behind = text.substr(secret_end, end - secret_end);
   texts.start = match.start, texts.end = match.end;
   texts.lines = &lines;
   texts.lower_secret = LowerAscii(texts.secret);
@@ -176,8 +178,7 @@ MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& l
   const std::string_view lead = text.substr(secret_start - std::min(secret_start, kLeadBytes), std::min(secret_start, kLeadBytes));
   const uint32_t named = NamedFlags(texts, features.identifier, lead, filters.rules[match.rule].named);
   const bool documented = rule.is_named() && (named & kUndocumented) == 0;
-  const std::string around = absl::StrCat(std::string(text.substr(start, secret_start - start)), " ",
-                                          std::string(text.substr(secret_end, end - secret_end)));
+  const std::string around = absl::StrCat(std::string(texts.before), " ", std::string(texts.after));
   // Where no name is shown, that stands for one.
   const std::string_view name = features.identifier.empty() ? std::string_view(around) : std::string_view(features.identifier);
   features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, around, rule, documented);

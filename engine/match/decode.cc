@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/utf8.h"
+
 namespace unsprawl {
 namespace {
 
 constexpr int kMostLayers = 3;             // text in UTF-16 in gzip in gzip
 constexpr size_t kSampleBytes = 2048;      // that tell text without a byte order mark
 constexpr size_t kFewestSampleBytes = 16;
-constexpr uint32_t kReplacement = 0xfffd;
 
 // How a text of wide units is written.
 struct Wide {
@@ -45,25 +46,6 @@ Wide WideOf(std::string_view content) {
   if (content.starts_with("\xff\xfe")) return {2, false, 2};
   if (content.starts_with("\xfe\xff")) return {2, true, 2};
   return GuessWide(content);
-}
-
-void AppendUtf8(uint32_t point, std::string* text) {
-  if (point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) point = kReplacement;
-  if (point < 0x80) {
-    text->push_back(static_cast<char>(point));
-  } else if (point < 0x800) {
-    text->push_back(static_cast<char>(0xc0 | point >> 6));
-    text->push_back(static_cast<char>(0x80 | (point & 0x3f)));
-  } else if (point < 0x10000) {
-    text->push_back(static_cast<char>(0xe0 | point >> 12));
-    text->push_back(static_cast<char>(0x80 | (point >> 6 & 0x3f)));
-    text->push_back(static_cast<char>(0x80 | (point & 0x3f)));
-  } else {
-    text->push_back(static_cast<char>(0xf0 | point >> 18));
-    text->push_back(static_cast<char>(0x80 | (point >> 12 & 0x3f)));
-    text->push_back(static_cast<char>(0x80 | (point >> 6 & 0x3f)));
-    text->push_back(static_cast<char>(0x80 | (point & 0x3f)));
-  }
 }
 
 uint32_t UnitAt(std::string_view content, size_t at, const Wide& wide) {

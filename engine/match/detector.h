@@ -1,6 +1,7 @@
 // Finds every confirmed match of a ruleset in a blob: Hyperscan says where to look, RE2 decides.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -16,15 +17,26 @@
 
 namespace unsprawl {
 
+// So many texts may stand encoded one within the other; what is encoded once more is not decoded.
+inline constexpr int kMostEmbeddings = 3;
+
 // A rule's regex confirmed at a place, before any judgement. Offsets are bytes into the blob.
 struct RawMatch {
   uint32_t rule;                        // index into Ruleset::rules()
   uint64_t start, end;                  // whole match
   uint64_t secret_start, secret_end;    // the secret group
-  // Found in a text that stands encoded at [start, end) (engine/match/embedded.h): where the match and its secret are in
-  // what is decoded. secret_start and secret_end are then the encoded characters that the secret comes from.
+  // Found in a text that stands encoded at [start, end) (engine/match/embedded.h), perhaps in another that does:
+  // where the match and its secret are in what is decoded last. [start, end) is the part that it takes to judge the
+  // match; secret_start and secret_end are the encoded characters that the secret comes from.
   struct Inner {
+    // Decoded of what the step before decodes.
+    struct Step {
+      Embedding embedding = Embedding::kNone;
+      uint32_t start = 0, end = 0;
+      auto operator<=>(const Step&) const = default;
+    };
     Embedding embedding = Embedding::kNone;
+    std::array<Step, kMostEmbeddings - 1> deeper = {};
     uint32_t start = 0, end = 0, secret_start = 0, secret_end = 0;
     auto operator<=>(const Inner&) const = default;
   };
@@ -44,10 +56,13 @@ struct BlobMatches {
   };
   std::vector<RawMatch> matches;   // sorted, distinct
   std::vector<AnchorAt> anchors;   // sorted, distinct
+  // Where base64 begins that ends its line (Embedding::kBase64Lines): what it says depends on the lines below, so it is
+  // decoded anew in each version. Sorted, distinct.
+  std::vector<uint64_t> wrapped;
   // The text was made so that to find what stands beside its names takes far longer than to read it: not all was found.
   bool too_much = false;
 
-  void Clear() { matches.clear(), anchors.clear(), too_much = false; }
+  void Clear() { matches.clear(), anchors.clear(), wrapped.clear(), too_much = false; }
 };
 
 // How a rule is scanned for, and so what its matches are. Regexes match bytes (RE2 in Latin-1), from

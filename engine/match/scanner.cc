@@ -5,6 +5,8 @@
 #include "engine/base/lines.h"
 #include "engine/base/status.h"
 #include "engine/match/detector_impl.h"
+#include "engine/match/escapes.h"
+#include "engine/match/inner.h"
 #include "engine/match/named.h"
 #include "engine/match/windows.h"
 
@@ -60,14 +62,20 @@ void KeepBest(std::vector<NamedClaim>* claims) {
 }  // namespace
 
 struct BlobScanner::Impl {
-  Impl(const Detector::Impl& the_detector, ScannerStats& the_stats)
-      : detector(the_detector), stats(the_stats), ends(Reaches(the_detector.rules)) {
+  // `level`: so many encoded texts is what it scans within.
+  Impl(const Detector::Impl& the_detector, ScannerStats& the_stats, int the_level)
+      : detector(the_detector), stats(the_stats), level(the_level), ends(Reaches(the_detector.rules)) {
     GrowScratch(detector.lines.get(), &scratch);
     GrowScratch(detector.wide.get(), &scratch);
   }
 
+  void ScanText(std::string_view text, bool escapes, BlobMatches* result);
   void ScanLines(std::string_view text, BlobMatches* result);
   void ScanEmbedded(std::string_view text, BlobMatches* result);
+  void ScanEscaped(std::string_view text, BlobMatches* result);
+  void ScanDecoded(std::string_view text, const EmbeddedText& at, std::vector<RawMatch>* matches, BlobMatches* result);
+  void ConfirmWrapped(std::string_view content, BlobMatches* result);
+  BlobScanner::Impl& Inner();
   void ConfirmLine(const ScannedRule& rule, std::string_view text, const EndRange& range,
                    BlobMatches* result);
   void ConfirmAnchor(const ScannedRule& rule, std::string_view text, const EndRange& range,
@@ -91,6 +99,7 @@ struct BlobScanner::Impl {
 
   const Detector::Impl& detector;
   ScannerStats& stats;
+  const int level;
   HsScratch scratch;
   EndCollector ends;
   std::vector<uint32_t> wide_hits;
@@ -101,6 +110,7 @@ struct BlobScanner::Impl {
   std::vector<NamedClaim> named;        // working memory of ConfirmNamed
   std::unique_ptr<Impl> inner;          // scans what is decoded, where there is any
   BlobMatches inner_result;
+  std::vector<RawMatch> decoded_matches, line_matches;  // working memory of ScanEscaped and ConfirmWrapped
   std::vector<BaseOrder> match_order, anchor_order;
 };
 
@@ -171,27 +181,80 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
   }
 }
 
-// Finds what is in the texts that stand encoded in a text of whole lines. What is encoded in them once more is not
-// decoded.
+// Everything in a text by itself.
+// `escapes`: also what its lines say when their escapes are undone.
+void BlobScanner::Impl::ScanText(std::string_view text, bool escapes, BlobMatches* result) {
+  result->Clear();
+  ScanLines(text, result);
+  ScanEmbedded(text, result);
+  if (escapes) ScanEscaped(text, result);
+  Finish(text, result);
+}
+
+BlobScanner::Impl& BlobScanner::Impl::Inner() {
+  if (inner == nullptr) inner = std::make_unique<Impl>(detector, stats, level + 1);
+  return *inner;
+}
+
+// Adds what is found in what is decoded at `at`.
+void BlobScanner::Impl::ScanDecoded(std::string_view text, const EmbeddedText& at, std::vector<RawMatch>* matches,
+                                    BlobMatches* result) {
+  Inner().ScanText(at.decoded, true, &inner_result);
+  result->too_much |= inner_result.too_much;
+  if (inner_result.matches.empty()) return;
+  const EncodedPlaces places(text.substr(at.start, at.end - at.start), at.embedding);
+  for (const RawMatch& match : inner_result.matches) matches->push_back(Lift(match, at, places));
+}
+
+// Finds what is in the texts that stand encoded in a line, and where such begin that may go on in the next.
 void BlobScanner::Impl::ScanEmbedded(std::string_view text, BlobMatches* result) {
-  for (auto embedded = FindEmbedded(text, 0); embedded; embedded = FindEmbedded(text, embedded->end)) {
-    if (inner == nullptr) inner = std::make_unique<Impl>(detector, stats);
-    inner_result.Clear();
-    inner->ScanLines(embedded->decoded, &inner_result);
-    inner->Finish(embedded->decoded, &inner_result);
-    result->too_much |= inner_result.too_much;
-    for (const RawMatch& match : inner_result.matches) {
-      const EncodedRange from = EncodedFrom(match.secret_start, match.secret_end, embedded->embedding);
-      result->matches.push_back({.rule = match.rule,
-                                 .start = embedded->start,
-                                 .end = embedded->end,
-                                 .secret_start = embedded->start + from.begin,
-                                 .secret_end = std::min(embedded->start + from.end, embedded->end),
-                                 .inner = {.embedding = embedded->embedding,
-                                           .start = static_cast<uint32_t>(match.start),
-                                           .end = static_cast<uint32_t>(match.end),
-                                           .secret_start = static_cast<uint32_t>(match.secret_start),
-                                           .secret_end = static_cast<uint32_t>(match.secret_end)}});
+  if (level == kMostEmbeddings) return;
+  for (auto at = FindEmbedded(text, 0); at; at = FindEmbedded(text, at->end)) {
+    if (at->embedding == Embedding::kBase64Lines) {
+      result->wrapped.push_back(at->start);
+    } else {
+      ScanDecoded(text, *at, &result->matches, result);
+    }
+  }
+}
+
+// Finds what lines say when their escapes are undone. Where a rule finds a secret in the line as it is, what it finds
+// there in the other form is the same, or cut at a character that was escaped because it belongs to the secret.
+void BlobScanner::Impl::ScanEscaped(std::string_view text, BlobMatches* result) {
+  if (level == kMostEmbeddings) return;
+  for (auto line = FindEscapedLine(text, 0); line; line = FindEscapedLine(text, line->end)) {
+    const std::string_view raw = text.substr(line->start, line->end - line->start);
+    decoded_matches.clear();
+    ScanDecoded(text, {line->start, line->end, Embedding::kEscapes, DecodeEmbedded(raw, Embedding::kEscapes)}, &decoded_matches,
+                result);
+    if (decoded_matches.empty()) continue;
+    Inner().ScanText(raw, false, &inner_result);
+    for (RawMatch& match : inner_result.matches) match.secret_start += line->start, match.secret_end += line->start;
+    const SecretPlaces found(inner_result.matches);
+    for (const RawMatch& match : decoded_matches) {
+      if (!found.Meets(match)) result->matches.push_back(match);
+    }
+  }
+}
+
+// Decodes base64 that may be wrapped. Its lines are scanned each by itself as well: they may be texts of their own.
+void BlobScanner::Impl::ConfirmWrapped(std::string_view content, BlobMatches* result) {
+  SortDistinct(&result->wrapped);
+  size_t lines = 0;
+  for (std::span<const uint64_t> starts = result->wrapped; !starts.empty(); starts = starts.subspan(lines)) {
+    const EmbeddedText whole = FindWrapped(content, starts, &lines);
+    decoded_matches.clear();
+    ScanDecoded(content, whole, &decoded_matches, result);
+    result->matches.insert(result->matches.end(), decoded_matches.begin(), decoded_matches.end());
+    if (lines == 1) continue;
+    line_matches.clear();
+    for (const uint64_t start : starts.first(lines)) {
+      const auto line = FindEmbedded(content, start);
+      if (line && line->start == start) ScanDecoded(content, *line, &line_matches, result);
+    }
+    const SecretPlaces found(decoded_matches);
+    for (const RawMatch& match : line_matches) {
+      if (!found.Meets(match)) result->matches.push_back(match);
     }
   }
 }
@@ -232,6 +295,7 @@ void BlobScanner::Impl::MapToContent(BlobMatches* result) const {
   for (BlobMatches::AnchorAt& anchor : result->anchors) {
     anchor.end = windows.ToContent(anchor.end - 1) + 1;
   }
+  for (uint64_t& start : result->wrapped) start = windows.ToContent(start);
 }
 
 // Adds what the base has in the lines that came from it.
@@ -240,14 +304,16 @@ void BlobScanner::Impl::Inherit(const BlobMatches& base, BlobMatches* result) {
   anchor_order.clear();
   for (size_t i = 0; i < base.matches.size(); ++i) {
     const RuleScan& scan = detector.scans[base.matches[i].rule];
-    const bool embedded = base.matches[i].inner.embedding != Embedding::kNone;  // It depends on its line alone.
-    if (!embedded && (scan.kind != RuleScan::Kind::kLine || scan.prefiltered)) continue;  // Found anew below.
+    const Embedding embedding = base.matches[i].inner.embedding;
+    if (embedding == Embedding::kBase64Lines) continue;  // Found anew below.
+    const bool embedded = embedding != Embedding::kNone;  // It depends on its line alone.
+    if (!embedded && (scan.kind != RuleScan::Kind::kLine || scan.prefiltered)) continue;
     match_order.push_back({base.matches[i].start, i});
   }
   for (size_t i = 0; i < base.anchors.size(); ++i) {
     anchor_order.push_back({base.anchors[i].end - 1, i});
   }
-  if (match_order.empty() && anchor_order.empty()) return;
+  if (match_order.empty() && anchor_order.empty() && base.wrapped.empty()) return;
   std::sort(match_order.begin(), match_order.end());
   std::sort(anchor_order.begin(), anchor_order.end());
   for (const CopyRun& run : whole_lines) {
@@ -265,6 +331,10 @@ void BlobScanner::Impl::Inherit(const BlobMatches& base, BlobMatches* result) {
          it != anchor_order.end() && it->offset < base_end; ++it) {
       const BlobMatches::AnchorAt& anchor = base.anchors[it->index];
       result->anchors.push_back({.rule = anchor.rule, .end = anchor.end + shift, .bytes = anchor.bytes});
+    }
+    for (auto it = std::lower_bound(base.wrapped.begin(), base.wrapped.end(), run.base_offset);
+         it != base.wrapped.end() && *it < base_end; ++it) {
+      result->wrapped.push_back(*it + shift);
     }
   }
 }
@@ -371,19 +441,17 @@ void BlobScanner::Impl::Finish(std::string_view content, BlobMatches* result) {
   SortDistinct(&result->anchors);
   ConfirmSpans(content, result);
   ConfirmNamed(content, result);
+  ConfirmWrapped(content, result);
   ScanWide(content, result);
   SortDistinct(&result->matches);
 }
 
 BlobScanner::BlobScanner(const Detector& detector)
-    : impl_(std::make_unique<Impl>(detector.impl(), stats_)) {}
+    : impl_(std::make_unique<Impl>(detector.impl(), stats_, 0)) {}
 BlobScanner::~BlobScanner() = default;
 
 void BlobScanner::ScanFull(std::string_view content, BlobMatches* result) {
-  result->Clear();
-  impl_->ScanLines(content, result);
-  impl_->ScanEmbedded(content, result);
-  impl_->Finish(content, result);
+  impl_->ScanText(content, true, result);
 }
 
 void BlobScanner::ScanDelta(std::string_view content, std::span<const CopyRun> copies,
@@ -393,6 +461,7 @@ void BlobScanner::ScanDelta(std::string_view content, std::span<const CopyRun> c
   const std::string_view windows = impl_->windows.Gather(content, impl_->whole_lines);
   impl_->ScanLines(windows, result);
   impl_->ScanEmbedded(windows, result);
+  impl_->ScanEscaped(windows, result);
   impl_->MapToContent(result);
   impl_->Inherit(base, result);
   impl_->Finish(content, result);

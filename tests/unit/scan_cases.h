@@ -96,6 +96,23 @@ inline uint32_t Below(Random& random, uint32_t limit) {
   return static_cast<uint32_t>(random() % limit);
 }
 
+// Pieces that say something once they are decoded, and parts of such.
+inline std::vector<std::string> EncodedPieces() {
+  return {
+      // base64 over several lines of "xx fix_aB3dE6gH; secret = 'abcdef' and denxyz more, p:abc@ then zorg key 0a1b2c3d4e and
+      // --BEG KEY--\n0123abcd\n--END.\n"
+      "\neHggZml4X2FCM2RFNmdIOyBzZWNyZXQgPSAnYWJj\n", "ZGVmJyBhbmQgZGVueHl6IG1vcmUsIHA6YWJjQCB0\n",
+      "  \"aGVuIHpvcmcga2V5IDBhMWIyYzNkNGUgYW5kIC0t\" +\n", "QkVHIEtFWS0tCjAxMjNhYmNkCi0tRU5ELgo=\n", "  'ZGVmJwo='\n",
+      "key: eHggZml4X2FCM2RFNmdIOyBzZWNyZXQgPSAnYWJj\n",
+      "\neHggZml4X2FCM2RFNmdIOyBzZWNyZXQgPSAnYWJj\nZGVmJyBhbmQgZGVueHl6IG1vcmUsIHA6YWJjQCB0\n"
+      "aGVuIHpvcmcga2V5IDBhMWIyYzNkNGUgYW5kIC0t\nQkVHIEtFWS0tCjAxMjNhYmNkCi0tRU5ELgo=\n",
+      // base64 of base64 of "note: fix_aB3dE6gH and u:p:abc@\n"
+      "Ym05MFpUb2dabWw0WDJGQ00yUkZObWRJSUdGdVpDQjFPbkE2WVdKalFBbz0=",
+      "{\\\"secret\\\": \\\"abcdef\\\"}", "\\u0066ix_" "aB3dE6gH ", "fix_" "%61B3dE6gH%3A", "p:a%62c%40", "p%3Aabc%40", "%", "\\", "&",
+      "&quot;passw&quot;:&quot;hunter2&quot;", "\\nhead=abcd\\n", "&#102;ix_" "12345678 ", "secret=a%26bcdef%3Dg ", "zorg%3A%20zk-012abc",
+      "{\\\\\\\"secret\\\\\\\":\\\\\\\"abcdef\\\\\\\"}"};
+}
+
 // A piece of text: plants matches and near misses of kScanRules, breaks lines, or is noise.
 inline std::string RandomPiece(Random& random) {
   static const std::vector<std::string> pieces = {
@@ -111,7 +128,9 @@ inline std::string RandomPiece(Random& random) {
       "A1B2C-1234", ": ", "=", "/",
       // base64 of "xx fix_aB3dE6gH; secret = 'abcdef'\n", and hexadecimal digits of "tai_abc12 and zorg: zk-012abc"
       "eHggZml4X2FCM2RFNmdIOyBzZWNyZXQgPSAnYWJjZGVmJwo=", "7461695f616263313220616e64207a6f72673a207a6b2d303132616263"};
+  static const std::vector<std::string> encoded = EncodedPieces();
   const uint32_t choice = Below(random, 100);
+  if (choice < 6) return encoded[Below(random, static_cast<uint32_t>(encoded.size()))];
   if (choice < 80) return pieces[Below(random, static_cast<uint32_t>(pieces.size()))];
   if (choice < 90) return std::string(1 + Below(random, 12), static_cast<char>('a' + Below(random, 3)));
   if (choice < 92) return std::string(Below(random, 3) == 0 ? 5000 : 80, static_cast<char>('x' + Below(random, 3)));
