@@ -19,7 +19,7 @@ namespace unsprawl {
 namespace {
 
 // Raise when the detector or Examine comes to mean something else by the same rule.
-constexpr uint64_t kEngineVersion = 2;
+constexpr uint64_t kEngineVersion = 3;
 // Flags of examine.h that say which AND-allowlist with paths has its other criteria fulfilled.
 constexpr size_t kMaxPathAllowlists = 16;
 // Of a word of Rule::kind.
