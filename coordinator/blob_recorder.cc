@@ -19,6 +19,7 @@ size_t Bytes(const v1::BlobBatch& batch) {
   size_t bytes = kCleanBytes * static_cast<size_t>(batch.clean_bytes_size());
   for (const v1::BlobHit& hit : batch.hits()) {
     bytes += kHitBytes + kMatchBytes * static_cast<size_t>(hit.matches_size());
+    for (const v1::Match& match : hit.matches()) bytes += match.member().size();
   }
   return bytes;
 }
@@ -42,6 +43,7 @@ absl::Status BlobRecorder::Add(v1::BlobBatch* batch, RuleListId rules) {
   } else {
     pending.batch.mutable_clean()->append(batch->clean());  // A merge would replace it.
     batch->clear_clean();
+    batch->clear_traits();  // They are in the list.
     pending.batch.MergeFrom(*batch);
     pending.batch.set_bytes_resolved(0);  // A sum of sums: not kept.
   }

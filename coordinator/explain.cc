@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "absl/strings/str_format.h"
+#include "engine/archive/archive.h"
 #include "engine/base/escape.h"
 #include "engine/base/status.h"
 #include "engine/git/small_file.h"
@@ -124,6 +125,18 @@ absl::Status ListFiles(const std::filesystem::path& path, std::vector<std::files
   return absl::OkStatus();
 }
 
+// Returns what could not be read.
+uint32_t ExplainArchive(const Detector& detector, const std::string& path, std::string_view content,
+                        const ExplainOptions& options, std::ostream& out, int* shown) {
+  return VisitMembers(content, {.max_bytes = kMaxDecodedBytes}, [&](const ArchiveMember& member) {
+    if (member.is_archive) return;  // Its members came before.
+    std::string decoded;
+    const bool is_decoded = DecodeText(member.content, kMaxDecodedBytes, &decoded) == Decoding::kDecoded;
+    const std::string place = member.path.empty() ? path : absl::StrFormat("%s!%s", path, member.path);
+    *shown += ExplainText(detector, place, is_decoded ? decoded : member.content, options, out);
+  });
+}
+
 }  // namespace
 
 int ExplainText(const Detector& detector, std::string_view path, std::string_view text, const ExplainOptions& options,
@@ -152,6 +165,11 @@ absl::StatusOr<int> ExplainFiles(const Detector& detector, const std::vector<std
     ASSIGN_OR_RETURN(const std::string content, ReadSmallFile(file, kMaxFileBytes));
     std::string decoded;
     const bool is_decoded = DecodeText(content, kMaxDecodedBytes, &decoded) == Decoding::kDecoded;
+    if (options.archives && IsArchive(KindOfArchive(content, is_decoded ? std::string_view(decoded) : std::string_view()))) {
+      const uint32_t gaps = ExplainArchive(detector, file.string(), content, options, out, &shown);
+      if (gaps == 0) continue;
+      out << absl::StrFormat("%s: not all of this archive could be read; a scan counts it\n", EscapeForTerminal(file.string()));
+    }
     shown += ExplainText(detector, file.string(), is_decoded ? decoded : content, options, out);
   }
   return shown;

@@ -17,6 +17,7 @@ namespace unsprawl {
 struct ExplainOptions {
   double min_confidence = 0.5;      // what a report shows
   std::optional<uint32_t> line;     // only what begins in this line, from 1
+  bool archives = false;            // look into them, as a scan would
   bool steps = true;                // everything that counted; else a line a match, of what is reported
 };
 
@@ -25,7 +26,8 @@ struct ExplainOptions {
 int ExplainText(const Detector& detector, std::string_view path, std::string_view text, const ExplainOptions& options,
                 std::ostream& out);
 
-// The same for files, and for all files in folders (sorted; .git is left out).
+// The same for files, and for all files in folders (sorted; .git is left out). Of archives the members, if that is asked
+// for, and the bytes of the archive itself where not all could be read.
 // NotFound (also what is neither file nor folder), PermissionDenied, Unavailable, ResourceExhausted (4 GiB and more): names it.
 absl::StatusOr<int> ExplainFiles(const Detector& detector, const std::vector<std::string>& paths,
                                  const ExplainOptions& options, std::ostream& out);

@@ -19,7 +19,7 @@ std::string NoteName(const std::string& key) { return "mirror " + key; }
 }  // namespace
 
 std::string ScanSettingsText(const ScanSettings& settings) {
-  return absl::StrFormat("%s %d", kEngineVersion, settings.max_object_bytes);
+  return absl::StrFormat("%s %d%s", kEngineVersion, settings.max_object_bytes, settings.archives ? " archives" : "");
 }
 
 bool IsCurrent(const v1::RepositoryRecord& record, const Ruleset& ruleset) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "coordinator/content_traits.h"
 #include "coordinator/forges/dropped_commits.h"
 #include "coordinator/forges/json_fields.h"
 #include "coordinator/forges/listing.h"
@@ -23,8 +24,8 @@ namespace {
 using Status = RepositoryOutcome::Status;
 
 constexpr size_t kMaxKnownLists = 200;  // older rule lists a shard distinguishes (an answer is one byte)
+constexpr size_t kMaxLists = 4 * kMaxKnownLists;  // under which one pass records
 constexpr size_t kCompactHits = 1 << 16;
-constexpr char kNoAnswer = static_cast<char>(0xff);
 
 // The tips and how they were scanned; equal means nothing is left to do.
 std::string Watermark(const ScanSettings& settings, std::string_view tips_digest, std::string_view lost_tips) {
@@ -166,11 +167,12 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   }
   v1::ScanShard& scan = *begun.mutable_scan();
   scan.set_ledger_empty(!run_.ledger->HasBlobs());
-  ASSIGN_OR_RETURN(const RuleListId all, run_.ledger->InternRules(run_.ruleset->keys()));
-  rule_lists_ = {all};
+  rules_run_ = {run_.ruleset->keys()};
+  lists_.clear();
   rule_keys_.clear();
-  answer_of_list_.clear();
+  known_under_.clear();
   scan.set_full_mode(run_.settings.full_mode);
+  scan.set_archives(run_.settings.archives);
   scan.set_key(run_.settings.key.bytes.data(), run_.settings.key.bytes.size());
   scan.set_now(run_.settings.now);
   if (shard_) {
@@ -187,24 +189,46 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
 
 // The byte that answers a lookup of a blob known under `list` (LookupAnswer). Sets of rules that some
 // blob still needs are told to the scanner as they come up, in `answer`.
-absl::StatusOr<char> LocalLease::AnswerFor(RuleListId list, v1::LookupAnswer* answer) {
+absl::StatusOr<LocalLease::KnownUnder> LocalLease::AnswerFor(RuleListId list, v1::LookupAnswer* answer) {
   if (list >= rule_keys_.size()) {  // Another repository's pass has made it meanwhile.
     ASSIGN_OR_RETURN(rule_keys_, run_.ledger->RuleLists());
-    answer_of_list_.resize(rule_keys_.size(), kNoAnswer);
+    known_under_.resize(rule_keys_.size());
     if (list >= rule_keys_.size()) return absl::DataLossError("the store names a list of rules it lacks");
   }
-  char& known = answer_of_list_[list];
-  if (known != kNoAnswer) return known;
-  const std::vector<uint64_t> wanted = run_.ruleset->keys();
-  std::vector<uint64_t> missing;
-  std::set_difference(wanted.begin(), wanted.end(), rule_keys_[list].begin(), rule_keys_[list].end(),
-                      std::back_inserter(missing));
-  if (missing.empty()) return known = 1;
-  if (missing.size() == wanted.size() || rule_lists_.size() > kMaxKnownLists) return known = 0;
-  answer->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
-  ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(missing));
-  rule_lists_.push_back(id);
-  return known = static_cast<char>(rule_lists_.size());
+  KnownUnder& known = known_under_[list];
+  if (known.answer != KnownUnder::kNoAnswer) return known;
+  const std::vector<uint64_t>& wanted = rules_run_[0];
+  const uint64_t bound = run_.settings.max_object_bytes;
+  std::vector<uint64_t> missing = StillNeeded(wanted, rule_keys_[list], run_.settings.archives, bound);
+  known.traits = TraitsUnder(wanted, rule_keys_[list], bound);
+  if (missing.empty()) {
+    known.answer = 1;
+  } else if (missing.size() == wanted.size() || rules_run_.size() > kMaxKnownLists) {
+    known.answer = 0;
+  } else {
+    answer->add_known()->mutable_missing()->Add(missing.begin(), missing.end());
+    rules_run_.push_back(std::move(missing));
+    known.answer = static_cast<char>(rules_run_.size());
+  }
+  return known;
+}
+
+// The list of rules, and what stands for its traits, under which a batch is recorded.
+absl::StatusOr<RuleListId> LocalLease::ListFor(const v1::BlobBatch& batch) {
+  const auto key = std::make_pair(batch.rules(), batch.traits());
+  if (const auto known = lists_.find(key); known != lists_.end()) return known->second;
+  if (lists_.size() > kMaxLists) return absl::InvalidArgumentError("blobs with more traits than there are");
+  ASSIGN_OR_RETURN(const RuleListId id, run_.ledger->InternRules(KeysWithTraits(rules_run_[batch.rules()], batch.traits(),
+                                                                                run_.settings.max_object_bytes)));
+  return lists_[key] = id;
+}
+
+void LocalLease::TallyTraits(uint32_t traits, std::string_view blob) {
+  if (traits == 0) return;
+  std::optional<v1::Skip> skip = SkipFor(traits);
+  if (!skip) return;
+  skip->set_object_id(std::string(blob));
+  tally_.Add(*skip);
 }
 
 absl::StatusOr<v1::LookupAnswer> LocalLease::Lookup(const v1::LookupRequest& request) {
@@ -215,9 +239,11 @@ absl::StatusOr<v1::LookupAnswer> LocalLease::Lookup(const v1::LookupRequest& req
   answers.resize(blobs.size(), 0);
   for (size_t i = 0; i < blobs.size(); ++i) {
     if (states[i].known == BlobState::Known::kUnscanned) continue;
-    ASSIGN_OR_RETURN(answers[i], AnswerFor(states[i].rules, &answer));
+    ASSIGN_OR_RETURN(const KnownUnder known, AnswerFor(states[i].rules, &answer));
+    answers[i] = known.answer;
     if (states[i].known == BlobState::Known::kHit) AddHit(blobs[i]);
     if (answers[i] != 1) continue;
+    TallyTraits(known.traits, blobs[i].raw());
     ++counters_.blobs_known;
     outcome_.coverage.set_bytes(outcome_.coverage.bytes() + states[i].bytes);
   }
@@ -251,14 +277,19 @@ void LocalLease::SortHits() {
 }
 
 absl::Status LocalLease::TakeBlobs(v1::BlobBatch* batch) {
-  if (!recorder_ || batch->rules() >= rule_lists_.size()) return absl::InternalError("a batch out of order");
+  if (!recorder_ || batch->rules() >= rules_run_.size()) return absl::InternalError("a batch out of order");
   RETURN_IF_ERROR(CheckBatch(*batch));
   RETURN_IF_ERROR(CheckPart(*batch));
   for (const v1::BlobHit& hit : batch->hits()) AddHit(ObjectId::FromRaw(hit.object_id().data()));
   for (const v1::Skip& skip : batch->skips()) tally_.Add(skip);
+  if (batch->traits() != 0) {
+    for (const ObjectId& blob : UnpackObjectIds(batch->clean())) TallyTraits(batch->traits(), blob.raw());
+    for (const v1::BlobHit& hit : batch->hits()) TallyTraits(batch->traits(), hit.object_id());
+  }
   blobs_skipped_ += static_cast<uint64_t>(batch->skips_size());
   outcome_.coverage.set_bytes(outcome_.coverage.bytes() + batch->bytes_resolved());
-  return recorder_->Add(batch, rule_lists_[batch->rules()]);
+  ASSIGN_OR_RETURN(const RuleListId list, ListFor(*batch));
+  return recorder_->Add(batch, list);
 }
 
 // What came before a death is kept, too.

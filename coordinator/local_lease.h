@@ -4,10 +4,13 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "coordinator/blob_recorder.h"
@@ -68,7 +71,15 @@ class LocalLease : public Lease {
              const RunResources& run, std::atomic<uint64_t>* dropped_asked, std::optional<Shard> shard);
   const ShardLease* fence() const { return shard_ ? &shard_->fence : nullptr; }
   absl::Status WriteNote(v1::MirrorNote note);
-  absl::StatusOr<char> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
+  // What is said of a blob that is known under a list of rules.
+  struct KnownUnder {
+    static constexpr char kNoAnswer = static_cast<char>(0xff);
+    char answer = kNoAnswer;  // LookupAnswer's; kNoAnswer: not asked for yet
+    uint32_t traits = 0;
+  };
+  absl::StatusOr<KnownUnder> AnswerFor(RuleListId list, v1::LookupAnswer* answer);
+  absl::StatusOr<RuleListId> ListFor(const v1::BlobBatch& batch);
+  void TallyTraits(uint32_t traits, std::string_view blob);
   absl::Status CheckPart(const v1::BlobBatch& batch) const;
   void AddHit(const ObjectId& blob);
   void SortHits();
@@ -95,9 +106,10 @@ class LocalLease : public Lease {
   bool whole_ = false;                // everything was said and recorded
   v1::PassBeginning beginning_;
   std::string watermark_;             // once it is whole
-  std::vector<RuleListId> rule_lists_;            // by BlobBatch::rules
+  std::vector<std::vector<uint64_t>> rules_run_;  // by BlobBatch::rules
+  std::map<std::pair<uint32_t, uint32_t>, RuleListId> lists_;  // by BlobBatch's rules and traits: to record it under
   std::vector<std::vector<uint64_t>> rule_keys_;  // of the ledger's lists, by RuleListId
-  std::vector<char> answer_of_list_;              // by RuleListId; kNoAnswer: not asked for yet
+  std::vector<KnownUnder> known_under_;           // by RuleListId
   std::vector<ObjectId> hits_;                    // sorted and distinct when the scan is complete
   size_t compact_hits_at_ = 0;
   std::vector<ObjectId> only_;                    // Shard::only, sorted

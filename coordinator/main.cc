@@ -214,6 +214,9 @@ void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
   scan->add_option("--scan-mode", options->full_mode, "delta: only what changed; full: every byte")
       ->transform(CLI::CheckedTransformer(kModes))
       ->option_text("delta|full");
+  scan->add_flag("--archives", options->archives,
+                 "look inside archives and documents as well (zip, jar, docx, xlsx, odt, tar, 7z; gzip, bzip2, xz, zstd), "
+                 "three within one another");
   scan->add_option("-j,--jobs", options->threads, "threads (default: one per processor)")
       ->check(CLI::Range(1, 256));
   scan->add_option("--max-object-size", options->max_object_bytes,
@@ -270,8 +273,8 @@ absl::StatusOr<int> ScanHereOrThere(const ScanCommandOptions& options) {
   if (options.cluster.coordinator.empty()) return RunScan(options.scan);
   // What the coordinator's configuration decides would be passed over here.
   static constexpr const char* kDecidedThere[] = {
-      "--store", "--key-file", "--config", "--policy", "--jobs", "--max-object-size", "--memory-limit", "--fetch-backend",
-      "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
+      "--store", "--key-file", "--config", "--policy", "--archives", "--jobs", "--max-object-size", "--memory-limit",
+      "--fetch-backend", "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
       "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
       "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--no-sandbox"};
   if (options.scan.list_only) {
@@ -491,6 +494,7 @@ void AddExplain(CLI::App& app, RulesOptions* options, int* exit_code) {
                                  exit_code);
   explain->add_option("FILE", options->paths, "a file, a folder, or a line of a file (FILE:LINE)")->required()->expected(1);
   explain->add_option("-c,--config", options->file, "rules to use (default: the built-in ones)");
+  explain->add_flag("--archives", options->explain.archives, "look inside archives and documents as well");
   explain->add_option("--min-confidence", options->explain.min_confidence, "what counts as reported (0 to 1)")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
 }
@@ -514,6 +518,7 @@ void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
                               exit_code);
   test->add_option("FILE", options->paths, "files and folders on this disk")->required();
   test->add_option("-c,--config", options->file, "rules to use (default: the built-in ones)");
+  test->add_flag("--archives", options->explain.archives, "look inside archives and documents as well");
   test->add_option("--min-confidence", options->explain.min_confidence, "show findings from this up (0 to 1)")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
 }

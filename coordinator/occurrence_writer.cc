@@ -153,7 +153,6 @@ absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, st
                                           Ledger::Recording& recording) {
   v1::Occurrence row;
   row.set_secret(secrets_[place.secret()]);
-  *row.mutable_paths() = place.paths();
   if (place.has_commit()) *row.mutable_commit() = place.commit();
   *row.mutable_removals() = place.removals();
   row.set_presence(place.presence());
@@ -164,8 +163,13 @@ absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, st
     if (previous != nullptr && previous->offset() != one.match.offset()) ++ordinal;
     previous = &one.match;
     row.set_ordinal(ordinal);
+    *row.mutable_paths() = place.paths();
+    if (const std::string& member = one.match.member(); !member.empty()) {
+      for (std::string& path : *row.mutable_paths()) path += "!" + member;
+    }
     *row.mutable_match() = one.match;
     row.mutable_match()->clear_secret();
+    row.mutable_match()->clear_member();  // It is in the paths.
     row.mutable_overlapping()->Assign(one.overlapping.begin(), one.overlapping.end());
     RETURN_IF_ERROR(recording.Add(row));
     if (place.presence() == v1::PRESENCE_HEAD && !one.match.identifier().empty() &&

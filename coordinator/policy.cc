@@ -44,7 +44,8 @@ absl::StatusOr<Policy> LoadPolicy(const std::string& file) {
     if (!reason.has_value()) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s:%d: \"%s\" is not a reason for a skip. Known: missing, io, damaged, base-missing, "
-          "poison, broken-file, truncated, unobtainable, too-large, submodule, lfs-pointer, not-fetched",
+          "poison, broken-file, truncated, unobtainable, too-large, submodule, lfs-pointer, not-fetched, archive, "
+          "archive-part, git-data",
           file, node.source().begin.line, name));
     }
     policy.accepted.insert(*reason);

@@ -286,6 +286,7 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Number("dropped_commits", &options.max_dropped_commits, 0, INT64_MAX)
           .Number("audit_days", &audit_days, 0, 10000)
           .Choice<bool>("scan_mode", {{"delta", false}, {"full", true}}, [&](bool full) { options.full_mode = full; })
+          .Flag("archives", &options.archives)
           .Flag("sandbox", &options.sandbox)
           .Fraction("min_confidence", &options.min_confidence)
           .Choice<FetchBackend>("fetch_backend", {{"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}},

@@ -15,6 +15,7 @@ namespace unsprawl {
 
 struct ScanSettings {
   bool full_mode = false;
+  bool archives = false;         // look into them
   uint64_t max_object_bytes = 64 << 20;
   SecretKey key;
   int64_t now = 0;               // seconds since the epoch, for expiry dates

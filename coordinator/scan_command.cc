@@ -165,6 +165,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
                                       },
                                   .say = plan.say,
                                   .settings = {.full_mode = options.full_mode,
+                                               .archives = options.archives,
                                                .max_object_bytes = options.max_object_bytes,
                                                .key = keys.current,
                                                .now = NowMicros() / 1'000'000},

@@ -44,6 +44,7 @@ struct ScanOptions {
   std::string key_file;              // default: see store/key_file.h
   std::string config;                // rules; default: the built-in ones
   bool full_mode = false;
+  bool archives = false;             // look into them
   bool sandbox = true;
   bool quiet = false;
   bool list_only = false;            // list, estimate, and end

@@ -14,12 +14,13 @@ bool SkipTally::Before::operator()(const v1::Skip& a, const v1::Skip& b) const {
 }
 
 void SkipTally::Add(const v1::Skip& skip) {
+  const bool policy = KindOf(skip.reason()) == SkipKind::kPolicy;
   if (skip.object_id().size() == ObjectId::kBytes &&
-      !seen_.insert(ObjectId::FromRaw(skip.object_id().data())).second) {
+      !seen_[policy ? 0 : 1].insert(ObjectId::FromRaw(skip.object_id().data())).second) {
     return;
   }
   const uint64_t count = std::max<uint64_t>(skip.count(), 1);
-  has_unread_ |= KindOf(skip.reason()) != SkipKind::kPolicy;
+  has_unread_ |= !policy;
   if (skip.count() > 1) {
     beyond_[skip.reason()] += count;
     return;

@@ -11,7 +11,7 @@
 
 namespace unsprawl {
 
-// Collects the skips of one repository: each object once, listed up to a limit, counted beyond it.
+// Collects the skips of one repository: each object once for its kind, listed up to a limit, counted beyond it.
 // The result does not depend on the order in which skips were added. Not thread-safe.
 class SkipTally {
  public:
@@ -28,7 +28,7 @@ class SkipTally {
     bool operator()(const v1::Skip& a, const v1::Skip& b) const;
   };
 
-  absl::flat_hash_set<ObjectId> seen_;
+  absl::flat_hash_set<ObjectId> seen_[2];       // of policy skips, of others: no choice hides a fault
   std::set<v1::Skip, Before> listed_;           // the first kMaxListed in order
   std::map<v1::SkipReason, uint64_t> beyond_;   // not listed, by reason
   bool has_unread_ = false;

@@ -11,6 +11,9 @@
 namespace unsprawl {
 namespace {
 
+constexpr uint32_t kMaxTraits = 2 * v1::ContentTrait_MAX - 1;
+constexpr size_t kMaxMemberBytes = 1024;
+
 std::tuple<uint64_t, uint32_t, uint64_t> PlaceOf(const v1::Match& match) {
   return {match.offset(), match.length(), match.rule()};
 }
@@ -72,11 +75,17 @@ absl::Status CheckBatch(const v1::BlobBatch& batch) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%d sizes of %d clean blobs", batch.clean_bytes_size(), blobs));
   }
+  if (batch.traits() > kMaxTraits) {
+    return absl::InvalidArgumentError(absl::StrFormat("traits %d of blobs that there are not", batch.traits()));
+  }
   for (const v1::BlobHit& hit : batch.hits()) {
     if (hit.object_id().size() != ObjectId::kBytes) {
       return WrongSize("a blob id", hit.object_id().size(), ObjectId::kBytes);
     }
     for (const v1::Match& match : hit.matches()) {
+      if (match.member().size() > kMaxMemberBytes) {
+        return absl::InvalidArgumentError(absl::StrFormat("a name of %d bytes in an archive", match.member().size()));
+      }
       if (!SecretIdFromRaw(match.secret())) {
         return WrongSize("a secret id", match.secret().size(), sizeof(SecretId::bytes));
       }

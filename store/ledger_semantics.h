@@ -28,7 +28,7 @@ std::vector<std::pair<SecretId, SecretId>> PairIds(std::span<const v1::Match> ea
 // Sorted union of two sorted lists.
 std::vector<uint64_t> UnionOf(std::span<const uint64_t> a, std::span<const uint64_t> b);
 
-// InvalidArgument: an id in `batch` is not of its size. What a ledger checks before it records.
+// InvalidArgument: an id in `batch` is not of its size, or what is said beside them is out of bounds. What a ledger checks before it records.
 absl::Status CheckBatch(const v1::BlobBatch& batch);
 // InvalidArgument: a secret or commit id in `occurrence` is not of its size.
 absl::Status CheckOccurrence(const v1::Occurrence& occurrence);

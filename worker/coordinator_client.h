@@ -17,7 +17,7 @@
 namespace unsprawl {
 
 // The version of the services that this program speaks (cluster.proto, ProtocolVersion).
-inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 2;
+inline constexpr uint32_t kProtocolMajor = 1, kProtocolMinor = 3;
 
 // OK: a program that speaks `version` and this one understand each other. FailedPrecondition: they do not; `whose`
 // ("the worker") speaks it, `ours` ("the coordinator") is this program.

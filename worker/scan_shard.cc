@@ -1,12 +1,17 @@
 #include "worker/scan_shard.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "engine/archive/archive.h"
 #include "engine/base/status.h"
 #include "engine/git/cut.h"
 #include "engine/git/walk.h"
@@ -21,7 +26,7 @@ namespace {
 
 constexpr size_t kLookupObjects = 1 << 16;     // 1.3 MB a question
 constexpr size_t kPieceObjects = (1 << 20) / ObjectId::kBytes;  // of one message
-constexpr int kBatchBlobs = 1 << 13;
+constexpr size_t kBatchBlobs = 1 << 13;
 constexpr size_t kBatchMatches = 1 << 13;      // about 1 MB
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 constexpr size_t kLfsPointerMaxBytes = 1024;   // git-lfs: a pointer file is smaller than this
@@ -56,11 +61,36 @@ struct SharedProgress {
 
 struct VisitOptions {
   bool full_mode = false;
+  bool archives = false;  // look into them
   uint32_t rules = 0;  // BlobBatch::rules
   SecretKey key;
   int64_t now = 0;
   std::span<const ObjectNumber> avoid;
 };
+
+// kMaxMatchesOfBlob + 1 of them if there are more, as many of each rule as of any other that has them, in their order.
+template <typename Match, typename RuleOf>
+void KeepSomeOfEachRule(std::vector<Match>* all, RuleOf rule_of) {
+  if (all->size() <= kMaxMatchesOfBlob) return;
+  std::map<uint64_t, std::vector<size_t>> by_rule;
+  for (size_t i = 0; i < all->size(); ++i) by_rule[rule_of((*all)[i])].push_back(i);
+  std::vector<size_t> kept;
+  for (size_t round = 0; kept.size() <= kMaxMatchesOfBlob && round < all->size(); ++round) {
+    for (const auto& [rule, of_rule] : by_rule) {
+      if (round < of_rule.size() && kept.size() <= kMaxMatchesOfBlob) kept.push_back(of_rule[round]);
+    }
+  }
+  std::sort(kept.begin(), kept.end());
+  std::vector<Match> some;
+  for (const size_t i : kept) some.push_back(std::move((*all)[i]));
+  *all = std::move(some);
+}
+
+uint32_t TraitsOfGaps(uint32_t gaps) {
+  return (gaps & kGapEncrypted ? v1::CONTENT_TRAIT_ENCRYPTED : 0) | (gaps & kGapDamaged ? v1::CONTENT_TRAIT_DAMAGED : 0) |
+         (gaps & kGapBeyond ? v1::CONTENT_TRAIT_BEYOND : 0) | (gaps & kGapUnread ? v1::CONTENT_TRAIT_UNREAD : 0) |
+         (gaps & kGapGitData ? v1::CONTENT_TRAIT_GIT_DATA : 0);
+}
 
 // Matches and examines the blobs of one thread, and sends them in batches.
 class ScanVisitor : public WalkVisitor {
@@ -71,10 +101,7 @@ class ScanVisitor : public WalkVisitor {
         detector_(detector),
         options_(options),
         progress_(progress),
-        scanner_(detector) {
-    batch_ = event_.mutable_blobs();
-    batch_->set_rules(options.rules);
-  }
+        scanner_(detector) {}
 
   void Visit(const WalkedObject& object) override {
     if (object.slot >= slots_.size()) slots_.resize(object.slot + 1);
@@ -88,20 +115,20 @@ class ScanVisitor : public WalkVisitor {
     progress_.objects.fetch_add(1, std::memory_order_relaxed);
     progress_.bytes.fetch_add(object.content.size(), std::memory_order_relaxed);
     if ((++visited_ & 63) == 0) status_.Update(progress_.MaybeSend(*resources_.channel));
-    if (batch_->clean_bytes_size() >= kBatchBlobs || batch_matches_ >= kBatchMatches) Flush();
+    if (batch_blobs_ >= kBatchBlobs || batch_matches_ >= kBatchMatches) Flush();
   }
 
   void Skip(ObjectNumber object, const ObjectSkip& skip) override {
     const bool poison =
         std::binary_search(options_.avoid.begin(), options_.avoid.end(), object);
-    *batch_->add_skips() = ToProto(skip, poison);
+    *BatchOf(0).add_skips() = ToProto(skip, poison);
     progress_.objects.fetch_add(1, std::memory_order_relaxed);
-    if (batch_->skips_size() >= kBatchBlobs) Flush();
+    if (++batch_blobs_ >= kBatchBlobs) Flush();
   }
 
   // Sends what is left. Call on the shard's thread after the walk.
   absl::Status Finish() {
-    if (batch_->clean_bytes_size() + batch_->hits_size() + batch_->skips_size() > 0) Flush();
+    Flush();
     return status_;
   }
 
@@ -125,15 +152,25 @@ class ScanVisitor : public WalkVisitor {
 
   void ScanAndRecord(const WalkedObject& object) {
     // What is decoded is scanned in full, and so is what is built upon it: a delta speaks of the bytes.
-    switch (DecodeText(object.content, resources_.max_object_bytes, &decoded_)) {
-      case Decoding::kNone:
-        Scan(object);
-        return Record(object, object.content);
-      case Decoding::kDecoded:
-        scanner_.ScanFull(decoded_, &slots_[object.slot].matches);
-        return Record(object, decoded_);
-      case Decoding::kTooLarge: return AddSkip(object.number, v1::SKIP_REASON_TOO_LARGE);
+    const Decoding decoding = DecodeText(object.content, resources_.max_object_bytes, &decoded_);
+    const bool is_decoded = decoding == Decoding::kDecoded;
+    const ArchiveKind kind = KindOfArchive(object.content, is_decoded ? std::string_view(decoded_) : std::string_view());
+    const bool enters = options_.archives && IsArchive(kind);
+    if (decoding == Decoding::kTooLarge && !enters) return AddSkip(object.number, v1::SKIP_REASON_TOO_LARGE);
+    if (is_decoded) {
+      scanner_.ScanFull(decoded_, &slots_[object.slot].matches);
+    } else {
+      Scan(object);
     }
+    BlobMatches& matches = slots_[object.slot].matches;
+    const std::string_view text = is_decoded ? decoded_ : object.content;
+    if (enters) return EnterAndRecord(object, text, matches);
+    if (matches.too_much) return SkipTooMuch(object);
+    found_.clear();
+    AddMatches(matches, text, {}, &found_);
+    Record(object, IsArchive(kind)                 ? v1::CONTENT_TRAIT_ARCHIVE
+                   : kind == ArchiveKind::kGitData ? v1::CONTENT_TRAIT_GIT_DATA
+                                                   : v1::CONTENT_TRAIT_NONE);
   }
 
   void Scan(const WalkedObject& object) {
@@ -149,56 +186,90 @@ class ScanVisitor : public WalkVisitor {
     slot.scanned = true;
   }
 
-  // `text`: what was scanned.
-  void Record(const WalkedObject& object, std::string_view text) {
-    // Not recorded, so that it is said again in the next run: what was not found is not clean.
-    if (slots_[object.slot].matches.too_much) return AddSkip(object.number, v1::SKIP_REASON_TRUNCATED);
-    const std::vector<RawMatch>& all = slots_[object.slot].matches.matches;
-    const std::span<const RawMatch> matches = all.size() > kMaxMatchesOfBlob ? SomeOfEachRule(all) : all;
+  // Not recorded, so that it is said again in the next run: what was not found is not clean.
+  void SkipTooMuch(const WalkedObject& object) { AddSkip(object.number, v1::SKIP_REASON_TRUNCATED); }
+
+  // Where in a blob a text stands: Match::member, and what Match::offset begins with.
+  struct Place {
+    std::string_view member = {};
+    uint64_t offset = 0;
+  };
+
+  // An archive whose own bytes, `text`, have `matches`. What a member holds stands in the archive's bytes as well where
+  // they are not compressed: of equal secrets the innermost are kept.
+  void EnterAndRecord(const WalkedObject& object, std::string_view text, const BlobMatches& matches) {
+    found_.clear();
+    std::vector<v1::Match> of_archives;
+    absl::flat_hash_set<std::pair<uint64_t, std::string>> in_members;
+    AddMatches(matches, text, {}, &of_archives);
+    bool too_much = matches.too_much;
+    Place place = {.offset = text.size() + 1};
+    BlobMatches inner;
+    const uint32_t gaps = VisitMembers(
+        object.content, {.max_bytes = resources_.max_object_bytes}, [&](const ArchiveMember& member) {
+          std::string decoded;
+          const bool is_decoded = DecodeText(member.content, resources_.max_object_bytes, &decoded) == Decoding::kDecoded;
+          const std::string_view shown = is_decoded ? decoded : member.content;
+          scanner_.ScanFull(shown, &inner);
+          too_much |= inner.too_much;
+          place.member = member.path;
+          std::vector<v1::Match>& into = member.is_archive ? of_archives : found_;
+          const size_t before = into.size();
+          AddMatches(inner, shown, place, &into);
+          for (size_t i = before; !member.is_archive && i < into.size(); ++i) {
+            in_members.emplace(into[i].rule(), into[i].secret());
+          }
+          if (into.size() > 2 * kMaxMatchesOfBlob) KeepSomeOfEachRule(&into, [](const v1::Match& m) { return m.rule(); });
+          place.offset += shown.size() + 1;
+        });
+    if (too_much) return SkipTooMuch(object);
+    for (v1::Match& match : of_archives) {
+      if (!in_members.contains(std::make_pair(match.rule(), match.secret()))) found_.push_back(std::move(match));
+    }
+    Record(object, v1::CONTENT_TRAIT_ARCHIVE | v1::CONTENT_TRAIT_LOOKED_INTO | TraitsOfGaps(gaps));
+  }
+
+  // Some of each rule where there are many.
+  void AddMatches(const BlobMatches& matches, std::string_view text, const Place& place, std::vector<v1::Match>* found) {
+    if (matches.matches.empty()) return;
+    std::span<const RawMatch> all = matches.matches;
+    if (all.size() > kMaxMatchesOfBlob) {
+      some_.assign(all.begin(), all.end());
+      KeepSomeOfEachRule(&some_, [](const RawMatch& match) { return match.rule; });
+      all = some_;
+    }
+    const std::vector<MatchFeatures> features = Examine(detector_.ruleset(), all, text, options_.key, options_.now);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (!detector_.wanted(all[i].rule)) continue;
+      v1::Match& added = found->emplace_back();
+      AddMatch(all[i], features[i], &added);
+      added.set_offset(added.offset() + place.offset);
+      added.set_member(std::string(place.member));
+    }
+  }
+
+  // With the matches in found_.
+  void Record(const WalkedObject& object, uint32_t traits) {
     const ObjectId id = resources_.store->id(object.number);
+    v1::BlobBatch& batch = BatchOf(traits);
     ++blobs_recorded_;
-    batch_->set_bytes_resolved(batch_->bytes_resolved() + object.content.size());
-    if (matches.empty()) return AddClean(id, object.content.size());
-    v1::BlobHit* hit = batch_->add_hits();
+    ++batch_blobs_;
+    batch.set_bytes_resolved(batch.bytes_resolved() + object.content.size());
+    if (found_.empty()) {
+      batch.mutable_clean()->append(id.raw());
+      batch.add_clean_bytes(object.content.size());
+      return;
+    }
+    KeepSomeOfEachRule(&found_, [](const v1::Match& match) { return match.rule(); });
+    std::sort(found_.begin(), found_.end(), [](const v1::Match& a, const v1::Match& b) {
+      return std::make_tuple(a.offset(), a.length(), a.rule()) < std::make_tuple(b.offset(), b.length(), b.rule());
+    });
+    v1::BlobHit* hit = batch.add_hits();
     hit->set_object_id(id.bytes.data(), id.bytes.size());
     hit->set_object_bytes(object.content.size());
-    const std::vector<MatchFeatures> features = Examine(detector_.ruleset(), matches, text, options_.key, options_.now);
-    for (size_t i = 0; i < matches.size(); ++i) {
-      if (detector_.wanted(matches[i].rule)) AddMatch(matches[i], features[i], hit->add_matches());
-    }
-    if (hit->matches_size() == 0) {  // what others require is there, and they are not
-      batch_->mutable_hits()->RemoveLast();
-      return AddClean(id, object.content.size());
-    }
-    std::sort(hit->mutable_matches()->begin(), hit->mutable_matches()->end(),
-              [](const v1::Match& a, const v1::Match& b) {
-                return std::make_tuple(a.offset(), a.length(), a.rule()) <
-                       std::make_tuple(b.offset(), b.length(), b.rule());
-              });
-    batch_matches_ += matches.size();
-    progress_.matches.fetch_add(matches.size(), std::memory_order_relaxed);
-  }
-
-  void AddClean(const ObjectId& id, uint64_t bytes) {
-    batch_->mutable_clean()->append(id.raw());
-    batch_->add_clean_bytes(bytes);
-  }
-
-  // kMaxMatchesOfBlob + 1 of them, as many of each rule as of any other that has them.
-  std::span<const RawMatch> SomeOfEachRule(std::span<const RawMatch> all) {
-    std::vector<std::span<const RawMatch>> rules;  // matches are sorted by rule
-    for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
-      while (end < all.size() && all[end].rule == all[begin].rule) ++end;
-      rules.push_back(all.subspan(begin, end - begin));
-    }
-    some_.clear();
-    for (size_t round = 0; some_.size() <= kMaxMatchesOfBlob; ++round) {
-      for (const std::span<const RawMatch> rule : rules) {
-        if (round < rule.size() && some_.size() <= kMaxMatchesOfBlob) some_.push_back(rule[round]);
-      }
-    }
-    std::sort(some_.begin(), some_.end());
-    return some_;
+    for (v1::Match& match : found_) *hit->add_matches() = std::move(match);
+    batch_matches_ += found_.size();
+    progress_.matches.fetch_add(found_.size(), std::memory_order_relaxed);
   }
 
   void AddMatch(const RawMatch& raw, const MatchFeatures& features, v1::Match* match) {
@@ -217,17 +288,29 @@ class ScanVisitor : public WalkVisitor {
   }
 
   void AddSkip(ObjectNumber object, v1::SkipReason reason) {
-    v1::Skip* skip = batch_->add_skips();
+    v1::Skip* skip = BatchOf(0).add_skips();
+    ++batch_blobs_;
     skip->set_reason(reason);
     const ObjectId id = resources_.store->id(object);
     skip->set_object_id(id.bytes.data(), id.bytes.size());
   }
 
+  // What is sent next of blobs with these traits.
+  v1::BlobBatch& BatchOf(uint32_t traits) {
+    v1::BlobBatch& batch = *batches_[traits].mutable_blobs();
+    batch.set_rules(options_.rules);
+    batch.set_traits(traits);
+    return batch;
+  }
+
   void Flush() {
-    status_.Update(resources_.channel->Send(event_));
-    batch_->Clear();
-    batch_->set_rules(options_.rules);
-    batch_matches_ = 0;
+    for (auto& [traits, event] : batches_) {
+      const v1::BlobBatch& batch = event.blobs();
+      if (batch.clean_bytes_size() + batch.hits_size() + batch.skips_size() == 0) continue;
+      status_.Update(resources_.channel->Send(event));
+      event.mutable_blobs()->Clear();
+    }
+    batch_blobs_ = batch_matches_ = 0;
   }
 
   const ShardResources& resources_;
@@ -237,10 +320,10 @@ class ScanVisitor : public WalkVisitor {
   BlobScanner scanner_;
   std::vector<Slot> slots_;
   std::string decoded_;         // the text of the blob at hand, if it had to be decoded
-  std::vector<RawMatch> some_;  // what is recorded of a blob with too many
-  v1::ShardEvent event_;
-  v1::BlobBatch* batch_;
-  size_t batch_matches_ = 0;
+  std::vector<v1::Match> found_;  // in the blob at hand
+  std::vector<RawMatch> some_;  // what is recorded of a text with too many
+  std::map<uint32_t, v1::ShardEvent> batches_;  // by traits
+  size_t batch_blobs_ = 0, batch_matches_ = 0;
   uint64_t visited_ = 0;
   uint64_t blobs_recorded_ = 0;
   absl::Status status_;
@@ -424,6 +507,7 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
       ValidAvoid(shard.avoid(), shard.avoid_objects(), *resources.store);
   VisitOptions options;
   options.full_mode = shard.full_mode();
+  options.archives = shard.archives();
   options.now = shard.now();
   options.avoid = avoid;
   if (shard.key().size() != options.key.bytes.size()) {

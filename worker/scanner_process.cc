@@ -15,6 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_format.h"
+#include "engine/archive/archive.h"
 #include "engine/base/status.h"
 #include "engine/match/ruleset.h"
 #include "unsprawl/v1/cluster.pb.h"
@@ -117,6 +118,7 @@ using Request = void (const std::string& paths, const int (&fds)[kRequestFds]);
   // Ctrl-C goes to the whole foreground group; the coordinator alone decides what ends when.
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_IGN);
+  PrepareArchives();
   std::string paths;
   int fds[kRequestFds];
   while (ReceiveRequest(control, &paths, fds)) {

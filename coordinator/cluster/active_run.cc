@@ -166,6 +166,7 @@ absl::StatusOr<std::unique_ptr<ActiveRun>> ActiveRun::Make(const v1::ClusterRun&
                         .ledger = settings.ledger,
                         .end = std::move(end),
                         .settings = {.full_mode = run.plan().full_mode() || options.full_mode,
+                                     .archives = options.archives,
                                      .max_object_bytes = options.max_object_bytes,
                                      .key = settings.keys->current,
                                      .now = run.started() / 1'000'000},

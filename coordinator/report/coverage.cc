@@ -45,6 +45,9 @@ std::string_view Name(v1::SkipReason reason) {
     case v1::SKIP_REASON_SUBMODULE: return "submodule";
     case v1::SKIP_REASON_LFS_POINTER: return "lfs-pointer";
     case v1::SKIP_REASON_NOT_FETCHED: return "not-fetched";
+    case v1::SKIP_REASON_ARCHIVE: return "archive";
+    case v1::SKIP_REASON_ARCHIVE_PART: return "archive-part";
+    case v1::SKIP_REASON_GIT_DATA: return "git-data";
     default: return "unspecified";
   }
 }
@@ -63,6 +66,9 @@ std::string_view Explain(v1::SkipReason reason) {
     case v1::SKIP_REASON_SUBMODULE: return "submodules, which are other repositories";
     case v1::SKIP_REASON_LFS_POINTER: return "kept in LFS storage";
     case v1::SKIP_REASON_NOT_FETCHED: return "pull requests, dropped commits, wikis or gists beyond their budget";
+    case v1::SKIP_REASON_ARCHIVE: return "not looked into; --archives does";
+    case v1::SKIP_REASON_ARCHIVE_PART: return "of which not all could be read";
+    case v1::SKIP_REASON_GIT_DATA: return "that are git's own data (packs, bundles), not looked into";
     default: return "left out for no stated reason";
   }
 }

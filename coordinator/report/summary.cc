@@ -242,6 +242,9 @@ std::string Sentence(v1::SkipReason reason, uint64_t count) {
   if (reason == v1::SKIP_REASON_BROKEN_FILE || reason == v1::SKIP_REASON_SUBMODULE) {
     return absl::StrFormat("%s %s", WithThousands(count), Explain(reason));
   }
+  if (reason == v1::SKIP_REASON_ARCHIVE || reason == v1::SKIP_REASON_ARCHIVE_PART) {
+    return absl::StrFormat("%s %s", Counted(count, "archive or document", "archives or documents"), Explain(reason));
+  }
   return absl::StrFormat("%s %s", Counted(count, "object", "objects"), Explain(reason));
 }
 

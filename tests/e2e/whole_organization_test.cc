@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "tests/support/archives.h"
 #include "tests/support/cli.h"
 #include "tests/support/forge_server.h"
 #include "tests/support/git_repo.h"
@@ -19,6 +20,7 @@ namespace unsprawl {
 namespace {
 
 using nlohmann::json;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr char kToken[] = "the-token-of-the-reader";
@@ -84,6 +86,7 @@ class Organization {
     unsprawl::Run(dir_, {"git", "clone", "-q", "--mirror", "--no-local", Bare(Name(of)), Bare(Name(i))});
     GitRepo repo(dir_ / "work" / Name(i));
     repo.Write("own.txt", absl::StrFormat("secret %d\nonly here\n", i % 10));
+    repo.Write("own.zip", Packed("zip", "", {{"in/zip.txt", absl::StrFormat("secret %d\n", i % 7)}, {"cut", "x"}}));
     repo.Commit();
     repo.Git({"push", "-q", Bare(Name(i)), "HEAD:refs/heads/own"});
   }
@@ -107,10 +110,10 @@ class WholeOrganization : public testing::Test {
 
     const CliResult at_forge =
         remote_.Scan({"--api-url", url + "/api/v3", "--ca-file", ca_file, "--mirrors", home_.path() / "mirrors",
-                      "--key-file", key, "--min-confidence", "0", "-c", rules, "--wikis", "10", "github:acme"});
+                      "--key-file", key, "--min-confidence", "0", "-c", rules, "--wikis", "10", "--archives", "github:acme"});
     EXPECT_EQ(at_forge.exit_code, 1) << at_forge.err << at_forge.out;
     const CliResult in_folder =
-        local_.Scan({"--key-file", key, "--min-confidence", "0", "-c", rules, organization.folder()});
+        local_.Scan({"--archives", "--key-file", key, "--min-confidence", "0", "-c", rules, organization.folder()});
     EXPECT_EQ(in_folder.exit_code, 1) << in_folder.err << in_folder.out;
 
     const std::string prefix = url.substr(std::string("https://").size()) + "/acme/";
@@ -122,6 +125,7 @@ class WholeOrganization : public testing::Test {
     EXPECT_THAT(Differences(Incidents(remote_), Incidents(local_)), IsEmpty());
     // There was something to find, in most of them, and the same secrets in many.
     std::set<std::string> affected;
+    EXPECT_THAT(remote_.ReportFiles()["occurrences.jsonl"], HasSubstr("own.zip!in/zip.txt"));
     for (const json& row : remote_.Rows("occurrences.jsonl")) affected.insert(row["repository"].get<std::string>());
     EXPECT_GT(affected.size(), 50u);
     EXPECT_GT(remote_.Rows("occurrences.jsonl").size(), 200u);

@@ -99,6 +99,10 @@ std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::st
   std::string mirrors = cli.home() / "cluster" / "mirrors";
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& name = arguments[i];
+    if (name == "--archives") {
+      coordinator.push_back(name);
+      continue;
+    }
     const bool for_coordinator = coordinators.count(name) > 0, for_worker = workers_own.count(name) > 0;
     if (!for_coordinator && !for_worker) {
       if (name.starts_with('/') || name == "--list-only") return std::nullopt;

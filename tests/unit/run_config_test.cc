@@ -35,6 +35,7 @@ stall_timeout = 7
 audit_days = 3
 fail_on = "high"
 scan_mode = "full"
+archives = true
 sandbox = false
 [[scope]]
 targets = ["github:acme", "/srv/git"]
@@ -68,6 +69,7 @@ pushed_since = "2025-01-31"
   EXPECT_THAT(options->groups[1].forge.selection.visibilities, ElementsAre("internal", "private"));
   EXPECT_EQ(options->groups[1].forge.selection.pushed_since, 1738281600);  // date -u -d 2025-01-31 +%s
   EXPECT_TRUE(options->full_mode);
+  EXPECT_TRUE(options->archives);
   EXPECT_FALSE(options->sandbox);
 }
 

@@ -35,6 +35,18 @@ TEST(SkipTallyTest, AnObjectCountsOnceHoweverOftenItIsNamed) {
   EXPECT_EQ(coverage.skips_size(), 1);
 }
 
+TEST(SkipTallyTest, AChoiceHidesNoFaultOfTheSameObject) {
+  for (const bool first : {false, true}) {
+    SkipTally tally;
+    tally.Add(SkipOf(7, first ? v1::SKIP_REASON_TRUNCATED : v1::SKIP_REASON_ARCHIVE));
+    tally.Add(SkipOf(7, first ? v1::SKIP_REASON_ARCHIVE : v1::SKIP_REASON_TRUNCATED));
+    v1::Coverage coverage;
+    tally.AppendTo(coverage.mutable_skips());
+    EXPECT_EQ(coverage.skips_size(), 2);
+    EXPECT_TRUE(tally.has_unread());
+  }
+}
+
 TEST(SkipTallyTest, TheResultDoesNotDependOnTheOrder) {
   std::vector<v1::Skip> skips;
   for (uint32_t i = 0; i < 3000; ++i) {
