@@ -36,6 +36,9 @@ audit_days = 3
 fail_on = "high"
 scan_mode = "full"
 sandbox = false
+ignore_files = ["ignored", "/etc/ignored"]
+baselines = ["last"]
+trust_repo_ignores = true
 [[scope]]
 targets = ["github:acme", "/srv/git"]
 token_files = ["${RUN_CONFIG_TEST}/one", "two"]
@@ -69,6 +72,9 @@ pushed_since = "2025-01-31"
   EXPECT_EQ(options->groups[1].forge.selection.pushed_since, 1738281600);  // date -u -d 2025-01-31 +%s
   EXPECT_TRUE(options->full_mode);
   EXPECT_FALSE(options->sandbox);
+  EXPECT_THAT(options->ignores.ignore_files, ElementsAre((dir_.path() / "ignored").native(), "/etc/ignored"));
+  EXPECT_THAT(options->ignores.baselines, ElementsAre((dir_.path() / "last").native()));
+  EXPECT_TRUE(options->trust_repo_ignores);
 }
 
 TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {
