@@ -11,12 +11,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <vector>
 
-#include "engine/history/commit_graph.h"
-#include "engine/history/history_log.h"
+#include "engine/base/object_id.h"
 
 namespace unsprawl {
 
@@ -43,15 +41,5 @@ struct IgnoreLimits {
   uint32_t max_commits = 20'000;      // followed to find who wrote the entries …
   uint64_t max_bytes = 256 << 20;     // … of trees and versions of the file
 };
-
-// The blob .gitleaksignore in `tree` (a root); nullopt: there is none, or it is a symlink or not readable.
-std::optional<ObjectNumber> FindIgnoreFile(const ObjectStore& store, ObjectNumber tree);
-
-// Of each of `entries`, which the file has in the commit `head`, the commit that introduced it: each is followed to the
-// first parent that has the same file, else to the first whose file has it too, until none has. kNone: that is further away
-// than the limits allow. Commits are numbers of `log`. The same for every packing and number of threads.
-std::vector<uint32_t> FindIntroductions(std::span<const IgnoreEntry> entries, uint32_t head, const ObjectStore& store,
-                                        const NodeTable& nodes, const HistoryLog& log, const CommitGraph& graph,
-                                        const IgnoreLimits& limits);
 
 }  // namespace unsprawl

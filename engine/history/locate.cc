@@ -13,7 +13,7 @@
 #include "engine/history/commit_graph.h"
 #include "engine/history/head_facts.h"
 #include "engine/history/history_walk.h"
-#include "engine/history/ignore_file.h"
+#include "engine/history/ignore_history.h"
 #include "engine/history/lifetimes.h"
 #include "engine/history/mailmap.h"
 #include "engine/history/presence.h"

@@ -1,5 +1,5 @@
 // Who wrote which line of a .gitleaksignore, with git blame as the oracle where it means the same.
-#include "engine/history/ignore_file.h"
+#include "engine/history/locate.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/git/repository.h"
-#include "engine/history/locate.h"
 #include "tests/support/git_repo.h"
 #include "tests/support/status_matchers.h"
 
