@@ -197,6 +197,16 @@ void AddFailOn(CLI::App& app, FailOn* fail_on) {
       ->option_text("none|low|medium|high|critical|new");
 }
 
+// What a report leaves out.
+void AddIgnores(CLI::App& scan, ScanOptions* options) {
+  OneByOne(scan.add_option("-i,--ignore-file,--gitleaks-ignore-path", options->ignores.ignore_files,
+                           "leave out the findings that this file names, as a .gitleaksignore does (docs/rules.md)"));
+  OneByOne(scan.add_option("--baseline-path", options->ignores.baselines,
+                           "leave out what an earlier report has: gitleaks' JSON, incidents.jsonl, or a report's folder"));
+  scan.add_flag("--trust-repo-ignores", options->trust_repo_ignores,
+                "leave out what repositories themselves want ignored (.gitleaksignore, gitleaks:allow)");
+}
+
 // All that says what a run does.
 void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
   scan->add_option("TARGET", options->groups[0].targets,
@@ -229,6 +239,7 @@ void AddScanOptions(CLI::App* scan, const char* rules, ScanOptions* options) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   AddFailOn(*scan, &options->fail_on);
+  AddIgnores(*scan, options);
   AddBackend(*scan, &options->pipeline);
   AddNetwork(*scan, options);
   AddSelection(*scan, options);
@@ -276,7 +287,8 @@ absl::StatusOr<int> ScanHereOrThere(const ScanCommandOptions& options) {
       "--store", "--key-file", "--config", "--policy", "--archives", "--jobs", "--max-object-size", "--memory-limit",
       "--fetch-backend", "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
       "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
-      "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--no-sandbox"};
+      "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--no-sandbox", "--ignore-file",
+      "--baseline-path", "--trust-repo-ignores"};
   if (options.scan.list_only) {
     return absl::InvalidArgumentError("--list-only is for a scan without --coordinator: list there, with its configuration");
   }

@@ -289,6 +289,9 @@ absl::StatusOr<ScanOptions> LoadRunConfig(const std::string& file, ScanOptions d
           .Flag("archives", &options.archives)
           .Flag("sandbox", &options.sandbox)
           .Fraction("min_confidence", &options.min_confidence)
+          .Paths("ignore_files", &options.ignores.ignore_files)
+          .Paths("baselines", &options.ignores.baselines)
+          .Flag("trust_repo_ignores", &options.trust_repo_ignores)
           .Choice<FetchBackend>("fetch_backend", {{"git", FetchBackend::kGit}, {"libgit2", FetchBackend::kLibgit2}},
                                 [&](FetchBackend backend) { pipeline.fetch.backend = backend; })
           .Choice<int>("fail_on", FailOnNames(), [&](int number) { options.fail_on = FailOnOf(number); })

@@ -137,6 +137,7 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset, LoadRules(options));
   ASSIGN_OR_RETURN(std::vector<SortedGroup> groups, SortGroups(options.groups, stop));
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(options.key_file));
+  ASSIGN_OR_RETURN(const OperatorIgnores ignores, OperatorIgnores::Load(options.ignores, ruleset, keys));
   ASSIGN_OR_RETURN(const std::unique_ptr<Detector> detector,
                    Detector::Create(ruleset, {}, {.cache_dir = CacheDir() / "rules",
                                                   .before_compiling = [&] {
@@ -206,6 +207,8 @@ absl::StatusOr<int> RunScan(const ScanOptions& options) {
   input.sandbox_note = totals.sandbox_note();
   input.sandboxed = input.sandbox_note.empty();
   input.min_confidence = options.min_confidence;
+  input.ignores = &ignores;
+  input.trust_repo_ignores = options.trust_repo_ignores;
   input.run = totals.Facts();
   input.run.version = options.version;
   input.run.command = options.command_line;

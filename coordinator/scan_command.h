@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/report/operator_ignores.h"
 #include "coordinator/run_plan.h"
 #include "coordinator/run_resources.h"
 #include "coordinator/webhook.h"
@@ -53,6 +54,8 @@ struct ScanOptions {
   uint64_t memory_bytes = uint64_t{4} << 30;  // private memory of one scanner
   double min_confidence = 0.5;
   FailOn fail_on;
+  IgnoreFiles ignores;               // what to leave out of the report
+  bool trust_repo_ignores = false;
   int fetch_jobs = 8;                // fetches at a time from one host; forges want no more than 8 to 16
   absl::Duration audit_every = RunResources().audit_every;
   uint64_t max_dropped_commits = RunResources().max_dropped_commits;

@@ -44,7 +44,8 @@ enum class Cause : uint8_t {
 // How far one secret had spread when a run ended.
 struct IncidentState {
   SecretId secret;
-  v1::Presence presence = v1::PRESENCE_UNSPECIFIED;  // best of its occurrences; unspecified: has none
+  // Best of its occurrences; unspecified: has none, or (before any row that is not) none that was shown.
+  v1::Presence presence = v1::PRESENCE_UNSPECIFIED;
   bool open = false;                                 // at least one occurrence not removed
   uint64_t repositories = 0;                         // that hold an occurrence
   Cause cause = Cause::kUnknown;                     // of its first report, or of its last reopening

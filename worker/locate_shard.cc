@@ -69,6 +69,18 @@ bool IsAscii(std::string_view text) {
                      [](char c) { return static_cast<uint8_t>(c) < 0x80; });
 }
 
+void SetIgnores(const LocateResult& result, v1::HeadFacts* head) {
+  for (const LocateResult::Ignore& ignore : result.head_ignores) {
+    v1::Ignore* row = head->add_ignores();
+    if (ignore.commit) row->set_commit(std::string(ignore.commit->raw()));
+    row->set_path(ignore.path);
+    row->set_rule(ignore.rule);
+    row->set_line(ignore.line);
+    row->set_introduced_by(ignore.introduced_by + 1);  // 0: not known
+  }
+  for (const CommitRow& commit : result.head_ignore_commits) SetCommit(commit, head->add_ignore_commits());
+}
+
 v1::LocateCompleted Completed(const LocateResult& result) {
   v1::LocateCompleted completed;
   completed.set_commits(result.commits_reachable);
@@ -85,6 +97,7 @@ v1::LocateCompleted Completed(const LocateResult& result) {
     files_by_extension[IsAscii(extension) ? extension : "other"] += files;
   }
   completed.mutable_head()->set_codeowners_path(result.head_codeowners_path);
+  SetIgnores(result, completed.mutable_head());
   return completed;
 }
 

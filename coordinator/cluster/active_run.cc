@@ -325,6 +325,8 @@ absl::StatusOr<ReportInput> ActiveRun::Collect(bool* internal_error) const {
   input.sandboxed = input.sandbox_note.empty();
   input.min_confidence =
       run_.plan().has_min_confidence() ? run_.plan().min_confidence() : settings_.options->min_confidence;
+  input.ignores = settings_.ignores;
+  input.trust_repo_ignores = settings_.options->trust_repo_ignores;
   input.run = totals.Facts();
   input.run.version = settings_.options->version;
   input.run.command = run_.plan().command().empty() ? settings_.options->command_line : run_.plan().command();

@@ -25,6 +25,7 @@ struct CoordinatorSettings {
   const ScanOptions* options;   // its configuration
   const Ruleset* ruleset;
   const KeyRing* keys;
+  const OperatorIgnores* ignores = nullptr;  // what its reports leave out; may be null
   Ledger* ledger;
   const SteadyClock* clock;
   ClusterMetrics* metrics;

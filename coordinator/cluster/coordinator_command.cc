@@ -114,6 +114,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset,
                    rule_files.empty() ? Ruleset::Builtin() : Ruleset::FromFiles(rule_files));
   ASSIGN_OR_RETURN(const KeyRing keys, LoadOrCreateKey(scan.key_file));
+  ASSIGN_OR_RETURN(const OperatorIgnores ignores, OperatorIgnores::Load(scan.ignores, ruleset, keys));
   ASSIGN_OR_RETURN(const std::unique_ptr<Ledger> ledger,
                    OpenLedger(scan, keys, {.lease_time = options.lease_time,
                                            .backoff = options.retry_pause,
@@ -131,6 +132,7 @@ absl::StatusOr<int> RunCoordinator(const CoordinatorOptions& options) {
                    RunKeeper::Start({.options = &scan,
                                      .ruleset = &ruleset,
                                      .keys = &keys,
+                                     .ignores = &ignores,
                                      .ledger = ledger.get(),
                                      .clock = &clock,
                                      .metrics = &metrics,

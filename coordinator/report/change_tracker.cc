@@ -110,12 +110,20 @@ void ChangeTracker::Add(const Place& place) {
   if (AtSomeTip(place.occurrence.presence())) evidence_.open = Stronger(evidence_.open, cause);
 }
 
+void ChangeTracker::AddHidden(v1::Presence presence) {
+  evidence_.hidden = true;
+  evidence_.open_hidden |= AtSomeTip(presence);
+}
+
 std::optional<ChangeTracker::Known> ChangeTracker::Read(const IncidentHistory& history) const {
   std::optional<Known> known;
   for (const IncidentHistory::Row& row : history.rows) {
     const auto run = started_.find(row.run);
     if (run == started_.end()) continue;  // of a run that did not finish, or of this one
-    if (!known) known = Known{run->second, row.state.cause, {}, 0};
+    const bool reported = row.state.presence != v1::PRESENCE_UNSPECIFIED || (known && known->reported);
+    if (!known || known->reported != reported) {
+      known = Known{.reported = reported, .first_seen = run->second, .first_cause = row.state.cause, .last = {}};
+    }
     known->last = row.state;
     known->opened = !row.state.open ? 0 : known->opened == 0 ? run->second : known->opened;
   }
@@ -194,6 +202,8 @@ absl::Status ChangeTracker::End(Incident* incident) {
   if (!id) return absl::InternalError("report: a secret's id is not 16 bytes");
   IncidentChange& change = incident->change;
   ASSIGN_OR_RETURN(std::optional<Known> known, TakeKnown(*id));
+  const bool was_hidden = known && !known->reported;
+  if (was_hidden) known.reset();
   if (!known) {
     // An old id in a repository that could not be scanned since the key was rotated: its history went to
     // the new id.
@@ -201,6 +211,7 @@ absl::Status ChangeTracker::End(Incident* incident) {
     if (now != *id) {
       ASSIGN_OR_RETURN(const std::vector<IncidentHistory> moved, ledger_.IncidentHistories(now, 1));
       if (!moved.empty() && moved[0].secret == now) known = Read(moved[0]);
+      if (known && !known->reported) known.reset();
       if (known) {
         change = {Change::kNone, known->first_cause, known->last.cause, known->first_seen, known->opened};
         Count(*incident);
@@ -210,18 +221,18 @@ absl::Status ChangeTracker::End(Incident* incident) {
   }
   IncidentState state{.secret = *id,
                       .presence = incident->presence,
-                      .open = incident->open(),
+                      .open = incident->open() || evidence.open_hidden,
                       .repositories = incident->repositories,
-                      .cause = evidence.any,
+                      .cause = was_hidden && !evidence.hidden ? Cause::kScope : evidence.any,
                       .rule = incident->rule->key};
   const int64_t now = input_.run.started_us / kMicros;
-  change = {Change::kNew, state.cause, state.cause, now, state.open ? now : 0};
+  change = {Change::kNew, state.cause, state.cause, now, incident->open() ? now : 0};
   bool note = true;
   if (known) {
     state.cause = known->last.cause;
     const int64_t opened = known->opened == 0 ? now : known->opened;
-    change = {Change::kNone, known->first_cause, state.cause, known->first_seen, state.open ? opened : 0};
-    if (state.open && !known->last.open) {
+    change = {Change::kNone, known->first_cause, state.cause, known->first_seen, incident->open() ? opened : 0};
+    if (incident->open() && !known->last.open) {
       change.change = Change::kReopened;
       change.cause = state.cause = evidence.open;
     } else if (!state.open && known->last.open) {
@@ -233,6 +244,16 @@ absl::Status ChangeTracker::End(Incident* incident) {
   }
   Count(*incident);
   return note ? Note(state) : absl::OkStatus();
+}
+
+absl::Status ChangeTracker::EndHidden(std::string_view secret) {
+  const Evidence evidence = std::exchange(evidence_, {});
+  if (!evidence.hidden) return absl::OkStatus();
+  const std::optional<SecretId> id = SecretIdFromRaw(secret);
+  if (!id) return absl::InternalError("report: a secret's id is not 16 bytes");
+  ASSIGN_OR_RETURN(const std::optional<Known> known, TakeKnown(*id));
+  if (known) return absl::OkStatus();
+  return Note({.secret = *id, .presence = v1::PRESENCE_UNSPECIFIED, .open = false, .cause = Cause::kScope});
 }
 
 void ChangeTracker::Count(const Incident& incident) {

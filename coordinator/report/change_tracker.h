@@ -40,6 +40,10 @@ class ChangeTracker {
   void Add(const Place& place);
   absl::Status End(Incident* incident);  // sets incident->change
   void Drop() { evidence_ = {}; }
+  // A place that is left out because somebody wants it so. In place of End and Drop, EndHidden when there is no other:
+  // the secret is neither removed nor, when it is shown again, a new leak.
+  void AddHidden(v1::Presence presence);
+  absl::Status EndHidden(std::string_view secret);  // 16 raw bytes; does nothing where no place was hidden
   // After the last: looks for what is gone.
   absl::Status Finish();
 
@@ -56,6 +60,7 @@ class ChangeTracker {
   };
   // What earlier finished runs noted of one secret.
   struct Known {
+    bool reported = false;  // else all its places were hidden, in each of them
     int64_t first_seen = 0;
     Cause first_cause = Cause::kUnknown;
     IncidentState last;
@@ -65,6 +70,8 @@ class ChangeTracker {
   struct Evidence {
     Cause any = Cause::kScope;   // of all of its places
     Cause open = Cause::kScope;  // of those at some tip
+    bool hidden = false;         // there are hidden ones …
+    bool open_hidden = false;    // … at some tip
   };
 
   ChangeTracker(const ReportInput& input, const Ledger& ledger, StateHistory* states)

@@ -54,7 +54,7 @@ absl::Status WriteHtml(const ReportInput& input, const CoverageSum& coverage,
   WriteHead(file, &html);
   WriteHeader(&html);
   WriteCoverageSection(input, coverage, &html);
-  WriteCardsSection(coverage, pass, overview, &html);
+  WriteCardsSection(input, coverage, pass, overview, &html);
   WriteChangesSection(changes, changed, overview, &html);
   WriteTypesSection(overview, &html);
   WriteRepositoriesSection(coverage, overview, &html);

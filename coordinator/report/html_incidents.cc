@@ -104,6 +104,11 @@ std::string FirstReported(const IncidentChange& change) {
   return absl::StrFormat("%s%s%s", FormatDay(change.first_seen), why, change.backlog() ? " (backlog)" : "");
 }
 
+std::string IgnoredText(const Incident& incident) {
+  return absl::StrFormat("%s of %s, reported all the same (%s)", WithThousands(incident.suppressed_places),
+                         Counted(incident.occurrences, "place", "places"), EscapeForTerminal(Describe(*incident.ignored)));
+}
+
 void WriteFacts(const Incident& incident, HtmlWriter* html) {
   html->Raw("<dl class=\"facts\">");
   if (!incident.rule->description.empty()) Fact("What", incident.rule->description, html);
@@ -122,6 +127,7 @@ void WriteFacts(const Incident& incident, HtmlWriter* html) {
                        Counted(incident.repositories, "repository", "repositories"),
                        Counted(incident.authors, "author", "authors")),
        html);
+  if (incident.ignored) Fact("To be ignored", IgnoredText(incident), html);
   Fact("Id", incident.Id(), html);
   html->Raw("</dl>");
 }
@@ -132,6 +138,9 @@ void WritePlace(const ShownPlace& place, HtmlWriter* html) {
   if (!place.moved_to.empty()) {
     html->Raw("<br><span class=\"soft\">moved to <code>").Short(place.moved_to, kPathColumns);
     html->Raw("</code></span>");
+  }
+  if (place.ignored) {
+    html->Raw("<br><span class=\"soft\">to be ignored: ").Short(Describe(*place.ignored), kPathColumns).Raw("</span>");
   }
   html->Raw("</td><td>");
   PresenceChip(place.presence, html);

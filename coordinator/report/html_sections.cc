@@ -181,7 +181,7 @@ void WriteCoverageSection(const ReportInput& input, const CoverageSum& coverage,
   html->Raw("</div></section>\n");
 }
 
-void WriteCardsSection(const CoverageSum& coverage, const PassTotals& pass,
+void WriteCardsSection(const ReportInput& input, const CoverageSum& coverage, const PassTotals& pass,
                        const Overview& overview, HtmlWriter* html) {
   const Tally& all = overview.all();
   html->Raw("<section aria-label=\"Key figures\"><ul class=\"cards\">");
@@ -204,6 +204,9 @@ void WriteCardsSection(const CoverageSum& coverage, const PassTotals& pass,
     html->Raw("<p class=\"soft\">").Number(pass.low_confidence);
     html->Raw(" more below the minimum confidence are left out; <code>--min-confidence 0</code> shows ")
         .Raw("them.</p>");
+  }
+  for (const std::string& note : IgnoreNotes(input, pass, overview)) {
+    html->Raw("<p class=\"soft\">").Text(note).Raw("</p>");
   }
   html->Raw("</section>\n");
 }

@@ -9,7 +9,7 @@
 namespace unsprawl {
 
 void WriteCoverageSection(const ReportInput& input, const CoverageSum& coverage, HtmlWriter* html);
-void WriteCardsSection(const CoverageSum& coverage, const PassTotals& pass,
+void WriteCardsSection(const ReportInput& input, const CoverageSum& coverage, const PassTotals& pass,
                        const Overview& overview, HtmlWriter* html);
 void WriteChangesSection(const ChangeSummary& changes, const ChangedIncidents& changed,
                          const Overview& overview, HtmlWriter* html);

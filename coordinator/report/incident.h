@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/report/severity.h"
+#include "coordinator/report/suppression.h"
 #include "engine/base/object_id.h"
 #include "engine/match/ruleset.h"
 #include "store/ledger.h"
@@ -26,6 +27,7 @@ struct Place {
   double confidence = 0;        // 0 to 1, at the most telling of its paths
   std::string_view doubt;       // what lowered the confidence; static text, empty when nothing
   Assurance assurance = Assurance::kNone;
+  std::optional<Suppression> suppressed = {};  // its repository wants it left out
 };
 
 // A moment in a repository's history: who did something, when, in which commit.
@@ -56,6 +58,13 @@ struct IncidentChange {
   int64_t sla_start() const { return backlog() ? 0 : opened; }
 };
 
+// What in a repository says that a place is to be left out, copied.
+struct IgnoredBy {
+  SuppressedBy by;
+  std::string author;           // raw bytes, of the commit that introduced it; empty when that is not known …
+  std::string commit;           // … as is this; 20 raw bytes
+};
+
 // One secret with all of its reported places.
 struct Incident {
   struct Path {
@@ -80,6 +89,8 @@ struct Incident {
   uint64_t authors = 0;         // distinct lower-cased mail addresses of introducing commits
   std::optional<CommitPoint> first;         // introduction with the earliest committer date
   std::optional<CommitPoint> last_removal;  // the latest, if any
+  uint64_t suppressed_places = 0;  // of `occurrences`, those that their repositories want left out
+  std::optional<IgnoredBy> ignored;  // … the first of them
   std::vector<Path> paths;      // the first kMaxPaths locations, in the order of the pass
   IncidentChange change;
 
@@ -88,6 +99,11 @@ struct Incident {
   // In a file at some tip. Removed from all of them is not revoked: the value may still work.
   bool open() const { return presence == v1::PRESENCE_HEAD || presence == v1::PRESENCE_BRANCH; }
 };
+
+// Of a place that is reported.
+std::optional<IgnoredBy> IgnoredByOf(const Place& place);
+// ".gitleaksignore, by Ann Lee"; the name as it is in `ignored`.
+std::string Describe(const IgnoredBy& ignored);
 
 // "ghp_…", or empty. A rule of class C shows nothing.
 std::string ShownPreview(const Rule& rule, std::string_view stored_preview);

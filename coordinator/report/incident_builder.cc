@@ -42,6 +42,18 @@ int Rank(v1::Presence presence) {
 
 }  // namespace
 
+std::optional<IgnoredBy> IgnoredByOf(const Place& place) {
+  if (!place.suppressed) return std::nullopt;
+  const v1::Commit* const who = place.suppressed->who;
+  if (who == nullptr) return IgnoredBy{place.suppressed->by, "", ""};
+  return IgnoredBy{place.suppressed->by, who->author_name(), who->id()};
+}
+
+std::string Describe(const IgnoredBy& ignored) {
+  std::string text(Name(ignored.by));
+  return text += ignored.commit.empty() ? ", by whom is not known" : ", by " + ignored.author;
+}
+
 std::string ShownPreview(const Rule& rule, std::string_view stored_preview) {
   // Only what the rule declares as the provider's public prefix may be shown, whatever was stored.
   const bool declared = std::find(rule.prefixes.begin(), rule.prefixes.end(), stored_preview) !=
@@ -63,6 +75,7 @@ void IncidentBuilder::Add(const Place& place) {
   CountPaths(place);
   NoteDates(place);
   NameBy(place);
+  if (place.suppressed && ++incident_.suppressed_places == 1) incident_.ignored = IgnoredByOf(place);
   const v1::Presence presence = place.occurrence.presence();
   if (Rank(presence) < Rank(incident_.presence)) incident_.presence = presence;
   if (incident_.occurrences == 1 || place.confidence > incident_.confidence) {

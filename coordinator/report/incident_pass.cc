@@ -19,8 +19,9 @@ constexpr float kAnyEntropy = 1e9f;  // above every rule's threshold
 // A secret's state while its rows go by.
 class Pass {
  public:
-  Pass(const ReportInput& input, ChangeTracker& changes, std::span<IncidentSink* const> sinks)
-      : input_(input), changes_(changes), sinks_(sinks) {
+  Pass(const ReportInput& input, const Suppressions& suppressions, ChangeTracker& changes,
+       std::span<IncidentSink* const> sinks)
+      : input_(input), suppressions_(suppressions), changes_(changes), sinks_(sinks) {
     for (const RepositoryOutcome& repository : input.repositories) {
       if (repository.id == 0) continue;
       if (repositories_.emplace(repository.id, &repository).second) ids_.push_back(repository.id);
@@ -50,13 +51,19 @@ class Pass {
           "report: the ledger returned a row of repository %d, which was not asked for",
           repository));
     }
+    const std::optional<Suppression> suppressed = suppressions_.Find(repository, occurrence, *rule);
+    if (suppressed && suppressed->hidden) {
+      ++totals_.hidden[static_cast<size_t>(suppressed->by)];
+      changes_.AddHidden(occurrence.presence());
+      return absl::OkStatus();
+    }
     return Hand(Place{*found->second, occurrence, *rule, judged.verdict.confidence,
                       judged.verdict.reason,
-                      AssuranceOf(occurrence.match().flags(), judged.path_class)});
+                      AssuranceOf(occurrence.match().flags(), judged.path_class), suppressed});
   }
 
   absl::Status EndSecret() {
-    if (builder_.empty()) return absl::OkStatus();
+    if (builder_.empty()) return changes_.EndHidden(secret_);
     Incident& incident = builder_.Finish();
     const bool keep = incident.confidence >= input_.min_confidence;
     if (keep) {
@@ -137,6 +144,7 @@ class Pass {
   }
 
   const ReportInput& input_;
+  const Suppressions& suppressions_;
   ChangeTracker& changes_;
   std::span<IncidentSink* const> sinks_;
   absl::flat_hash_map<uint64_t, const RepositoryOutcome*> repositories_;
@@ -151,7 +159,8 @@ class Pass {
 absl::StatusOr<PassTotals> RunIncidentPass(const ReportInput& input, const Ledger& ledger,
                                            ChangeTracker* changes,
                                            std::span<IncidentSink* const> sinks) {
-  Pass pass(input, *changes, sinks);
+  ASSIGN_OR_RETURN(const Suppressions suppressions, Suppressions::Read(input, ledger));
+  Pass pass(input, suppressions, *changes, sinks);
   absl::Status status;
   auto visit = [&](uint64_t repository, const v1::Occurrence& occurrence) {
     status = pass.Row(repository, occurrence);

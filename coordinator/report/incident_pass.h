@@ -2,6 +2,7 @@
 // and judged under the current rules.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/report/incident.h"
 #include "coordinator/report/report.h"
+#include "coordinator/report/suppression.h"
 #include "store/ledger.h"
 
 namespace unsprawl {
@@ -34,6 +36,7 @@ struct PassTotals {
   uint64_t shadowed = 0;           // … beaten by a more specific rule on the same bytes
   uint64_t rejected = 0;           // … that the rules' filters say is no secret
   uint64_t low_confidence = 0;     // incidents below min_confidence
+  std::array<uint64_t, kSuppressedByKinds> hidden = {};  // places, by SuppressedBy
 };
 
 // Feeds `sinks` from the visible occurrences of `input.repositories`, a secret's places in the order of

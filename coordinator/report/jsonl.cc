@@ -84,6 +84,7 @@ void WriteIncident(const Incident& incident, std::string* row) {
   json.Unsigned("introductions", incident.introductions);
   json.Unsigned("locations", incident.locations);
   json.Unsigned("authors", incident.authors);
+  json.Unsigned("suppressed_places", incident.suppressed_places);
   WritePoint("first_introduced", incident.first, &json);
   WritePoint("last_removed", incident.last_removal, &json);
   WritePaths(incident, &json);
@@ -147,6 +148,21 @@ void WriteLaterLife(const v1::Occurrence& occurrence, JsonWriter* json) {
   json->EndArray();
 }
 
+void WriteSuppression(const Suppression& suppression, JsonWriter* json) {
+  json->BeginObject("suppressed");
+  json->String("by", Name(suppression.by));
+  if (suppression.who == nullptr) {
+    json->Null("author");
+    json->Null("email");
+    json->Null("commit");
+  } else {
+    json->Bytes("author", suppression.who->author_name());
+    json->Bytes("email", suppression.who->author_email());
+    json->String("commit", ToHex(suppression.who->id()));
+  }
+  json->EndObject();
+}
+
 // The rest of the row, to follow WriteOccurrenceHead's text.
 void WriteOccurrenceTail(const Place& place, std::string* row) {
   const v1::Occurrence& occurrence = place.occurrence;
@@ -166,6 +182,7 @@ void WriteOccurrenceTail(const Place& place, std::string* row) {
   WriteCommit(occurrence, &json);
   json.String("presence", Name(occurrence.presence()));
   WriteLaterLife(occurrence, &json);
+  if (place.suppressed) WriteSuppression(*place.suppressed, &json);
   json.EndObject();
   (*row)[start] = ',';  // in place of the brace that the head has already opened
   row->push_back('\n');

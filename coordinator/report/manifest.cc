@@ -50,6 +50,13 @@ void WriteTotals(const CoverageSum& sum, const std::set<v1::SkipReason>& accepte
   json->EndObject();
 }
 
+void WriteHidden(const PassTotals& pass, JsonWriter* json) {
+  constexpr std::string_view kKinds[kSuppressedByKinds] = {"inline", "ignore_file", "operator_ignore", "baseline"};
+  json->BeginObject("places_hidden");
+  for (size_t by = 0; by < kSuppressedByKinds; ++by) json->Unsigned(kKinds[by], pass.hidden[by]);
+  json->EndObject();
+}
+
 void WriteResults(const ReportTotals& totals, const PassTotals& pass, JsonWriter* json) {
   json->BeginObject("results");
   json->Unsigned("incidents", totals.incidents);
@@ -61,6 +68,8 @@ void WriteResults(const ReportTotals& totals, const PassTotals& pass, JsonWriter
        {Severity::kCritical, Severity::kHigh, Severity::kMedium, Severity::kLow}) {
     json->Unsigned(Name(severity), totals.by_severity[static_cast<size_t>(severity)]);
   }
+  json->Unsigned("suppressed_places", totals.suppressed_places);
+  WriteHidden(pass, json);
   json->Unsigned("incidents_below_min_confidence", pass.low_confidence);
   json->Unsigned("matches_filtered", pass.rejected);
   json->Unsigned("matches_of_a_more_specific_rule", pass.shadowed);

@@ -39,6 +39,8 @@ ShownPlace Show(const Place& place) {
   if (!occurrence.removals().empty()) {
     shown.removed = occurrence.removals().rbegin()->author_time();
   }
+  shown.ignored = IgnoredByOf(place);
+  if (shown.ignored) shown.ignored->author.resize(std::min(shown.ignored->author.size(), ShownPlace::kMaxPathBytes));
   return shown;
 }
 
@@ -114,6 +116,7 @@ void Overview::Count(const Incident& incident) {
     tally.in_head += here.presence == v1::PRESENCE_HEAD;
     tally.places += here.places;
   }
+  suppressed_places_ += incident.suppressed_places;
   ++by_severity_[Index(incident.severity)];
   open_by_severity_[Index(incident.severity)] += incident.open();
   ++by_presence_[Rank(incident.presence)];

@@ -23,6 +23,7 @@ struct ShownPlace {
   std::string author;      // raw bytes
   v1::Presence presence = v1::PRESENCE_UNREACHABLE;
   std::optional<int64_t> removed;  // time of the last removal
+  std::optional<IgnoredBy> ignored;  // the author cut as well
 
   static constexpr size_t kMaxPathBytes = 400;
 };
@@ -57,6 +58,7 @@ class Overview : public IncidentSink {
   // After the pass. By score, highest first, then by id.
   std::vector<const ShownIncident*> Gravest() const;
   const Tally& all() const { return all_; }
+  uint64_t suppressed_places() const { return suppressed_places_; }  // of all().places
   uint64_t by_severity(Severity severity) const { return by_severity_[Index(severity)]; }
   uint64_t open_by_severity(Severity severity) const { return open_by_severity_[Index(severity)]; }
   uint64_t by_presence(v1::Presence presence) const { return by_presence_[presence]; }
@@ -83,6 +85,7 @@ class Overview : public IncidentSink {
   std::vector<InRepository> in_repositories_;
   // Of all before it.
   Tally all_;
+  uint64_t suppressed_places_ = 0;
   uint64_t by_severity_[5] = {}, open_by_severity_[5] = {}, by_presence_[5] = {};
   std::optional<CommitPoint> oldest_open_;
   std::map<const Rule*, Tally> types_;

@@ -28,6 +28,7 @@ ReportTotals TotalsOf(const Overview& overview, const CoverageSum& coverage) {
   }
   totals.in_head = overview.all().in_head;
   totals.occurrences = overview.all().places;
+  totals.suppressed_places = overview.suppressed_places();
   totals.repositories_affected = overview.repositories().size();
   totals.complete = coverage.complete;
   return totals;

@@ -14,7 +14,8 @@
 
 namespace unsprawl {
 
-class StateHistory;  // coordinator/report/state_history.h
+class OperatorIgnores;  // coordinator/report/operator_ignores.h
+class StateHistory;     // coordinator/report/state_history.h
 
 // How one repository of the run ended.
 struct RepositoryOutcome {
@@ -50,6 +51,8 @@ struct ReportInput {
   bool sandboxed = true;
   std::string sandbox_note;                      // why not, when not
   double min_confidence = 0.5;
+  const OperatorIgnores* ignores = nullptr;      // what the operator wants left out; may be null
+  bool trust_repo_ignores = false;               // leave out what repositories want left out, too
   RunFacts run;
 };
 
@@ -89,6 +92,7 @@ struct ReportTotals {
   uint64_t by_severity[5] = {};        // of `incidents`; index: Severity
   uint64_t in_head = 0;                // with presence head
   uint64_t occurrences = 0;            // rows of occurrences.jsonl
+  uint64_t suppressed_places = 0;      // … that their repositories want left out
   uint64_t repositories_affected = 0;
   bool complete = true;                // no repository partial, failed or not covered
   ChangeSummary changes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/report/operator_ignores.h"
 #include "engine/base/escape.h"
 
 namespace unsprawl {
@@ -234,6 +235,29 @@ void Next(const PassTotals& pass, const Overview& overview, std::string* out) {
 
 }  // namespace
 
+std::vector<std::string> IgnoreNotes(const ReportInput& input, const PassTotals& pass, const Overview& overview) {
+  const auto hidden = [&](SuppressedBy by) { return pass.hidden[static_cast<size_t>(by)]; };
+  std::vector<std::string> notes;
+  if (const uint64_t places = overview.suppressed_places(); places > 0) {
+    notes.push_back(absl::StrFormat("%s an ignore inside %s repository; reported all the same (--trust-repo-ignores hides)",
+                                    Counted(places, "place carries", "places carry"), places == 1 ? "its" : "their"));
+  }
+  if (const uint64_t places = hidden(SuppressedBy::kInline) + hidden(SuppressedBy::kIgnoreFile); places > 0) {
+    notes.push_back(absl::StrFormat("%s hidden by ignores inside repositories (--trust-repo-ignores)",
+                                    Counted(places, "place", "places")));
+  }
+  const uint64_t ignored = hidden(SuppressedBy::kOperatorIgnore), known = hidden(SuppressedBy::kBaseline);
+  if (ignored + known > 0) {
+    notes.push_back(absl::StrFormat("%s hidden by --ignore-file, %s by --baseline-path", Counted(ignored, "place", "places"),
+                                    WithThousands(known)));
+  }
+  if (const uint64_t unknown = input.ignores == nullptr ? 0 : input.ignores->unknown_rules(); unknown > 0) {
+    notes.push_back(absl::StrFormat("Warning: %s no rule of this ruleset",
+                                    Counted(unknown, "entry of --ignore-file names", "entries of --ignore-file name")));
+  }
+  return notes;
+}
+
 std::string Counted(uint64_t number, std::string_view one, std::string_view many) {
   return absl::StrFormat("%s %s", WithThousands(number), number == 1 ? one : many);
 }
@@ -274,6 +298,7 @@ std::string Summary(const ReportInput& input, const CoverageSum& coverage, const
   std::string out;
   Headline(coverage, overview, &out);
   Coverage(input, coverage, &out);
+  for (const std::string& note : IgnoreNotes(input, pass, overview)) Line(note, &out);
   Changes(changes, changed, &out);
   Incidents(overview, &out);
   Types(overview, &out);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "coordinator/report/changed_incidents.h"
 #include "coordinator/report/coverage.h"
@@ -13,6 +14,9 @@ namespace unsprawl {
 std::string Summary(const ReportInput& input, const CoverageSum& coverage, const PassTotals& pass,
                     const Overview& overview, const ChangeSummary& changes,
                     const ChangedIncidents& changed);
+
+// Sentences on places that somebody wants left out, for a person; none where nobody does. At most 100 columns each.
+std::vector<std::string> IgnoreNotes(const ReportInput& input, const PassTotals& pass, const Overview& overview);
 
 // "1 repository", "3 repositories": `number` with thousands, and the word that fits it.
 std::string Counted(uint64_t number, std::string_view one, std::string_view many);

@@ -13,6 +13,7 @@
 #include "engine/history/commit_graph.h"
 #include "engine/history/head_facts.h"
 #include "engine/history/history_walk.h"
+#include "engine/history/ignore_history.h"
 #include "engine/history/lifetimes.h"
 #include "engine/history/mailmap.h"
 #include "engine/history/presence.h"
@@ -23,6 +24,7 @@ namespace {
 constexpr size_t kReportedCommits = 4096;    // at a time
 constexpr int kMaxTagDepth = 100;           // tags of tags
 constexpr uint64_t kMaxMailmapBytes = 4 << 20;
+constexpr size_t kMaxIgnoreCommitBytes = 2 << 20;
 
 using Clock = std::chrono::steady_clock;
 
@@ -136,6 +138,7 @@ class Locator {
     const TipPresence presence = FindAtTips(head_ ? &*head_ : nullptr, tips_, log_, trees, secrets_,
                                             {.max_places = options_.max_places}, events.paths);
     MakePlaces(lives, events, graph, rows, presence);
+    ReadIgnoreFile(graph, rows);
     AddHomelessTargets(events, presence);
     result_.skips = skips_.List();
     result_.skips_total = skips_.CountDistinct();
@@ -208,6 +211,36 @@ class Locator {
     const absl::StatusOr<std::string> text = store_.Read(*facts.mailmap);
     if (!text.ok() || text->size() > kMaxMailmapBytes) return Mailmap();
     return Mailmap(*text);
+  }
+
+  void ReadIgnoreFile(const CommitGraph& graph, const RowMaker& rows) {
+    const uint32_t tree = head_ && head_->kind == Tip::kCommit ? log_.commits[head_->index].tree : kNone;
+    if (tree == kNone) return;
+    const std::optional<ObjectNumber> file = FindIgnoreFile(store_, nodes_.tree(tree));
+    if (!file) return;
+    const IgnoreLimits limits;
+    const absl::StatusOr<std::string> text = store_.Read(*file);
+    if (!text.ok() || text->size() > limits.max_file_bytes) return;
+    const std::vector<IgnoreEntry> entries = ParseIgnoreFile(*text, limits.max_entries).entries;
+    const std::vector<uint32_t> by = FindIntroductions(entries, head_->index, store_, nodes_, log_, graph, limits);
+    absl::flat_hash_map<uint32_t, uint32_t> numbers;  // of commits, in result_
+    size_t bytes = 0;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      LocateResult::Ignore& row = result_.head_ignores.emplace_back();
+      row.commit = entries[i].commit;
+      row.path = entries[i].path, row.rule = entries[i].rule, row.line = entries[i].line;
+      if (by[i] == kNone) continue;
+      const auto known = numbers.find(by[i]);
+      if (known != numbers.end()) {
+        row.introduced_by = known->second;
+      } else if (bytes < kMaxIgnoreCommitBytes) {
+        numbers[by[i]] = row.introduced_by = static_cast<uint32_t>(result_.head_ignore_commits.size());
+        CommitRow& commit = result_.head_ignore_commits.emplace_back();
+        rows.Fill(by[i], commit);
+        commit.co_authors.clear();
+        bytes += sizeof(commit) + commit.author_name.size() + commit.author_email.size();
+      }
+    }
   }
 
   void ReportCommits(const CommitGraph& graph, const RowMaker& rows,

@@ -27,6 +27,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -82,6 +83,15 @@ struct LocateResult {
   // Facts at HEAD (empty without one).
   std::vector<std::pair<std::string, uint64_t>> head_extensions;  // see engine/history/head_facts.h
   std::string head_codeowners_path;    // the CODEOWNERS file that applies, or empty
+  // Entries of HEAD's .gitleaksignore (IgnoreEntry, IgnoreLimits), and the commits that introduced them.
+  struct Ignore {
+    std::optional<ObjectId> commit;
+    std::string path, rule;
+    uint32_t line = 0;
+    uint32_t introduced_by = UINT32_MAX;  // index into head_ignore_commits; UINT32_MAX: not known
+  };
+  std::vector<Ignore> head_ignores;
+  std::vector<CommitRow> head_ignore_commits;  // without co-authors; of at most 2 MiB
 };
 
 // Wall time of the phases, in seconds.

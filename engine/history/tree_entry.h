@@ -13,6 +13,7 @@ namespace unsprawl {
 struct ParsedTreeEntry {
   static constexpr uint32_t kTypeMask = 0170000;
   static constexpr uint32_t kFolder = 0040000;
+  static constexpr uint32_t kFile = 0100000;
   static constexpr uint32_t kSymlink = 0120000;
   static constexpr uint32_t kGitlink = 0160000;
 

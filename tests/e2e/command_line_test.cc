@@ -104,7 +104,8 @@ TEST_F(CommandLineTest, WhatARunKeepsOfItsCommandHoldsNoSecret) {
 TEST_F(CommandLineTest, EveryOptionOfAScanIsAKeyOfTheConfiguration) {
   const std::map<std::string, std::string> other_names = {
       {"config", "rules"},          {"token_file", "token_files"}, {"exclude_forks", "forks"},
-      {"exclude_archived", "archived"}, {"no_sandbox", "sandbox"},     {"target", "targets"}};
+      {"exclude_archived", "archived"}, {"no_sandbox", "sandbox"},     {"target", "targets"},
+      {"ignore_file", "ignore_files"},  {"gitleaks_ignore_path", "ignore_files"}, {"baseline_path", "baselines"}};
   const std::set<std::string> not_there = {"help",        "list_only", "quiet",  // the latter two are options of `run`
                                            "coordinator", "tls_ca",    "tls_cert", "tls_key"};  // for another machine's
   const std::string page = ReadFile(UNSPRAWL_SOURCE_DIR "/docs/run-config.md");

@@ -91,7 +91,8 @@ std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::st
   const std::set<std::string> coordinators = {
       "--store", "--key-file", "-c", "--config", "--policy", "--max-object-size", "--api-url", "--token-file",
       "--app-id", "--app-key-file", "--client-cert", "--client-key", "--ca-file", "--stall-timeout", "--fetch-jobs",
-      "--max-pull-requests", "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file"};
+      "--max-pull-requests", "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "-i",
+      "--ignore-file", "--gitleaks-ignore-path", "--baseline-path"};
   const std::set<std::string> workers_own = {
       "--mirrors", "--mirrors-budget", "--max-mirror-size", "--memory-limit", "--fetch-backend", "--ca-file",
       "--client-cert", "--client-key", "--stall-timeout", "-j", "--jobs"};
@@ -99,7 +100,7 @@ std::optional<CliResult> ScanInCluster(const Cli& cli, const std::vector<std::st
   std::string mirrors = cli.home() / "cluster" / "mirrors";
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& name = arguments[i];
-    if (name == "--archives") {
+    if (name == "--archives" || name == "--trust-repo-ignores") {
       coordinator.push_back(name);
       continue;
     }

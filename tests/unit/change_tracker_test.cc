@@ -255,6 +255,71 @@ TEST_F(Runs, AnotherMinimumConfidenceNeitherRemovesNorLeaks) {
   EXPECT_EQ(Of(3), Row("new", "new_commit", false, "2025-01-06"));
 }
 
+// With --trust-repo-ignores every place that a flag marks is hidden.
+class Hiding : public Runs {
+ protected:
+  static v1::Occurrence Allowed(v1::Occurrence row) {
+    row.mutable_match()->set_flags(kInlineAllowed);
+    return row;
+  }
+  ChangeSummary ReportHiding(bool hide) {
+    world_.input.trust_repo_ignores = hide;
+    return Report({{"a", kOk}});
+  }
+};
+
+TEST_F(Hiding, WhatIsHiddenIsNotRemovedAndShownAgainItIsNoNews) {
+  Show("a", {Allowed(Open(1)), Open(2)});
+  ReportHiding(false);
+  ChangeSummary changes = ReportHiding(true);
+  EXPECT_EQ(changes.removed + changes.new_incidents() + changes.reopened, 0u);
+  EXPECT_EQ(Changes().size(), 1u);
+  changes = ReportHiding(false);
+  EXPECT_EQ(changes.removed + changes.new_incidents() + changes.reopened, 0u);
+  EXPECT_EQ(Of(1), Row("none", "scope", true, "2025-01-01"));
+}
+
+TEST_F(Hiding, WhatWasHiddenFromTheFirstIsBacklogWhenItIsShown) {
+  Show("a", {Open(2)});
+  ReportHiding(true);
+  Show("a", {Allowed(Open(1)), Open(2)});
+  EXPECT_FALSE(ReportHiding(true).HasNews());
+  EXPECT_FALSE(ReportHiding(true).HasNews());
+  const ChangeSummary changes = ReportHiding(false);
+  EXPECT_FALSE(changes.HasNews());
+  EXPECT_EQ(changes.new_by_scope, 1u);
+  EXPECT_EQ(Of(1), Row("new", "scope", true, "2025-01-04"));
+  EXPECT_EQ(ReportHiding(false).new_incidents(), 0u);
+  EXPECT_EQ(Of(1), Row("none", "scope", true, "2025-01-04"));
+}
+
+TEST_F(Hiding, ANewPlaceOfWhatIsHiddenElsewhereIsNews) {
+  Show("a", {Allowed(Open(1))});
+  ReportHiding(true);
+  v1::Occurrence leaked = Open(1);
+  leaked.set_paths(0, "another/file");
+  Show("a", {Allowed(Open(1)), leaked});
+  EXPECT_THAT(ReportHiding(true).new_ids, ElementsAre(ToHex(SecretOf(1))));
+  EXPECT_EQ(Of(1), Row("new", "new_commit", false, "2025-01-02"));
+}
+
+TEST_F(Hiding, AHiddenPlaceAtATipKeepsAnIncidentFromBeingRemoved) {
+  Show("a", {Closed(1), Allowed(Open(1))});
+  ReportHiding(false);
+  EXPECT_EQ(ReportHiding(true).removed, 0u);
+  EXPECT_EQ(std::get<0>(Of(1)), "none");
+  EXPECT_EQ(ReportHiding(false).reopened, 0u);
+  Show("a", {Closed(1), Allowed(Closed(1))});
+  EXPECT_EQ(ReportHiding(true).removed, 1u);
+}
+
+TEST_F(Hiding, WhatIsHiddenUntilItIsStoredNowhereWasNeverRemoved) {
+  Show("a", {Allowed(Open(1))});
+  ReportHiding(true);
+  Show("a", {});
+  EXPECT_EQ(ReportHiding(true).removed, 0u);
+}
+
 TEST_F(Runs, ARunThatIsKilledAfterItNotedStatesNeitherLosesNorDoublesNews) {
   Show("a", {Open(1)});
   Report({{"a", kOk}});

@@ -67,6 +67,7 @@ void Furnish(ReportWorld& world) {
   repeat.mutable_match()->set_end_line(19);
   v1::Occurrence removed = RowOf(mailer, 0x20000000, "app/settings.py", CommitRowOf("s1", 14, "Bo Ng", "Bo@Example.org"),
                                  v1::PRESENCE_HISTORY);
+  removed.mutable_match()->set_flags(kInlineAllowed);
   *removed.add_removals() = CommitRowOf("s2", 21, "Ann Lee");
   v1::Occurrence pem = RowOf(key, 0x30000000, "certs/server.pem", CommitRowOf("k1", 3, "Zo\xEB", "zoe@example.org"),
                              v1::PRESENCE_BRANCH);
@@ -78,7 +79,8 @@ void Furnish(ReportWorld& world) {
   ancient.mutable_commit()->set_author_time(INT64_MAX);
 
   world.Repository("acme/api", {moved, repeat, removed, lost});
-  world.Repository("acme/infra", {RowOf(pat, 0x10000000, "ci/.env", CommitRowOf("i1", 40), v1::PRESENCE_BRANCH), pem});
+  world.Repository("acme/infra", {RowOf(pat, 0x10000000, "ci/.env", CommitRowOf("i1", 40), v1::PRESENCE_BRANCH), pem},
+                   IgnoringAt("certs/server.pem", "private-key", 7, CommitRowOf("g1", 50, "Bo <Ng>", "bo@example.org")));
   RepositoryOutcome& partial = world.Repository("acme/legacy \xE2\x80\xAE<b>", {ancient});
   partial.status = RepositoryOutcome::Status::kPartial;
   partial.reason = "3 objects are missing";

@@ -108,6 +108,18 @@ inline v1::Occurrence RowOf(const Rule& rule, uint32_t secret, std::string_view 
   return row;
 }
 
+// As a repository's .gitleaksignore at HEAD has it; whoever `by` is introduced it.
+inline v1::HeadFacts IgnoringAt(std::string_view path, std::string_view rule, uint32_t line, const v1::Commit& by) {
+  v1::HeadFacts head;
+  v1::Ignore& ignore = *head.add_ignores();
+  ignore.set_path(std::string(path));
+  ignore.set_rule(std::string(rule));
+  ignore.set_line(line);
+  ignore.set_introduced_by(1);
+  *head.add_ignore_commits() = by;
+  return head;
+}
+
 class ReportWorld {
  public:
   ReportWorld() : ledger(NewMemoryLedger()) {
@@ -132,12 +144,14 @@ class ReportWorld {
   }
 
   // Records `rows` for a repository and lists it in the input (call in the order of names).
-  RepositoryOutcome& Repository(std::string_view name, const std::vector<v1::Occurrence>& rows) {
+  RepositoryOutcome& Repository(std::string_view name, const std::vector<v1::Occurrence>& rows,
+                                const v1::HeadFacts& head = {}) {
     absl::StatusOr<v1::RepositoryRecord> record = ledger->OpenRepository(std::string("local:/") += name, name);
     EXPECT_THAT(record, IsOk());
     absl::StatusOr<std::unique_ptr<Ledger::Recording>> recording = ledger->StartRecording(record->id());
     EXPECT_THAT(recording, IsOk());
     for (const v1::Occurrence& row : rows) EXPECT_THAT((*recording)->Add(row), IsOk());
+    *record->mutable_head() = head;
     EXPECT_THAT((*recording)->Commit(*record), IsOk());
     RepositoryOutcome outcome;
     outcome.id = record->id();

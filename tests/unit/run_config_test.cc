@@ -37,6 +37,9 @@ fail_on = "high"
 scan_mode = "full"
 archives = true
 sandbox = false
+ignore_files = ["ignored", "/etc/ignored"]
+baselines = ["last"]
+trust_repo_ignores = true
 [[scope]]
 targets = ["github:acme", "/srv/git"]
 token_files = ["${RUN_CONFIG_TEST}/one", "two"]
@@ -71,6 +74,9 @@ pushed_since = "2025-01-31"
   EXPECT_TRUE(options->full_mode);
   EXPECT_TRUE(options->archives);
   EXPECT_FALSE(options->sandbox);
+  EXPECT_THAT(options->ignores.ignore_files, ElementsAre((dir_.path() / "ignored").native(), "/etc/ignored"));
+  EXPECT_THAT(options->ignores.baselines, ElementsAre((dir_.path() / "last").native()));
+  EXPECT_TRUE(options->trust_repo_ignores);
 }
 
 TEST_F(RunConfigTest, MistakesAreNamedWithTheirLine) {
