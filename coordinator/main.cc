@@ -274,8 +274,8 @@ absl::StatusOr<int> ScanHereOrThere(const ScanCommandOptions& options) {
   // What the coordinator's configuration decides would be passed over here.
   static constexpr const char* kDecidedThere[] = {
       "--store", "--key-file", "--config", "--policy", "--archives", "--jobs", "--max-object-size", "--memory-limit",
-      "--fetch-backend", "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert", "--client-key",
-      "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
+      "--fetch-backend", "--api-url", "--token-file", "--app-id", "--app-key-file", "--ca-file", "--client-cert",
+      "--client-key", "--stall-timeout", "--mirrors", "--fetch-jobs", "--mirrors-budget", "--max-mirror-size", "--max-pull-requests",
       "--dropped-commits", "--audit-days", "--webhook", "--webhook-secret-file", "--no-sandbox"};
   if (options.scan.list_only) {
     return absl::InvalidArgumentError("--list-only is for a scan without --coordinator: list there, with its configuration");
