@@ -52,7 +52,9 @@ absl::StatusOr<json> ParseJson(const std::string& file, std::string_view text, s
     byte = error.byte == 0 ? 0 : error.byte - 1;
   } catch (const json::exception&) {  // a number that is too large
   }
-  return absl::InvalidArgumentError(absl::StrFormat("%s:%d: is no JSON: wanted is a JSON report of gitleaks, or incidents.jsonl", file, first_line - 1 + LineAt(text, byte)));
+  const size_t line = first_line - 1 + LineAt(text, byte);
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%s:%d: is no JSON: wanted is a JSON report of gitleaks, or incidents.jsonl", file, line));
 }
 
 // Nullopt: it has no such member, or of another type.

@@ -76,7 +76,8 @@ class SuppressionTest : public testing::Test {
     return OperatorIgnores::Load(files, *world_.ruleset, keys_);
   }
   OperatorIgnores Baseline(const std::vector<json>& findings) {
-    absl::StatusOr<OperatorIgnores> loaded = Load({.ignore_files = {}, .baselines = {File("baseline.json", json(findings).dump(1))}});
+    const std::string file = File("baseline.json", json(findings).dump(1));
+    absl::StatusOr<OperatorIgnores> loaded = Load({.ignore_files = {}, .baselines = {file}});
     EXPECT_THAT(loaded, IsOk());
     return *std::move(loaded);
   }
