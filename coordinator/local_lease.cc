@@ -195,7 +195,7 @@ absl::StatusOr<char> LocalLease::AnswerFor(RuleListId list, v1::LookupAnswer* an
   }
   char& known = answer_of_list_[list];
   if (known != kNoAnswer) return known;
-  const std::vector<uint64_t> wanted = run_.ruleset->keys();
+  const std::vector<uint64_t> wanted = run_.ruleset->blob_keys();
   std::vector<uint64_t> missing;
   std::set_difference(wanted.begin(), wanted.end(), rule_keys_[list].begin(), rule_keys_[list].end(),
                       std::back_inserter(missing));
@@ -303,6 +303,7 @@ absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::NextLocate() {
   v1::LocateShard shard;
   RETURN_IF_ERROR(writer_->Request(hits_, locate_number_, locate_shards_, &shard));
   shard.set_without_commits(locate_number_ > 0);
+  shard.set_path_rules(locate_number_ == 0 && run_.ruleset->has_path_rules());
   return shard;
 }
 
