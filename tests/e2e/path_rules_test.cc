@@ -17,7 +17,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
-constexpr char kKeyStore[] = "[[rules]]\nid = 'key-store'\ndescription = 'A file of keys'\nconfidence = 0.9\npath = '''\\.p12$'''\n";
+constexpr char kKeyStore[] = "[[rules]]\nid = 'key-store'\ndescription = 'A file of keys'\nconfidence = 0.9\n"
+    "path = '''\\.p12$'''\n";
 // Found at any path by its regex.
 constexpr char kValue[] = "[[rules]]\nid = 'value'\nconfidence = 0.9\nregex = '''val_[0-9a-f]{12}'''\n";
 
@@ -61,7 +62,8 @@ TEST_F(PathRulesTest, AFileIsFoundByItsPathWhereverItWasAndWhateverBecameOfIt) {
   const CliResult scan = Scan(kKeyStore, {a.path(), b.path()});
   EXPECT_EQ(scan.exit_code, 1) << scan.err;
   // A file that has such a path for a while is one that was moved there.
-  EXPECT_THAT(Found(), UnorderedElementsAre("key-store certs/old.p12 history", "key-store notes.bin head", "key-store copy.p12 head"));
+  EXPECT_THAT(Found(), UnorderedElementsAre("key-store certs/old.p12 history", "key-store notes.bin head",
+      "key-store copy.p12 head"));
   const auto incidents = cli_.Rows("incidents.jsonl");
   ASSERT_EQ(incidents.size(), 2u) << "one file in two repositories is one incident";
   for (const nlohmann::json& row : cli_.Rows("occurrences.jsonl")) {
@@ -137,7 +139,8 @@ TEST_F(PathRulesTest, PathsAndCommitsOfAllowlistsAreJudgedPlaceByPlace) {
   EXPECT_THAT(with("[[allowlists]]\ncommits = ['" + first + "', '" + second + "']\n"), IsEmpty());
   EXPECT_THAT(with("[[allowlists]]\ncondition = 'AND'\npaths = ['^docs/']\ncommits = ['" + second + "']\n"),
               UnorderedElementsAre(both, other)) << "no place is both";
-  EXPECT_THAT(with("[[allowlists]]\ncondition = 'AND'\npaths = ['^docs/']\ncommits = ['" + first + "']\nstopwords = ['7f3c']\n"),
+  EXPECT_THAT(with("[[allowlists]]\ncondition = 'AND'\npaths = ['^docs/']\ncommits = ['" + first +
+      "']\nstopwords = ['7f3c']\n"),
               ElementsAre(other));
   EXPECT_THAT(with("[[allowlists]]\ntargetRules = ['another']\npaths = ['^docs/']\n"), UnorderedElementsAre(both, other));
   // Of the rule itself.

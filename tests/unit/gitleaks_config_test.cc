@@ -80,7 +80,8 @@ TEST(GitleaksConfig, WhatIsWrongIsAnErrorThatNamesIt) {
   EXPECT_THAT(Read("[allowlist]\n"), FailsWith(kInvalid, HasSubstr("empty")));
   EXPECT_THAT(Read(OneRule("regex = 'a'\n[[rules.allowlists]]\npaths = ['(']")), FailsWith(kInvalid, HasSubstr("paths")));
   EXPECT_THAT(Read(OneRule("path = '('")), FailsWith(kInvalid, HasSubstr("path")));
-  EXPECT_THAT(Read(OneRule("regex = 'a'\n[[rules.allowlists]]\ncondition = 'XOR'\npaths = ['a']")), FailsWith(kInvalid, HasSubstr("condition")));
+  EXPECT_THAT(Read(OneRule("regex = 'a'\n[[rules.allowlists]]\ncondition = 'XOR'\npaths = ['a']")),
+      FailsWith(kInvalid, HasSubstr("condition")));
   EXPECT_THAT(Read(OneRule("regex = 'a'\n[[rules.allowlists]]\nregexTarget = 'file'\npaths = ['a']")),
               FailsWith(kInvalid, HasSubstr("regexTarget")));
   EXPECT_THAT(Read("[extend]\nuseDefault = true\npath = 'x'"), FailsWith(kInvalid, HasSubstr("exclude each other")));
@@ -207,7 +208,8 @@ TEST(GitleaksConfig, EachOfSeveralRequiredIsNeeded) {
 }
 
 TEST(GitleaksConfig, WhatIsRequiredIsJudgedAsAFindingIs) {
-  const std::string rules = OneRule("regex = 'id_[0-9]'\n[[rules.required]]\nid = 'two'") + "[[rules]]\nid = 'two'\nskipReport = true\n";
+  const std::string rules = OneRule("regex = 'id_[0-9]'\n[[rules.required]]\nid = 'two'") +
+      "[[rules]]\nid = 'two'\nskipReport = true\n";
   EXPECT_THAT(Found(rules + "regex = 'key_[0-9]'\n[[rules.allowlists]]\nstopwords = ['key_1']", "id_1 key_1"), IsEmpty());
   EXPECT_THAT(Found(rules + "regex = 'key_([0-9]{4})'\nentropy = 1", "id_1 key_1111"), IsEmpty());
   EXPECT_THAT(Found(rules + "regex = 'key_[0-9]'\npath = 'env'", "id_1 key_1", {.path = "a.txt"}), IsEmpty());
@@ -222,7 +224,8 @@ TEST(GitleaksConfig, WhatIsRequiredIsJudgedAsAFindingIs) {
 
 TEST(GitleaksConfig, BothSpellingsOfAllowlistsMeanTheSameAndExcludeEachOther) {
   for (const char* const list : {"[rules.allowlist]", "[[rules.allowlists]]", "[allowlist]", "[[allowlists]]"}) {
-    EXPECT_THAT(Found(OneRule("regex = 'abc.'") + list + "\nregexes = ['abcd']\n", "abcd abce"), ElementsAre("one=abce")) << list;
+    EXPECT_THAT(Found(OneRule("regex = 'abc.'") + list + "\nregexes = ['abcd']\n", "abcd abce"), ElementsAre("one=abce"))
+        << list;
   }
   EXPECT_THAT(Read(OneRule("regex = 'a'\n[rules.allowlist]\npaths = ['a']\n[[rules.allowlists]]\npaths = ['a']")),
               FailsWith(kInvalid, HasSubstr("only one")));
@@ -248,7 +251,8 @@ TEST(GitleaksConfig, StopwordsAreInTheLowerCasedSecret) {
 }
 
 TEST(GitleaksConfig, WithOrOneCriterionIsEnough) {
-  for (const char* const condition : {"", "condition = ''\n", "condition = 'or'\n", "condition = 'OR'\n", "condition = '||'\n"}) {
+  for (const char* const condition : {"", "condition = ''\n", "condition = 'or'\n", "condition = 'OR'\n",
+      "condition = '||'\n"}) {
     const std::string rule = OneRule("regex = 'key=([a-z]{4})'\n[[rules.allowlists]]\n" + std::string(condition) +
                                      "regexes = ['^ab']\nstopwords = ['cd']\npaths = ['^doc/']");
     EXPECT_THAT(Found(rule, "key=abxx key=xxcd key=wxyz", {.path = "a"}), ElementsAre("one=wxyz"));
@@ -267,21 +271,25 @@ TEST(GitleaksConfig, WithAndAllThatAreDefinedMustHold) {
   EXPECT_THAT(Found(rule, "key=xxcd", all), ElementsAre("one=xxcd"));
   EXPECT_THAT(Found(rule, "key=abcd", {.path = "src/a", .commit = commit}), ElementsAre("one=abcd"));
   EXPECT_THAT(Found(rule, "key=abcd", {.path = "doc/a"}), ElementsAre("one=abcd"));
-  const std::string two = OneRule("regex = 'key=([a-z]{4})'\n[[rules.allowlists]]\ncondition = 'AND'\nregexes = ['^ab']\nstopwords = ['cd']");
+  const std::string two = OneRule("regex = 'key=([a-z]{4})'\n[[rules.allowlists]]\ncondition = 'AND'\n"
+      "regexes = ['^ab']\nstopwords = ['cd']");
   EXPECT_THAT(Found(two, "key=abcd key=abxx"), ElementsAre("one=abxx")) << "what is not defined is not asked for";
 }
 
 TEST(GitleaksConfig, CommitsAreComparedWithoutCase) {
-  const std::string rule = OneRule("regex = 'abc'\n[[rules.allowlists]]\ncommits = ['ABCDABCDABCDABCDABCDABCDABCDABCDABCDABCD']");
+  const std::string rule = OneRule("regex = 'abc'\n[[rules.allowlists]]\n"
+      "commits = ['ABCDABCDABCDABCDABCDABCDABCDABCDABCDABCD']");
   std::string commit;
   for (int i = 0; i < 10; ++i) commit += "\xab\xcd";
   EXPECT_THAT(Found(rule, "abc", {.path = "a", .commit = commit}), IsEmpty());
   EXPECT_THAT(Found(rule, "abc", {.path = "a", .commit = std::string(20, 'x')}).size(), 1u);
-  EXPECT_THAT(Read(OneRule("regex = 'abc'\n[[rules.allowlists]]\ncommits = ['abcd']"))->warnings(), ElementsAre(HasSubstr("40")));
+  EXPECT_THAT(Read(OneRule("regex = 'abc'\n[[rules.allowlists]]\ncommits = ['abcd']"))->warnings(),
+      ElementsAre(HasSubstr("40")));
 }
 
 TEST(GitleaksConfig, SeveralAllowlistsAreAlternatives) {
-  const std::string rule = OneRule("regex = 'key=([a-z]{4})'\n[[rules.allowlists]]\nstopwords = ['ab']\n[[rules.allowlists]]\nstopwords = ['cd']");
+  const std::string rule = OneRule("regex = 'key=([a-z]{4})'\n[[rules.allowlists]]\nstopwords = ['ab']\n"
+      "[[rules.allowlists]]\nstopwords = ['cd']");
   EXPECT_THAT(Found(rule, "key=abxx key=xxcd key=wxyz"), ElementsAre("one=wxyz"));
 }
 
@@ -331,7 +339,8 @@ TEST_F(GitleaksExtendTest, DescriptionEntropyGroupRegexAndPathAreOverridden) {
   EXPECT_EQ(kept.path, "p");
   EXPECT_EQ(kept.min_entropy, 3);
   EXPECT_EQ(kept.secret_group, 1);
-  const Rule changed = Extended(base, OneRule("description = 'top'\nregex = '(c)(d)'\npath = 'q'\nentropy = 4\nsecretGroup = 2"));
+  const Rule changed = Extended(base, OneRule("description = 'top'\nregex = '(c)(d)'\npath = 'q'\nentropy = 4\n"
+      "secretGroup = 2"));
   EXPECT_EQ(changed.description, "top");
   EXPECT_EQ(changed.regex, "(c)(d)");
   EXPECT_EQ(changed.path, "q");
@@ -364,7 +373,8 @@ TEST_F(GitleaksExtendTest, DisabledRulesOfTheBaseAreGone) {
   Write("base.toml", OneRule("regex = 'abc'") + "[[rules]]\nid = 'two'\nregex = 'def'\n");
   EXPECT_THAT(FoundBy(Ruleset::Load(Write("top.toml", "[extend]\npath = 'base.toml'\ndisabledRules = ['one']\n")), "abc def"),
               ElementsAre("two=def"));
-  const std::string own = Write("own.toml", "[extend]\npath = 'base.toml'\ndisabledRules = ['one']\n" + OneRule("regex = 'xyz'"));
+  const std::string own = Write("own.toml", "[extend]\npath = 'base.toml'\ndisabledRules = ['one']\n" +
+      OneRule("regex = 'xyz'"));
   EXPECT_THAT(FoundBy(Ruleset::Load(own), "abc xyz"), ElementsAre("one=xyz")) << "one's own rule of that name is new";
 }
 

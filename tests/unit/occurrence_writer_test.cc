@@ -29,7 +29,8 @@ class OccurrenceWriterTest : public testing::Test {
     return writer_.Write(batch, *recording_);
   }
 
-  const Ruleset ruleset_ = Ruleset::Parse("[[rules]]\nid = 'file'\npath = 'p12$'\n[[rules]]\nid = 'value'\nregex = 'abc'\n", "test").value();
+  const Ruleset ruleset_ =
+      Ruleset::Parse("[[rules]]\nid = 'file'\npath = 'p12$'\n[[rules]]\nid = 'value'\nregex = 'abc'\n", "test").value();
   const std::unique_ptr<Ledger> ledger_ = NewMemoryLedger();
   const v1::RepositoryRecord record_ = ledger_->OpenRepository("local:/a", "a").value();
   std::unique_ptr<Ledger::Recording> recording_ = ledger_->StartRecording(record_.id()).value();
@@ -47,7 +48,8 @@ TEST_F(OccurrenceWriterTest, AFileIsARowAndNothingButItsIdsIsBelieved) {
   ASSERT_THAT(recording_->Commit(record_), IsOk());
   std::vector<v1::Occurrence> rows;
   const std::vector<uint64_t> ids = {record_.id()};
-  ASSERT_THAT(ledger_->VisitOccurrences(ids, [&rows](uint64_t, const v1::Occurrence& row) { return rows.push_back(row), true; }), IsOk());
+  const auto visit = [&rows](uint64_t, const v1::Occurrence& row) { return rows.push_back(row), true; };
+  ASSERT_THAT(ledger_->VisitOccurrences(ids, visit), IsOk());
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].secret(), std::string(16, 's'));
   EXPECT_EQ(rows[0].blob(), std::string(20, 'b'));
@@ -70,7 +72,8 @@ TEST_F(OccurrenceWriterTest, WhatCannotBeIsRefused) {
               FailsWith(absl::StatusCode::kInternal, HasSubstr("none of paths alone")));
   EXPECT_THAT(with([](Place* place) { place->mutable_match()->set_rule(77); }),
               FailsWith(absl::StatusCode::kInternal, HasSubstr("none of paths alone")));
-  EXPECT_THAT(with([](Place* place) { place->set_blob("short"); }), FailsWith(absl::StatusCode::kInternal, HasSubstr("5 bytes")));
+  EXPECT_THAT(with([](Place* place) { place->set_blob("short"); }),
+      FailsWith(absl::StatusCode::kInternal, HasSubstr("5 bytes")));
   EXPECT_THAT(with([](Place* place) { place->mutable_match()->set_secret("short"); }),
               FailsWith(absl::StatusCode::kInvalidArgument, HasSubstr("secret id")));
   EXPECT_THAT(with([](Place* place) { place->set_presence(static_cast<v1::Presence>(9)); }),
