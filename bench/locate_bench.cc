@@ -86,6 +86,7 @@ BENCHMARK(BM_Locate)
     ->Args({1, 100})
     ->Args({2, 100})
     ->Args({2, 10000})
+    ->Args({2, 1 << 29})  // all blobs, as for rules of paths alone
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime()
     ->UseRealTime();

@@ -10,6 +10,7 @@
 #include "engine/git/small_file.h"
 #include "engine/judge/judge.h"
 #include "engine/match/decode.h"
+#include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {
@@ -27,6 +28,19 @@ struct Judged {
   const Rule* better = nullptr;  // what names the same bytes instead
 };
 
+// A match at the beginning for each rule of paths alone that asks for `path`.
+void AddPathMatches(const Ruleset& ruleset, std::string_view path, std::vector<Judged>* all) {
+  for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
+    const Rule& rule = ruleset.rules()[i];
+    if (!rule.is_path_only()) continue;
+    if (!RE2::PartialMatch(re2::StringPiece(path.data(), path.size()), *ruleset.filters().rules[i].path)) continue;
+    Judged& one = all->emplace_back();
+    one.rule = &rule;
+    one.match = {.rule = i, .start = 0, .end = 0, .secret_start = 0, .secret_end = 0, .inner = {}};
+    one.features.start_line = one.features.start_column = one.features.end_line = one.features.end_column = 1;
+  }
+}
+
 std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, std::string_view text, bool* too_much) {
   const Ruleset& ruleset = detector.ruleset();
   BlobScanner scanner(detector);
@@ -34,7 +48,7 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
   scanner.ScanFull(text, &matches);
   *too_much = matches.too_much;
   std::vector<Judged> all(matches.matches.size());
-  std::vector<std::vector<uint64_t>> overlapping(all.size());
+  std::vector<std::vector<uint64_t>> overlapping;
   const auto meet = [&](size_t a, size_t b) {
     const Rule& other = *all[b].rule;
     if (&other == all[a].rule) return;
@@ -47,6 +61,8 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
     all[i].rule = &ruleset.rules()[all[i].match.rule];
     all[i].features = std::move(features[i]);
   }
+  AddPathMatches(ruleset, path, &all);
+  overlapping.resize(all.size());
   std::sort(all.begin(), all.end(), [](const Judged& a, const Judged& b) {
     return std::tie(a.match.secret_start, a.match.secret_end, a.match.rule) <
            std::tie(b.match.secret_start, b.match.secret_end, b.match.rule);
@@ -91,12 +107,17 @@ void WriteMatch(std::string_view path, const Judged& one, const ExplainOptions& 
   if (!options.steps) return;
   const RawMatch::Inner& inner = one.match.inner;
   const bool embedded = inner.embedding != Embedding::kNone;
-  out << absl::StrFormat("    %s\n    %d characters%s%s, entropy %.1f bits a character%s\n", EscapeForTerminal(one.rule->description),
-                         embedded ? inner.secret_end - inner.secret_start : one.match.secret_end - one.match.secret_start,
-                         WrittenIn(inner),
-                         features.preview.empty() ? "" : absl::StrFormat(" that begin with %s", EscapeForTerminal(features.preview)),
-                         features.entropy,
-                         features.identifier.empty() ? "" : absl::StrFormat(", assigned to %s", EscapeForTerminal(features.identifier)));
+  out << absl::StrFormat("    %s\n", EscapeForTerminal(one.rule->description));
+  if (one.rule->is_path_only()) {
+    out << "    the file, by its path alone\n";
+  } else {
+    out << absl::StrFormat("    %d characters%s%s, entropy %.1f bits a character%s\n",
+                           embedded ? inner.secret_end - inner.secret_start : one.match.secret_end - one.match.secret_start,
+                           WrittenIn(inner),
+                           features.preview.empty() ? "" : absl::StrFormat(" that begin with %s", EscapeForTerminal(features.preview)),
+                           features.entropy,
+                           features.identifier.empty() ? "" : absl::StrFormat(", assigned to %s", EscapeForTerminal(features.identifier)));
+  }
   for (const JudgeStep& step : one.steps) out << absl::StrFormat("      %.2f  %s\n", step.confidence, std::string(step.what));
 }
 

@@ -167,7 +167,7 @@ absl::StatusOr<v1::PassBegun> LocalLease::Begin(const v1::PassBeginning& beginni
   }
   v1::ScanShard& scan = *begun.mutable_scan();
   scan.set_ledger_empty(!run_.ledger->HasBlobs());
-  rules_run_ = {run_.ruleset->keys()};
+  rules_run_ = {run_.ruleset->blob_keys()};
   lists_.clear();
   rule_keys_.clear();
   known_under_.clear();
@@ -334,6 +334,7 @@ absl::StatusOr<std::optional<v1::LocateShard>> LocalLease::NextLocate() {
   v1::LocateShard shard;
   RETURN_IF_ERROR(writer_->Request(hits_, locate_number_, locate_shards_, &shard));
   shard.set_without_commits(locate_number_ > 0);
+  shard.set_path_rules(locate_number_ == 0 && run_.ruleset->has_path_rules());
   return shard;
 }
 

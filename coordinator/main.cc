@@ -27,6 +27,8 @@
 #include "coordinator/places.h"
 #include "coordinator/report/report.h"
 #include "coordinator/rules_command.h"
+#include "coordinator/rules_convert.h"
+#include "coordinator/rules_cost.h"
 #include "coordinator/run_config.h"
 #include "coordinator/runs_command.h"
 #include "coordinator/scan_command.h"
@@ -439,8 +441,9 @@ void AddRun(CLI::App& app, RunOptions* options, int* exit_code) {
 }
 
 struct RulesOptions {
-  std::string file, id;
+  std::string file, id, format = "unsprawl";
   RulesCheckOptions check;
+  bool cost = false;
   bool markdown = false;
   std::vector<std::string> paths;  // what to look at
   ExplainOptions explain;
@@ -454,6 +457,7 @@ absl::StatusOr<Ruleset> RulesOf(const RulesOptions& options) {
 absl::StatusOr<int> CheckRules(const RulesOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
   ASSIGN_OR_RETURN(const int problems, RulesCheck(ruleset, std::cout, options.check));
+  if (options.cost) RETURN_IF_ERROR(RulesCost(ruleset, std::cout));
   return problems == 0 ? kExitClean : kExitFindings;
 }
 
@@ -466,6 +470,12 @@ absl::StatusOr<int> ListRules(const RulesOptions& options) {
 absl::StatusOr<int> CountRules(const RulesOptions& options) {
   ASSIGN_OR_RETURN(const Ruleset ruleset, RulesOf(options));
   RulesStats(ruleset, std::cout);
+  return kExitClean;
+}
+
+absl::StatusOr<int> ConvertRules(const RulesOptions& options) {
+  ASSIGN_OR_RETURN(const Ruleset ruleset, options.file == "builtin" ? Ruleset::Builtin() : Ruleset::Load(options.file));
+  (options.format == "gitleaks" ? WriteGitleaksRules : WriteRules)(ruleset, std::cout);
   return kExitClean;
 }
 
@@ -518,6 +528,7 @@ void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
                                CheckRules, exit_code);
   check->add_option("FILE", options->file, "rules to check (default: the built-in ones)");
   check->add_flag("--widths", options->check.widths, "print every rule's class and width");
+  check->add_flag("--cost", options->cost, "scan some text, and print which rules take longest, and which are dear by nature");
   CLI::App* list = AddCommand(*rules, "list", "one line a rule", options, ListRules, exit_code);
   list->add_option("FILE", options->file, "rules to list (default: the built-in ones)");
   list->add_flag("--markdown", options->markdown, "a table a category, as docs/types.md");
@@ -526,6 +537,11 @@ void AddRules(CLI::App& app, RulesOptions* options, int* exit_code) {
   CLI::App* show = AddCommand(*rules, "show", "all about one rule", options, ShowRule, exit_code);
   show->add_option("ID", options->id, "the rule's id")->required();
   show->add_option("-c,--config", options->file, "rules to look in (default: the built-in ones)");
+  CLI::App* convert = AddCommand(*rules, "convert", "print all rules that a file means as one file", options, ConvertRules,
+                                 exit_code);
+  convert->add_option("FILE", options->file, "rules to print; builtin: the program's own")->required();
+  convert->add_option("--to", options->format, "whose format")
+      ->check(CLI::IsMember({"unsprawl", "gitleaks"}))->capture_default_str();
   CLI::App* test = AddCommand(*rules, "test", "what the rules find in files, a line each; 1 if anything", options, TestRules,
                               exit_code);
   test->add_option("FILE", options->paths, "files and folders on this disk")->required();

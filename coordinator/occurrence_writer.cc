@@ -26,6 +26,16 @@ uint32_t ShardOf(std::string_view secret, uint32_t shards) {
   return static_cast<uint32_t>(start % shards);
 }
 
+// Where it lies and what became of it.
+v1::Occurrence RowOf(const v1::PlaceBatch::Place& place) {
+  v1::Occurrence row;
+  *row.mutable_paths() = place.paths();
+  if (place.has_commit()) *row.mutable_commit() = place.commit();
+  *row.mutable_removals() = place.removals();
+  row.set_presence(place.presence());
+  return row;
+}
+
 bool Overlap(const v1::Match& a, const v1::Match& b) {
   return a.offset() < b.offset() + b.length() && b.offset() < a.offset() + a.length();
 }
@@ -122,11 +132,12 @@ absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recor
     std::vector<ObjectId> blobs;
     for (int i = first; i < end; ++i) {
       const v1::PlaceBatch::Place& place = places.places(i);
-      if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
-        return absl::InternalError("a scanner named a target it was not given");
-      }
       if (!v1::Presence_IsValid(place.presence())) {  // What is noted of it could not be read again.
         return absl::InternalError(absl::StrFormat("a scanner named a presence %d", place.presence()));
+      }
+      if (place.has_match()) continue;
+      if (place.target() >= targets_.size() || place.secret() >= secrets_.size()) {
+        return absl::InternalError("a scanner named a target it was not given");
       }
       if (!large_.contains(place.target())) blobs.push_back(targets_[place.target()]);
     }
@@ -138,7 +149,9 @@ absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recor
     }));
     for (int i = first; i < end; ++i) {
       const v1::PlaceBatch::Place& place = places.places(i);
-      if (const auto large = large_.find(place.target()); large != large_.end()) {
+      if (place.has_match()) {
+        RETURN_IF_ERROR(WriteFile(place, recording));
+      } else if (const auto large = large_.find(place.target()); large != large_.end()) {
         const auto found = large->second.find(place.secret());
         if (found != large->second.end()) RETURN_IF_ERROR(WritePlace(place, found->second, recording));
       } else if (const auto hit = hits.find(targets_[place.target()]); hit != hits.end()) {
@@ -149,13 +162,29 @@ absl::Status OccurrenceWriter::Write(const v1::PlaceBatch& places, Ledger::Recor
   return absl::OkStatus();
 }
 
+// Of a place that a rule of paths alone found, nothing but rule, secret and blob is taken: the rest is known.
+absl::Status OccurrenceWriter::WriteFile(const v1::PlaceBatch::Place& place, Ledger::Recording& recording) {
+  const Rule* const rule = ruleset_.FindByKey(place.match().rule());
+  if (rule == nullptr || !rule->is_path_only()) {
+    return absl::InternalError(absl::StrFormat("a scanner found a file by rule %016x, which is none of paths alone",
+                                               place.match().rule()));
+  }
+  if (place.blob().size() != ObjectId::kBytes) {
+    return absl::InternalError(absl::StrFormat("a scanner found a file whose blob's id has %d bytes", place.blob().size()));
+  }
+  v1::Occurrence row = RowOf(place);
+  row.set_secret(place.match().secret());
+  row.set_blob(place.blob());
+  v1::Match& match = *row.mutable_match();
+  match.set_rule(rule->key);
+  match.set_start_line(1), match.set_start_column(1), match.set_end_line(1), match.set_end_column(1);
+  return recording.Add(row);  // which looks at the secret's size
+}
+
 absl::Status OccurrenceWriter::WritePlace(const v1::PlaceBatch::Place& place, std::span<const Found> found,
                                           Ledger::Recording& recording) {
-  v1::Occurrence row;
+  v1::Occurrence row = RowOf(place);
   row.set_secret(secrets_[place.secret()]);
-  if (place.has_commit()) *row.mutable_commit() = place.commit();
-  *row.mutable_removals() = place.removals();
-  row.set_presence(place.presence());
   row.set_blob(std::string(targets_[place.target()].raw()));
   uint32_t ordinal = 0;
   const v1::Match* previous = nullptr;

@@ -31,7 +31,9 @@ class OccurrenceWriter {
   absl::Status Request(std::span<const ObjectId> hits, uint32_t number, uint32_t shards,
                        v1::LocateShard* shard);
 
-  // Adds an occurrence for each match of each place's secret in the place's blob.
+  // Adds an occurrence for each match of each place's secret in the place's blob, and one for each file that a rule
+  // of paths alone found. Internal: what cannot be (a target that was not asked for, a rule that looks into files).
+  // InvalidArgument: an id of a wrong size.
   absl::Status Write(const v1::PlaceBatch& places, Ledger::Recording& recording);
 
   // Names that secrets with presence head are assigned to, of what was written; bounded.
@@ -44,6 +46,7 @@ class OccurrenceWriter {
     v1::Match match;
     std::vector<uint64_t> overlapping;
   };
+  absl::Status WriteFile(const v1::PlaceBatch::Place& place, Ledger::Recording& recording);
   absl::Status WritePlace(const v1::PlaceBatch::Place& place, std::span<const Found> found,
                           Ledger::Recording& recording);
 

@@ -100,6 +100,7 @@ class Checker {
     }
     if (examples.size() < 2) Problem(rule, absl::StrFormat("has %d examples; give two", examples.size()));
     if (negatives.size() < 2) Problem(rule, absl::StrFormat("has %d negatives; give two", negatives.size()));
+    if (rule.is_path_only()) return CheckPaths(rule);
     for (uint64_t seed = 0; seed < options_.seeds; ++seed) {
       for (const std::string& example : examples) CheckExample(rule, example, seed);
       for (const std::string& negative : negatives) CheckNegative(rule, negative, seed);
@@ -153,6 +154,16 @@ class Checker {
     }
     if (MayMatchNewline(looked_for)) {
       Problem(rule, "may match a newline; write [ \\t] for \\s and put \\n into [^...], or give it an anchor");
+    }
+  }
+
+  // Examples of a rule of paths alone are paths.
+  void CheckPaths(const Rule& rule) {
+    for (const std::string& path : rule.examples) {
+      if (!Judge(ruleset_, rule, 0, 0, {.path = path}).report) Problem(rule, "example not reported: " + path);
+    }
+    for (const std::string& path : rule.negatives) {
+      if (Judge(ruleset_, rule, 0, 0, {.path = path}).report) Problem(rule, "negative reported: " + path);
     }
   }
 

@@ -1,13 +1,20 @@
 #include "worker/locate_shard.h"
 
 #include <algorithm>
+#include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <re2/re2.h>
+
+#include "absl/functional/function_ref.h"
 #include "absl/time/clock.h"
 #include "engine/base/status.h"
 #include "engine/history/locate.h"
+#include "engine/judge/examine.h"
+#include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {
@@ -40,28 +47,94 @@ std::vector<LocateTarget> Targets(const v1::LocateShard& shard) {
   return targets;
 }
 
+// All but what is found there.
+void SetPlace(const LocateResult& result, const Place& place, v1::PlaceBatch::Place* row) {
+  for (const std::string& path : place.paths) row->add_paths(path);
+  if (place.commit != UINT32_MAX) SetWholeCommit(result.commits[place.commit], row->mutable_commit());
+  for (const uint32_t removal : place.removals) SetCommit(result.commits[removal], row->add_removals());
+  row->set_presence(static_cast<v1::Presence>(place.presence));
+}
+
+// Sends places in batches.
+class PlaceSender {
+ public:
+  explicit PlaceSender(FrameChannel& channel) : channel_(channel), batch_(event_.mutable_places()) {}
+
+  v1::PlaceBatch::Place* Add() { return batch_->add_places(); }
+  // The place that was added last is whole.
+  absl::Status Added() {
+    bytes_ += batch_->places(batch_->places_size() - 1).ByteSizeLong();
+    return batch_->places_size() >= kBatchPlaces || bytes_ >= kBatchBytes ? Flush() : absl::OkStatus();
+  }
+  absl::Status Finish() { return batch_->places_size() > 0 ? Flush() : absl::OkStatus(); }
+
+ private:
+  absl::Status Flush() {
+    RETURN_IF_ERROR(channel_.Send(event_));
+    batch_->Clear();
+    bytes_ = 0;
+    return absl::OkStatus();
+  }
+
+  FrameChannel& channel_;
+  v1::ShardEvent event_;
+  v1::PlaceBatch* const batch_;
+  size_t bytes_ = 0;
+};
+
 absl::Status SendPlaces(const LocateResult& result, FrameChannel& channel) {
-  v1::ShardEvent event;
-  v1::PlaceBatch* batch = event.mutable_places();
-  size_t bytes = 0;
+  PlaceSender sender(channel);
   for (const Place& place : result.places) {
-    v1::PlaceBatch::Place* row = batch->add_places();
+    v1::PlaceBatch::Place* row = sender.Add();
     row->set_secret(place.secret);
     row->set_target(place.target);
-    for (const std::string& path : place.paths) row->add_paths(path);
-    if (place.commit != UINT32_MAX) SetWholeCommit(result.commits[place.commit], row->mutable_commit());
-    for (const uint32_t removal : place.removals) {
-      SetCommit(result.commits[removal], row->add_removals());
-    }
-    row->set_presence(static_cast<v1::Presence>(place.presence));
-    bytes += row->ByteSizeLong();
-    if (batch->places_size() >= kBatchPlaces || bytes >= kBatchBytes) {
-      RETURN_IF_ERROR(channel.Send(event));
-      batch->Clear();
-      bytes = 0;
+    SetPlace(result, place, row);
+    RETURN_IF_ERROR(sender.Added());
+  }
+  return sender.Finish();
+}
+
+// The rules of paths alone of a set.
+class PathRules {
+ public:
+  explicit PathRules(const Ruleset& ruleset) {
+    for (size_t i = 0; i < ruleset.rules().size(); ++i) {
+      const Rule& rule = ruleset.rules()[i];
+      if (rule.is_path_only()) rules_.push_back({&rule, ruleset.filters().rules[i].path.get()});
     }
   }
-  return batch->places_size() > 0 ? channel.Send(event) : absl::OkStatus();
+
+  // Calls `found` for each rule that one of `paths` matches.
+  void ForEach(std::span<const std::string> paths, absl::FunctionRef<void(const Rule&)> found) const {
+    for (const auto& [rule, expression] : rules_) {
+      const RE2& path = *expression;
+      if (std::any_of(paths.begin(), paths.end(), [&path](const auto& one) { return RE2::PartialMatch(one, path); })) {
+        found(*rule);
+      }
+    }
+  }
+
+ private:
+  std::vector<std::pair<const Rule*, const RE2*>> rules_;
+};
+
+absl::Status SendPathMatches(const LocateResult& result, const std::vector<LocateTarget>& blobs, const PathRules& rules,
+                             const SecretKey& key, FrameChannel& channel) {
+  PlaceSender sender(channel);
+  for (const Place& place : result.places) {
+    const std::string_view blob = blobs[place.target].blob.raw();
+    absl::Status sent;
+    rules.ForEach(place.paths, [&](const Rule& rule) {
+      v1::PlaceBatch::Place* row = sender.Add();
+      SetPlace(result, place, row);
+      row->set_blob(blob.data(), blob.size());
+      row->mutable_match()->set_rule(rule.key);
+      row->mutable_match()->set_secret(std::string(PathFingerprint(key, rule.id, blob).raw()));
+      sent.Update(sender.Added());
+    });
+    RETURN_IF_ERROR(sent);
+  }
+  return sender.Finish();
 }
 
 bool IsAscii(std::string_view text) {
@@ -79,6 +152,33 @@ void SetIgnores(const LocateResult& result, v1::HeadFacts* head) {
     row->set_introduced_by(ignore.introduced_by + 1);  // 0: not known
   }
   for (const CommitRow& commit : result.head_ignore_commits) SetCommit(commit, head->add_ignore_commits());
+}
+
+// Finds the files that rules of paths alone ask for, among all that are stored, and sends them. *completed: what of
+// them is not listed.
+absl::Status LocatePaths(const RepositoryState& state, const LocateOptions& all_options, const ShardResources& resources,
+                         v1::LocateCompleted* completed) {
+  if (!resources.key) return absl::InvalidArgumentError("paths to be located before a shard was scanned");
+  const PathRules rules(resources.detector->ruleset());
+  std::vector<LocateTarget> blobs;
+  for (const ObjectNumber blob : StoredBlobs(*resources.store)) {
+    blobs.push_back({.blob = resources.store->id(blob), .secrets = {static_cast<uint32_t>(blobs.size())}});
+  }
+  LocateOptions options = all_options;
+  options.keep = [&rules](std::span<const std::string> paths) {
+    bool any = false;
+    rules.ForEach(paths, [&any](const Rule&) { any = true; });
+    return any;
+  };
+  ASSIGN_OR_RETURN(const LocateResult result, Locate(*resources.store, state, blobs, options, [](auto) {}));
+  RETURN_IF_ERROR(SendPathMatches(result, blobs, rules, *resources.key, *resources.channel));
+  for (const ObjectSkip& skip : result.skips) {
+    if (skip.fault != ObjectFault::kTruncated) continue;  // the others were said
+    v1::Skip* truncated = completed->add_skips();
+    *truncated = ToProto(skip, false);
+    truncated->set_detail("rules of paths alone: " + truncated->detail());
+  }
+  return absl::OkStatus();
 }
 
 v1::LocateCompleted Completed(const LocateResult& result) {
@@ -130,12 +230,16 @@ absl::Status LocateShard(const v1::LocateShard& shard, const RepositoryState& st
       bytes = 0;
     }
   };
-  ASSIGN_OR_RETURN(const LocateResult result,
-                   Locate(*resources.store, state, targets, options, on_commits));
-  RETURN_IF_ERROR(sent);
-  RETURN_IF_ERROR(SendPlaces(result, *resources.channel));
   v1::ShardEvent event;
-  *event.mutable_locate_completed() = Completed(result);
+  {
+    ASSIGN_OR_RETURN(const LocateResult result, Locate(*resources.store, state, targets, options, on_commits));
+    RETURN_IF_ERROR(sent);
+    RETURN_IF_ERROR(SendPlaces(result, *resources.channel));
+    *event.mutable_locate_completed() = Completed(result);
+  }
+  if (shard.path_rules()) {
+    RETURN_IF_ERROR(LocatePaths(state, options, resources, event.mutable_locate_completed()));
+  }
   event.mutable_locate_completed()->set_locate_seconds(absl::ToDoubleSeconds(absl::Now() - start));
   return resources.channel->Send(event);
 }

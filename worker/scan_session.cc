@@ -54,6 +54,7 @@ class Session {
   }
 
   absl::Status Scan(const v1::ScanShard& shard) {
+    ASSIGN_OR_RETURN(key_, KeyOf(shard));
     RETURN_IF_ERROR(OpenObjects(shard));
     return ScanShard(shard, open_seconds_, Resources());
   }
@@ -90,13 +91,15 @@ class Session {
             .detector = &detector_,
             .current_object = current_object_,
             .threads = threads(),
-            .max_object_bytes = open_.max_object_bytes()};
+            .max_object_bytes = open_.max_object_bytes(),
+            .key = key_};
   }
 
   FrameChannel& channel_;
   const Detector& detector_;
   std::atomic<uint32_t>* const current_object_;
   v1::OpenRepository open_;
+  std::optional<SecretKey> key_;  // of the last scan shard
   RepositoryPaths paths_;
   RepositoryState state_;
   std::unique_ptr<ObjectStore> store_;

@@ -336,14 +336,6 @@ struct Plan {
   uint64_t blobs_stored = 0;
 };
 
-std::vector<ObjectNumber> StoredBlobs(const ObjectStore& store) {
-  std::vector<ObjectNumber> blobs;
-  for (ObjectNumber object = 0; object < store.size(); ++object) {
-    if (store.type(object) == ObjectType::kBlob) blobs.push_back(object);
-  }
-  return blobs;
-}
-
 // Those of `ids` that are stored here and are blobs.
 std::vector<ObjectNumber> BlobsAmong(std::span<const ObjectId> ids, const ObjectStore& store) {
   std::vector<ObjectNumber> blobs;
@@ -477,6 +469,23 @@ void AddStoreSkips(const ObjectStore& store, v1::ScanCompleted* completed) {
 
 }  // namespace
 
+absl::StatusOr<SecretKey> KeyOf(const v1::ScanShard& shard) {
+  SecretKey key;
+  if (shard.key().size() != key.bytes.size()) {
+    return absl::InvalidArgumentError("a shard came without the key for its ids");
+  }
+  std::copy(shard.key().begin(), shard.key().end(), key.bytes.begin());
+  return key;
+}
+
+std::vector<ObjectNumber> StoredBlobs(const ObjectStore& store) {
+  std::vector<ObjectNumber> blobs;
+  for (ObjectNumber object = 0; object < store.size(); ++object) {
+    if (store.type(object) == ObjectType::kBlob) blobs.push_back(object);
+  }
+  return blobs;
+}
+
 std::vector<ObjectNumber> ValidAvoid(const google::protobuf::RepeatedField<uint32_t>& avoid,
                                      uint32_t avoid_objects, const ObjectStore& store) {
   std::vector<ObjectNumber> numbers;
@@ -510,10 +519,7 @@ absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
   options.archives = shard.archives();
   options.now = shard.now();
   options.avoid = avoid;
-  if (shard.key().size() != options.key.bytes.size()) {
-    return absl::InvalidArgumentError("a shard came without the key for its ids");
-  }
-  std::copy(shard.key().begin(), shard.key().end(), options.key.bytes.begin());
+  ASSIGN_OR_RETURN(options.key, KeyOf(shard));
 
   ASSIGN_OR_RETURN(const Plan plan, MakePlan(shard, resources));
   SharedProgress progress;

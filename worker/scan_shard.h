@@ -2,8 +2,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/base/secret.h"
 #include "engine/git/object_store.h"
 #include "engine/match/detector.h"
 #include "unsprawl/v1/shard.pb.h"
@@ -22,6 +26,7 @@ struct ShardResources {
   std::atomic<uint32_t>* current_object;  // kMaxScanThreads entries
   int threads;
   uint64_t max_object_bytes = 0;  // what is larger, or becomes so when it is decoded, is skipped
+  std::optional<SecretKey> key;   // that the session's ScanShard came with
 };
 
 // Scans every stored blob (or of those listed in `shard`, every one stored here) that the ledger does not
@@ -31,6 +36,11 @@ struct ShardResources {
 // Unavailable: the channel broke. InvalidArgument: the shard makes no sense.
 absl::Status ScanShard(const v1::ScanShard& shard, double open_seconds,
                        const ShardResources& resources);
+
+// InvalidArgument: the shard came without a key.
+absl::StatusOr<SecretKey> KeyOf(const v1::ScanShard& shard);
+
+std::vector<ObjectNumber> StoredBlobs(const ObjectStore& store);
 
 // The numbers in `avoid`, sorted, if the store is still the one they were taken from; else none.
 std::vector<ObjectNumber> ValidAvoid(const google::protobuf::RepeatedField<uint32_t>& avoid,

@@ -291,24 +291,39 @@ class Locator {
     return best;
   }
 
-  void MakePlaces(std::vector<Life>& lives, const Events& events, const CommitGraph& graph,
-                  const RowMaker& rows, const TipPresence& tips) {
+  // Starts the places that are in the result, with their paths; lives are then those of the places.
+  void RenderPlaces(std::vector<Life>& lives, const Events& events) {
     uint64_t text_bytes = 0;
-    for (const Life& life : lives) {
-      if (result_.places.size() >= options_.max_places || text_bytes > options_.max_path_text_bytes) break;
-      Place& place = result_.places.emplace_back();
+    for (Life& life : lives) {
+      const bool full = result_.places.size() >= options_.max_places || text_bytes > options_.max_path_text_bytes;
+      if (full && !options_.keep) {
+        ++places_dropped_;
+        continue;
+      }
+      Place place;
       uint64_t place_bytes = 0;
+      bool cut = false;
       for (const uint32_t path : life.paths) {
-        if (place_bytes > options_.max_place_bytes) {
-          ++places_cut_;
-          break;
-        }
+        cut = place_bytes > options_.max_place_bytes;
+        if (cut) break;
         place_bytes += place.paths.emplace_back(events.paths.Render(path, log_.names)).size();
       }
+      if (options_.keep && !options_.keep(place.paths)) continue;
+      if (full) {
+        ++places_dropped_;
+        continue;
+      }
+      places_cut_ += cut ? 1 : 0;
       text_bytes += place_bytes;
+      if (Life& kept = lives[result_.places.size()]; &kept != &life) kept = std::move(life);
+      result_.places.push_back(std::move(place));
     }
-    places_dropped_ = lives.size() - result_.places.size();
     lives.resize(result_.places.size());
+  }
+
+  void MakePlaces(std::vector<Life>& lives, const Events& events, const CommitGraph& graph,
+                  const RowMaker& rows, const TipPresence& tips) {
+    RenderPlaces(lives, events);
     const absl::flat_hash_map<uint32_t, uint32_t> numbers = MakeCommitRows(lives, rows);
     for (size_t i = 0; i < lives.size(); ++i) {
       const Life& life = lives[i];
@@ -346,6 +361,7 @@ class Locator {
   // Targets that no commit's tree holds, dangling or named by a ref; and secrets whose places were all
   // beyond a limit, so that nobody can hide one behind a million others.
   void AddHomelessTargets(const Events& events, const TipPresence& tips) {
+    if (options_.keep && !options_.keep({})) return;
     const bool cut = places_dropped_ > 0 || !events.truncated.empty();
     absl::flat_hash_set<uint32_t> placed;
     if (cut) {

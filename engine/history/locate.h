@@ -111,6 +111,9 @@ struct LocateOptions {
   uint64_t max_places = 1 << 22;                // in the result, and at the tips
   uint64_t max_path_text_bytes = 256 << 20;     // of all paths in the result
   uint64_t max_place_bytes = 8 << 20;           // of the paths of one place; of the commits that removed it
+  // If set, only places that it takes, by their paths, are in the result and count for its bounds. Secrets all of whose
+  // places are beyond a bound then have none.
+  std::function<bool(std::span<const std::string> paths)> keep = nullptr;
   LocateTimes* times = nullptr;  // filled if set
 };
 

@@ -61,6 +61,9 @@ std::vector<MatchFeatures> Examine(const Ruleset& ruleset, std::span<const RawMa
 // A change here is a new version of the store's ids: raise kEngineVersion in ruleset_builder.cc.
 std::string NormaliseValue(const Rule& rule, std::string_view secret);
 
+// Of a rule of paths alone: the identity of a blob (20 raw bytes) at such a path.
+SecretId PathFingerprint(const SecretKey& key, std::string_view rule_id, std::string_view blob);
+
 // The judgement of a stored match, once its path is known ("" when there is none).
 struct Verdict {
   bool report = false;

@@ -144,13 +144,18 @@ Verdict Judge(const Ruleset& ruleset, const Rule& rule, uint32_t flags, float en
     const RulesetFilters::OfRule& own = filters.rules[index];
     const auto is_inside = [&](const RulesetFilters::OfRule& of) { return of.path == nullptr || Finds(*of.path, where.path); };
     if (!is_inside(own)) return refuse("outside the paths of the rule");
-    const bool all_inside = std::all_of(own.required.begin(), own.required.end(),
-                                        [&](uint32_t required) { return is_inside(filters.rules[required]); });
-    if (!all_inside || (flags & kRequiredMissing) != 0) return refuse("what its rule requires is not near");
+    const bool all_there = std::all_of(own.required.begin(), own.required.end(), [&](uint32_t required) {
+      const Rule& other = ruleset.rules()[required];
+      int its_bit = 0;
+      return is_inside(filters.rules[required]) &&
+             !PlaceAllowed(other.allowlists, filters.rules[required].allowlists, other, 0, where, &its_bit) &&
+             !PlaceAllowed(ruleset.allowlists(), filters.global, other, 0, where, &its_bit);
+    });
+    if (!all_there || (flags & kRequiredMissing) != 0) return refuse("what its rule requires is not near");
     if (PlaceAllowed(rule.allowlists, own.allowlists, rule, flags, where, &bit)) return refuse("allowlisted place");
   }
   if (PlaceAllowed(ruleset.allowlists(), filters.global, rule, flags, where, &bit)) return refuse("allowlisted place");
-  if (rule.min_entropy > 0 && entropy <= rule.min_entropy) return refuse("too little entropy");
+  if (rule.min_entropy > 0 && entropy <= rule.min_entropy && !rule.is_path_only()) return refuse("too little entropy");
 
   Weighing weighing(rule.confidence, "the rule", steps);
   if (rule.is_named()) WeighName(ruleset, flags, entropy, overlapping, &weighing);

@@ -15,6 +15,16 @@ std::vector<uint64_t> Ruleset::keys() const {
   return keys;
 }
 
+std::vector<uint64_t> Ruleset::blob_keys() const {
+  std::vector<uint64_t> all = keys();
+  std::erase_if(all, [this](uint64_t key) { return FindByKey(key)->is_path_only(); });
+  return all;
+}
+
+bool Ruleset::has_path_rules() const {
+  return std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) { return rule.is_path_only(); });
+}
+
 const Rule* Ruleset::FindByKey(uint64_t key) const {
   const auto at = std::lower_bound(by_key_.begin(), by_key_.end(), std::pair<uint64_t, uint32_t>(key, 0));
   return at != by_key_.end() && at->first == key ? &rules_[at->second] : nullptr;

@@ -74,6 +74,7 @@ struct Rule {
   std::string kind;         // what the provider calls the credential: "API key"; may be empty
   bool is_password() const { return kind == "password"; }  // chosen by a person: may hold words
   bool is_named() const { return !names.empty(); }  // a keyword rule
+  bool is_path_only() const { return regex.empty(); }  // each file at such a path is a finding, whatever is in it
 
   double min_entropy = 0;   // Shannon, bits per character of the secret; a finding needs more than this
   std::string checksum;     // name of a check in engine/judge/checksum.h; empty: none
@@ -89,9 +90,10 @@ struct Rule {
 
   // Identity of what this rule means for a scan: hash over regex, anchor, span, keywords, group,
   // checksum, structure, value-level allowlists and engine version; for keyword rules, which share
-  // values among them, also over the names and values of all; for what requires others, over theirs. Two rules with the same key find
+  // values among them, also over the names and values of all; for what requires others, over theirs; for rules of
+  // paths alone over id and path. Two rules with the same key find
   // the same matches and compute the same features, so a blob scanned under it need not be scanned
-  // again. Thresholds, paths, names and texts are not in it: they are judged when reporting.
+  // again. Thresholds, paths beside a regex, names and texts are not in it: they are judged when reporting.
   uint64_t key = 0;
 };
 
@@ -123,8 +125,11 @@ class Ruleset {
   // Sorted by id; ids are distinct.
   std::span<const Rule> rules() const { return rules_; }
   std::span<const Allowlist> allowlists() const { return allowlists_; }  // global ones
-  // Sorted distinct keys of all rules: what a blob was scanned under.
+  // Sorted distinct keys of all rules: what a repository was scanned under.
   std::vector<uint64_t> keys() const;
+  // Of those that look into blobs: what a blob must have been scanned under.
+  std::vector<uint64_t> blob_keys() const;
+  bool has_path_rules() const;  // rules of paths alone, which are looked for when locating
   // 16 hexadecimal digits over everything that may change a report.
   const std::string& id() const { return id_; }
   const Rule* FindByKey(uint64_t key) const;           // null: not in this ruleset

@@ -91,6 +91,7 @@ uint64_t KeyOf(const Rule& rule, const std::vector<Allowlist>& global, uint64_t 
     if (list.has_values()) AddValueCriteria(list, &hash);
   }
   if (rule.is_named()) hash.Add(rule.id).Add(rule.values).Add(named);
+  if (rule.is_path_only()) hash.Add(rule.id).Add(rule.path);
   hash.Add("global");
   for (const Allowlist& list : global) {
     if (list.has_values() && list.AppliesTo(rule.id)) AddValueCriteria(list, &hash);
@@ -221,8 +222,23 @@ size_t CountPathAllowlists(const std::vector<Allowlist>& lists) {
   }));
 }
 
+// What is written and means nothing, in the rules put together.
+void WarnOfMeaningless(const std::vector<Rule>& rules, const std::vector<Allowlist>& global, std::vector<std::string>* warnings) {
+  for (const Rule& rule : rules) {
+    if (rule.is_path_only() && !rule.keywords.empty()) {
+      warnings->push_back(absl::StrFormat("rule %s: keywords: mean nothing in a rule without regex", rule.id));
+    }
+  }
+  for (const Allowlist& list : global) {
+    for (const std::string& id : list.target_rules) {
+      if (std::any_of(rules.begin(), rules.end(), [&id](const Rule& rule) { return rule.id == id; })) continue;
+      warnings->push_back(absl::StrFormat("allowlists: targetRules: there is no rule %s in this set", id));
+    }
+  }
+}
+
 // Finds the rules that others require; `rules`, with their keys, are those of `filters`.
-absl::Status ResolveRequired(std::vector<Rule>* rules, RulesetFilters* filters) {
+absl::Status ResolveRequired(std::vector<Rule>* rules, RulesetFilters* filters, std::vector<std::string>* warnings) {
   absl::flat_hash_map<std::string_view, uint32_t> by_id;
   std::vector<uint64_t> keys;  // without what they require, which may go round in circles
   for (uint32_t i = 0; i < rules->size(); ++i) {
@@ -232,6 +248,11 @@ absl::Status ResolveRequired(std::vector<Rule>* rules, RulesetFilters* filters) 
   for (size_t i = 0; i < rules->size(); ++i) {
     Rule& rule = (*rules)[i];
     if (rule.required.empty()) continue;
+    if (rule.is_path_only()) {  // gitleaks passes it over as well
+      warnings->push_back(absl::StrFormat("rule %s: required: means nothing in a rule without regex", rule.id));
+      rule.required.clear();
+      continue;
+    }
     Hash hash;
     hash.Add(rule.key);
     for (const RequiredRule& required : rule.required) {
@@ -310,7 +331,8 @@ absl::StatusOr<Ruleset> RulesetBuilder::Finish(bool compile_regexes) && {
     rule.key = KeyOf(rule, allowlists_, named);
     ruleset.rules_.push_back(std::move(rule));
   }
-  RETURN_IF_ERROR(ResolveRequired(&ruleset.rules_, filters.get()));
+  WarnOfMeaningless(ruleset.rules_, allowlists_, &warnings_);
+  RETURN_IF_ERROR(ResolveRequired(&ruleset.rules_, filters.get(), &warnings_));
   for (uint32_t i = 0; i < ruleset.rules_.size(); ++i) ruleset.by_key_.emplace_back(ruleset.rules_[i].key, i);
   std::sort(ruleset.by_key_.begin(), ruleset.by_key_.end());
   ruleset.id_ = IdOf(ruleset.rules_, allowlists_);

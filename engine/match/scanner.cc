@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include <algorithm>
 #include <cstring>
 #include <tuple>
@@ -33,6 +35,38 @@ std::vector<uint32_t> Reaches(const std::deque<ScannedRule>& rules) {
   return reaches;
 }
 
+// Adds one candidate to a rule's cost, and what is done while this lives.
+class CostMeter {
+ public:
+  // `cost`: null: not counted. `confirms` goes on counting.
+  CostMeter(RuleCost* cost, const uint64_t& confirms) : cost_(cost), confirms_(confirms) {
+    if (cost_ == nullptr) return;
+    before_ = confirms;
+    start_ = Now();
+  }
+  CostMeter(const CostMeter&) = delete;
+  CostMeter& operator=(const CostMeter&) = delete;
+  ~CostMeter() {
+    if (cost_ == nullptr) return;
+    ++cost_->candidates;
+    cost_->confirms += confirms_ - before_;
+    cost_->nanoseconds += Now() - start_;
+  }
+
+ private:
+  // Of this thread alone: what else the machine does is no rule's cost.
+  static int64_t Now() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  }
+
+  RuleCost* const cost_;
+  const uint64_t& confirms_;
+  uint64_t before_ = 0;
+  int64_t start_ = 0;
+};
+
 // Where a thing of the base begins, so that a copied run finds its own by binary search.
 struct BaseOrder {
   uint64_t offset;
@@ -63,8 +97,8 @@ void KeepBest(std::vector<NamedClaim>* claims) {
 
 struct BlobScanner::Impl {
   // `level`: so many encoded texts is what it scans within.
-  Impl(const Detector::Impl& the_detector, ScannerStats& the_stats, int the_level)
-      : detector(the_detector), stats(the_stats), level(the_level), ends(Reaches(the_detector.rules)) {
+  Impl(const Detector::Impl& the_detector, ScannerStats& the_stats, std::vector<RuleCost>& the_costs, int the_level)
+      : detector(the_detector), stats(the_stats), costs(the_costs), level(the_level), ends(Reaches(the_detector.rules)) {
     GrowScratch(detector.lines.get(), &scratch);
     GrowScratch(detector.wide.get(), &scratch);
   }
@@ -96,9 +130,13 @@ struct BlobScanner::Impl {
   const RE2& Ready(const LazyRegex& regex, int secret_group);
   void Report(const ScannedRule& rule, const char* origin, uint64_t offset, BlobMatches* result) const;
   const ScannedRule& ByRule(uint32_t rule) const;
+  CostMeter Meter(const ScannedRule& rule) const {
+    return CostMeter(costs.empty() ? nullptr : &costs[rule.rule], stats.confirms);
+  }
 
   const Detector::Impl& detector;
   ScannerStats& stats;
+  std::vector<RuleCost>& costs;  // by rule of the ruleset; empty: not counted
   const int level;
   HsScratch scratch;
   EndCollector ends;
@@ -173,6 +211,7 @@ void BlobScanner::Impl::ScanLines(std::string_view text, BlobMatches* result) {
   stats.bytes_scanned += text.size();
   for (const EndRange& range : ends.Finish(text)) {
     const ScannedRule& rule = detector.rules[range.pattern];
+    const CostMeter meter = Meter(rule);
     if (rule.scan.kind != RuleScan::Kind::kLine) {
       ConfirmAnchor(rule, text, range, result);
     } else {
@@ -192,7 +231,7 @@ void BlobScanner::Impl::ScanText(std::string_view text, bool escapes, BlobMatche
 }
 
 BlobScanner::Impl& BlobScanner::Impl::Inner() {
-  if (inner == nullptr) inner = std::make_unique<Impl>(detector, stats, level + 1);
+  if (inner == nullptr) inner = std::make_unique<Impl>(detector, stats, costs, level + 1);
   return *inner;
 }
 
@@ -348,6 +387,7 @@ void BlobScanner::Impl::ScanWide(std::string_view content, BlobMatches* result) 
   for (const uint32_t hit : wide_hits) {
     ++stats.candidates;
     const ScannedRule& rule = detector.rules[hit];
+    const CostMeter meter = Meter(rule);
     const bool line = rule.scan.kind == RuleScan::Kind::kLine;  // One too large for Hyperscan.
     if (!line && !HasKeyword(content, rule.source.keywords, &lower)) continue;
     const RE2& re = Ready(rule.regex, rule.secret_group);
@@ -395,6 +435,7 @@ void BlobScanner::Impl::ConfirmSpans(std::string_view content, BlobMatches* resu
 
 void BlobScanner::Impl::ConfirmSpan(const ScannedRule& rule, std::string_view text, uint64_t offset,
                                     BlobMatches* result) {
+  const CostMeter meter = Meter(rule);
   if (!HasKeyword(text, rule.source.keywords, &lower)) return;
   const RE2& re = Ready(rule.regex, rule.secret_group);
   stats.confirms += FindAll(re, text, 0, text.size(), &groups,
@@ -410,7 +451,9 @@ void BlobScanner::Impl::ConfirmNamed(std::string_view content, BlobMatches* resu
   const ScannedRule* rule = nullptr;
   for (const BlobMatches::AnchorAt& anchor : result->anchors) {
     if (rule == nullptr || rule->rule != anchor.rule) rule = &ByRule(anchor.rule);  // they are sorted
-    for (const ScannedRule::Named& one : rule->named) {  // none of a span rule
+    if (rule->named.empty()) continue;  // a span rule's
+    const CostMeter meter = Meter(*rule);
+    for (const ScannedRule::Named& one : rule->named) {
       ++stats.confirms;
       const auto value = FindNamedValue(content, anchor.end - anchor.bytes, anchor.end, *one.target, &work);
       if (value) named.push_back({.value = *value, .rule = one.rule, .needed = one.needed});
@@ -447,8 +490,10 @@ void BlobScanner::Impl::Finish(std::string_view content, BlobMatches* result) {
 }
 
 BlobScanner::BlobScanner(const Detector& detector)
-    : impl_(std::make_unique<Impl>(detector.impl(), stats_, 0)) {}
+    : impl_(std::make_unique<Impl>(detector.impl(), stats_, costs_, 0)) {}
 BlobScanner::~BlobScanner() = default;
+
+void BlobScanner::CountCosts() { costs_.assign(impl_->detector.ruleset->rules().size(), {}); }
 
 void BlobScanner::ScanFull(std::string_view content, BlobMatches* result) {
   impl_->ScanText(content, true, result);

@@ -50,6 +50,37 @@ bool ParseLength(std::string_view text, size_t* min, size_t* max) {
   return dash == std::string_view::npos || (number(text.substr(dash + 1), max) && *max >= *min);
 }
 
+// A byte as it is written in an expression, within brackets or not.
+std::string Quoted(size_t byte) {
+  const char c = static_cast<char>(byte);
+  if (byte < ' ' || byte == 0x7f) return absl::StrFormat("\\x%02x", byte);
+  return byte >= 0x80 || IsAlnum(c) || c == '_' ? std::string(1, c) : std::string("\\") + c;
+}
+
+std::string ClassOf(const std::bitset<256>& bytes) {
+  std::string ranges;
+  for (size_t first = 0; first < bytes.size(); ++first) {
+    if (!bytes[first]) continue;
+    size_t last = first;
+    while (last + 1 < bytes.size() && bytes[last + 1]) ++last;
+    ranges += Quoted(first);
+    if (last > first + 1) ranges += '-';
+    if (last > first) ranges += Quoted(last);
+    first = last;
+  }
+  return bytes.count() == 1 ? ranges : "[" + ranges + "]";
+}
+
+// RE2 and Go take no more than 1,000 of a thing at a time.
+std::string Repeated(const std::string& one, size_t min, size_t max) {
+  constexpr size_t kMost = 1000;
+  std::string all;
+  for (; max > kMost; max -= kMost, min -= std::min(min, kMost)) all += absl::StrFormat("%s{%d,%d}", one, std::min(min, kMost), kMost);
+  if (max == 0) return all;
+  if (max == 1 && min == 1) return all + one;
+  return all + (min == max ? absl::StrFormat("%s{%d}", one, min) : absl::StrFormat("%s{%d,%d}", one, min, max));
+}
+
 bool IsWordByte(char c) { return IsAlnum(c) || c == '_'; }
 
 // What a text of no known shape may consist of; padding may follow.
@@ -139,6 +170,13 @@ absl::StatusOr<ValuePattern> ValuePattern::Parse(std::string_view text) {
   if (!has_piece) return refuse("names no piece that varies, such as {hex:32}");
   if (max_bytes > kMaxValueBytes + 100) return refuse("is longer than any value that is looked for");
   return pattern;
+}
+
+std::string ValuePattern::Regex() const {
+  if (any_) return absl::StrFormat("[0-9A-Za-z_+/.~-]{%d,%d}={0,2}", kMinAnyBytes, kMaxAnyBytes);
+  std::string all;
+  for (const Part& part : parts_) all += Repeated(ClassOf(part.bytes), part.min, part.max);
+  return all;
 }
 
 bool ValuePattern::EndsWell(std::string_view text, size_t end) const {

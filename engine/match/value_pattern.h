@@ -29,6 +29,9 @@ class ValuePattern {
   bool is_any() const { return any_; }
   // Of a match, bytes.
   size_t min_bytes() const { return min_bytes_; }
+  // As an expression (RE2 and Go) without groups, for those who have nothing else: it says nothing of what stands around
+  // a value, nor, of {any}, whether it looks drawn.
+  std::string Regex() const;
 
  private:
   struct Part {

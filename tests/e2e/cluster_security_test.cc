@@ -565,6 +565,11 @@ TEST_F(ClusterSecurityTest, RubbishFromAWorkerHarmsNothingButItsOwnRepository) {
   place.set_presence(static_cast<v1::Presence>(77));
   EXPECT_THAT(say(100'001), FailsWith(absl::StatusCode::kInternal, HasSubstr("presence 77")));
   place.set_presence(v1::PRESENCE_HEAD);
+  place.mutable_match()->set_rule(match.rule());
+  place.mutable_match()->set_secret(secret);
+  place.set_blob(blob);
+  EXPECT_THAT(say(100'003), FailsWith(absl::StatusCode::kInternal, HasSubstr("none of paths alone")));
+  place.clear_match(), place.clear_blob();
   EXPECT_THAT(say(100'002), IsOk());
   v1::EndRequest end;
   Rubbish(1).Fill(&end);

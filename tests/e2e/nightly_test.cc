@@ -47,6 +47,18 @@ regex = '''\b(?:snd|trd)_[a-z0-9]{12}\b'''
 keywords = ["snd_", "trd_"]
 )";
 
+// Rules of paths alone, one and another under the same id.
+constexpr char kFileRule[] = R"(
+[[rules]]
+id = "file"
+path = '''f1\.txt$'''
+)";
+constexpr char kChangedFileRule[] = R"(
+[[rules]]
+id = "file"
+path = '''f[02]\.txt$'''
+)";
+
 struct Kind {
   const char* name;
   const char* target;
@@ -66,8 +78,8 @@ class World {
     forge_ = std::make_unique<ForgeServer>(
         json{{"repositories", listing_}, {"tokens", {{"reader", {{"value", kToken}}}}}});
     WriteFile(dir_ / "rules0.toml", kFirstRule);
-    WriteFile(dir_ / "rules1.toml", std::string(kFirstRule) + kSecondRule);
-    WriteFile(dir_ / "rules2.toml", std::string(kFirstRule) + kChangedRule);
+    WriteFile(dir_ / "rules1.toml", std::string(kFirstRule) + kSecondRule + kFileRule);
+    WriteFile(dir_ / "rules2.toml", std::string(kFirstRule) + kChangedRule + kChangedFileRule);
   }
 
   const ForgeServer& forge() const { return *forge_; }

@@ -214,6 +214,25 @@ TEST_F(LocateHostileTest, NoSecretCanBeHiddenBehindAFloodOfPaths) {
   }
 }
 
+TEST_F(LocateHostileTest, OnlyPlacesThatAreKeptCountForTheBounds) {
+  std::string flood;
+  for (int i = 0; i < 1000; ++i) flood += Entry("100644", absl::StrFormat("f%04d", i), secret_);
+  Branch("main", CommitOf(Object("tree", flood + Entry("100644", "z.p12", other_))));
+  LocateOptions options;
+  options.max_places = 10;
+  options.keep = [](std::span<const std::string> paths) { return !paths.empty() && paths[0].ends_with(".p12"); };
+  const LocateResult kept = Find(options);
+  ASSERT_THAT(kept.places, SizeIs(1));
+  EXPECT_THAT(kept.places[0].paths, ElementsAre("z.p12"));
+  EXPECT_EQ(kept.places[0].secret, 1u);
+  EXPECT_EQ(kept.places[0].target, 1u);
+  ASSERT_THAT(kept.commits, SizeIs(1));
+  options.keep = [](std::span<const std::string> paths) { return !paths.empty() && paths[0][0] == 'f'; };
+  const LocateResult cut = Find(options);
+  EXPECT_THAT(cut.places, SizeIs(10));
+  EXPECT_THAT(cut.skips, Contains(Field(&ObjectSkip::detail, HasSubstr("990 places beyond the first 10"))));
+}
+
 TEST_F(LocateHostileTest, OfWhatMovesOrIsRemovedWithoutEndThePlaceIsBounded) {
   std::string moving;
   for (int i = 0; i < 50; ++i) {

@@ -85,5 +85,16 @@ TEST_F(ExplainTest, AnyBytesAreFine) {
   EXPECT_EQ(Explain(std::string("\0\xff\x1b[2J", 6)), "");
 }
 
+TEST(ExplainPaths, ARuleOfPathsAloneFindsTheFileWhateverIsInIt) {
+  const Ruleset ruleset = Ruleset::Parse("[[rules]]\nid = 'file'\nconfidence = 0.9\npath = '\\.p12$'\n", "test").value();
+  const auto detector = Detector::Create(ruleset, {}, {}).value();
+  std::ostringstream out, none;
+  EXPECT_EQ(ExplainText(*detector, "certs/a.p12", "", {}, out), 1);
+  EXPECT_THAT(out.str(), HasSubstr("certs/a.p12:1:1  file  0.90  reported"));
+  EXPECT_THAT(out.str(), HasSubstr("by its path alone"));
+  EXPECT_EQ(ExplainText(*detector, "certs/a.p13", "certs/a.p12", {}, none), 0);
+  EXPECT_EQ(none.str(), "");
+}
+
 }  // namespace
 }  // namespace unsprawl
