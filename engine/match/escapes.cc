@@ -138,8 +138,9 @@ bool BackslashTells(std::string_view text, uint64_t at) {
     }
     case 'x': {  // two of them: one is mostly a colour of a terminal
       const int first = HexAt(text, at + 2, 2);
+      if (first < ' ' || first >= 0x7f) return false;
       const int second = text.substr(at + 4, 2) == "\\x" ? HexAt(text, at + 6, 2) : -1;
-      return first >= ' ' && first < 0x7f && second >= ' ' && second < 0x7f;
+      return second >= ' ' && second < 0x7f;
     }
     default: return false;
   }
