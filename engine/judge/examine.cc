@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "absl/strings/str_cat.h"
 #include "engine/judge/checksum.h"
 #include "engine/judge/structure.h"
 #include "engine/judge/text_shape.h"
@@ -184,10 +183,11 @@ MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& l
   const std::string_view lead = text.substr(secret_start - std::min(secret_start, kLeadBytes), std::min(secret_start, kLeadBytes));
   const uint32_t named = NamedFlags(texts, features.identifier, lead, filters.rules[match.rule].named);
   const bool documented = rule.is_named() && (named & kUndocumented) == 0;
-  const std::string around = absl::StrCat(std::string(texts.before), " ", std::string(texts.behind));
-  // Where no name is shown, that stands for one.
-  const std::string_view name = features.identifier.empty() ? std::string_view(around) : std::string_view(features.identifier);
-  features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, name, around, rule, documented);
+  const ValueContext context = {.identifier = features.identifier.empty() ? texts.before : std::string_view(features.identifier),
+                                .before = texts.before,
+                                .behind = texts.behind,
+                                .documented = documented};
+  features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, context, rule);
   if (rule.rule_class != RuleClass::kDistinctive && IsNamedDigest(lead)) features.flags |= kDigestLike;
   if (SaysAllow(lines.Around(match.start, match.end))) features.flags |= kInlineAllowed;
   int bit = 0;

@@ -36,6 +36,7 @@ enum MatchFlag : uint32_t {
   // Bit 16 + i, i < 14: of the i-th allowlist that joins values with paths or commits by AND (the rule's own
   // first, then the global ones), the values hold: whether it applies is known when the place is.
   kPathAllowlist = 1 << 16,
+  kPlainWord = 1U << 31,        // one word in small letters, given to what is named for a password
   kRequiredMissing = 1 << 30,   // a rule that this one requires matched nothing near
 };
 

@@ -48,6 +48,7 @@ constexpr Effect kEffects[] = {
     {kPlaceholder, 0.1, 0.15, 0.2, "a placeholder"},
     {kStructureBad, 0.3, 0.3, 0.2, "its inner structure does not hold"},
     {kWordLike, 0.8, 0.4, 0.4, "reads as words"},
+    {kPlainWord, 1.0, 0.9, 0.9, "a plain word"},
     {kDigestLike, 1.0, 0.4, 0.4, "shaped like a digest or an id"},
     {kOtherName, 1.0, 0.5, 0.3, "its name speaks of something else"},
 };

@@ -182,7 +182,7 @@ bool IsChosen(std::string_view text) {
     if (!IsAlnum(c) && kSigns.find(c) == std::string_view::npos && kJoints.find(c) == std::string_view::npos) return false;
   }
   if (lower + upper < 3 || digits == 0 || joints > 2) return false;
-  if (digits < 2 && signs == 0) return false;
+  if (digits < 2 && signs == 0 && !(text.size() >= 8 && CountLetters(text).inner_digit_runs > 0)) return false;
   if (joints > 0 && signs == 0 && (lower == 0 || upper == 0)) return false;
   const size_t stem = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), IsAlpha) - text.begin());
   const std::string word = LowerAscii(text.substr(0, stem));

@@ -15,8 +15,9 @@ double Entropy(std::string_view text);
 // in English text and program sources (kPairs in text_shape.cc). Text with fewer than 3 letters does not.
 bool IsWordLike(std::string_view text);
 
-// Whether `text` looks like a password that a person chose: letters with two digits, or a digit and a sign, in one piece.
-// It may read as words: "sommer2019", "Tr0ub4dor&3". Names that end with a number ("sha256", "user12") do not.
+// Whether `text` looks like a password that a person chose: letters with two digits, a digit and a sign, or a digit
+// among them, in one piece. It may read as words: "sommer2019", "Tr0ub4dor&3". Names that end with a number
+// ("sha256", "user12") do not.
 bool IsChosen(std::string_view text);
 
 // Whether `text` may be shown as a name: word-like pieces, no long runs of digits, no mix that looks

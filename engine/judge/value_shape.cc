@@ -95,7 +95,9 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
                                                "mysql", "postgres", "oracle", "redis", "mongo", "docker", "server", "manager", "system",
                                                "tomcat", "spring", "jenkins", "wordpress", "django", "username", "passwort", "secure"};
   const size_t stem = static_cast<size_t>(std::find_if_not(lower.begin(), lower.end(), IsAlpha) - lower.begin());
-  if (EqualsAny(lower.substr(0, stem), kWeak) && std::none_of(lower.begin() + static_cast<ptrdiff_t>(stem), lower.end(), IsAlpha)) {
+  constexpr size_t kMostBehind = 3;
+  if (lower.size() - stem <= kMostBehind && EqualsAny(lower.substr(0, stem), kWeak) &&
+      std::none_of(lower.begin() + static_cast<ptrdiff_t>(stem), lower.end(), IsAlpha)) {
     return true;
   }
   if (HasRun(secret, 5) || HasSequence(secret, 6) || HasFewCharacters(secret, 3)) return true;
@@ -269,6 +271,24 @@ bool IsEscapedText(std::string_view secret) {
   return escapes >= 2 || (escapes == 1 && secret.size() < 24);
 }
 
+// One word in small letters, such as people choose.
+bool IsPlainWord(std::string_view value) {
+  constexpr size_t kLeast = 6, kMost = 24;
+  return value.size() >= kLeast && value.size() <= kMost && std::all_of(value.begin(), value.end(), IsLower);
+}
+
+// Whether what is named for a password is given the value: nothing else, no comparison and no list.
+bool AssignsPassword(const ValueContext& context) {
+  std::string_view before = context.before;
+  while (!before.empty() && std::string_view(" \t\"'`@").find(before.back()) != std::string_view::npos) before.remove_suffix(1);
+  if (before.empty()) return false;
+  const char last = before.back(), previous = before.size() > 1 ? before[before.size() - 2] : ' ';
+  const bool assigned = last == ':' || (last == '=' && previous != '=' && previous != '!') || (last == '>' && previous == '=');
+  const std::string name = LowerAscii(context.identifier);
+  static constexpr std::string_view kNames[] = {"password", "passwd", "pwd", "pass", "passwort"};
+  return assigned && std::any_of(std::begin(kNames), std::end(kNames), [&name](std::string_view end) { return name.ends_with(end); });
+}
+
 std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
   for (const std::string& prefix : rule.prefixes) {
     if (secret.substr(0, prefix.size()) == prefix) return secret.substr(prefix.size());
@@ -278,8 +298,7 @@ std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
 
 }  // namespace
 
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, std::string_view around, const Rule& rule,
-                      bool documented) {
+uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, const Rule& rule) {
   constexpr size_t kLongestShape = 4096;  // what follows in a key block says nothing more
   const std::string_view value = WithoutPrefix(secret, rule).substr(0, kLongestShape);
   const std::string lower = LowerAscii(value);
@@ -293,19 +312,23 @@ uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, std:
   if (generic) {
     // "cGFzc3dvcmQ=" is as weak as what it says.
     const std::string plain = TextInBase64(value);
-    if (IsPlaceholderText(plain, LowerAscii(plain), identifier)) flags |= kPlaceholder;
+    if (IsPlaceholderText(plain, LowerAscii(plain), context.identifier)) flags |= kPlaceholder;
     if (!plain.empty() && IsWordLike(plain) && !IsChosen(plain)) flags |= kWordLike;
   }
   // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
-  if (generic || (rule.is_named() && !documented)) {
-    if (IsPlaceholderText(value, lower, identifier)) flags |= kPlaceholder;
+  if (generic || (rule.is_named() && !context.documented)) {
+    if (IsPlaceholderText(value, lower, context.identifier)) flags |= kPlaceholder;
     if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
-    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(identifier) && !AsksForDigest(around);
+    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(context.identifier) &&
+                        !AsksForDigest(context.before) && !AsksForDigest(context.behind);
     if (digest || IsCryptHash(value)) flags |= kDigestLike;
   }
-  if ((generic || rule.is_named()) && NamesSomethingElse(identifier)) flags |= kOtherName;
-  if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) flags |= kWordLike;
+  if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier)) flags |= kOtherName;
+  if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {
+    const bool plain = rule.is_password() && IsPlainWord(value) && AssignsPassword(context);
+    flags |= plain ? kPlainWord : kWordLike;
+  }
   return flags;
 }
 

@@ -8,14 +8,17 @@
 
 namespace unsprawl {
 
-// The MatchFlags among kPlaceholder, kReference, kKnownExample, kDigestLike, kWordLike and kOtherName that hold for
+// What is known of a value besides its rule.
+struct ValueContext {
+  std::string_view identifier;       // the name it is assigned to; where none is shown, `before`
+  std::string_view before, behind;   // what its rule matched around it
+  bool documented = false;           // of a keyword rule, of a shape that the provider documents
+};
+
+// The MatchFlags among kPlaceholder, kReference, kKnownExample, kDigestLike, kWordLike, kPlainWord and kOtherName that hold for
 // `secret`. For class A only what no random token shows by chance is looked for (runs of one
-// character, "EXAMPLE", published examples); for class C everything. `identifier` is the name the value
-// is assigned to, or empty; `documented`: it is of a keyword rule and has a shape that the provider
-// documents. Pure; thread-safe.
-// `around`: what its rule matched before and behind it.
-uint32_t ShapeOfValue(std::string_view secret, std::string_view identifier, std::string_view around, const Rule& rule,
-                      bool documented);
+// character, "EXAMPLE", published examples); for class C everything. Pure; thread-safe.
+uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, const Rule& rule);
 
 // Whether `secret` is printed as an example in a provider's documentation. Kept as hashes, so that
 // they are not found here.

@@ -178,6 +178,33 @@ TEST(Examine, AllowlistsOfValuesAreFlagged) {
   EXPECT_FALSE(flags("paths = ['x']", "k = VALUE12"));
 }
 
+TEST(TextShape, SomePasswordsArePickedByPeople) {
+  for (const char* value : {"sommer2019", "Tr0ub4dor&3", "Wombat!7", "pas4word", "Osprey-ines_91"}) EXPECT_TRUE(IsChosen(value)) << value;
+  for (const char* value : {"sha256", "user_name", "server02", "us-east-1", "base64encode", "ab1", "two words1", "a/path/to22"}) {
+    EXPECT_FALSE(IsChosen(value)) << value;
+  }
+}
+
+TEST(TextShape, ShortAndJoinedWordsAreWords) {
+  for (const char* value : {"meter", "planet", "us-east-1", "user_session_2019", "max-retries-2"}) EXPECT_TRUE(IsWordLike(value)) << value;
+  for (const char* value : {"kkhthc", "bzqvkd", "dtmmqxo", "a1-b2c3d4"}) EXPECT_FALSE(IsWordLike(value)) << value;
+}
+
+// A plain word is a password where it is given to what is named for one, and a word anywhere else.
+TEST(Examine, APlainWordIsAPasswordOnlyWhereItIsAssigned) {
+  const Ruleset rules = OneRule("class = 'C'\nkind = 'password'");
+  const auto flags = [&rules](std::string_view content) {
+    const size_t at = content.find("citrus");
+    const RawMatch match{0, 0, content.size(), at, at + 11, {}};
+    return Examine(rules, {&match, 1}, content, SecretKey{}, 0).front().flags & (kPlainWord | kWordLike);
+  };
+  EXPECT_EQ(flags("password = \"citrusblend\""), kPlainWord);
+  EXPECT_EQ(flags("password: \"citrusblend\""), kPlainWord);
+  EXPECT_EQ(flags("password == \"citrusblend\""), kWordLike);
+  EXPECT_EQ(flags("(\"password\", \"citrusblend\""), kWordLike);
+  EXPECT_EQ(flags("title = \"citrusblend\""), kWordLike);
+}
+
 TEST(TextShape, EntropyIsShannons) {
   EXPECT_EQ(Entropy(""), 0);
   EXPECT_EQ(Entropy("aaaa"), 0);

@@ -106,6 +106,26 @@ TEST(Ruleset, GoNamedGroupsAreRewritten) {
   EXPECT_EQ(ruleset->rules()[0].regex, R"(\(?<a(?P<name>b))");
 }
 
+TEST(Ruleset, FragmentsStandForPiecesOfExpressions) {
+  const auto ruleset = Parse(
+      "[fragments]\nname = 'pass%{end}'\nend = 'word|wd'\n[[rules]]\nid = \"one\"\nregex = '(?:%{name})=([a-z]{4})'\n");
+  ASSERT_THAT(ruleset, IsOk());
+  EXPECT_EQ(ruleset->rules()[0].regex, "(?:password|wd)=([a-z]{4})");
+  EXPECT_THAT(ruleset->warnings(), IsEmpty());
+  // Without fragments it is an expression like any other.
+  EXPECT_EQ(Parse(OneRule("regex = 'a%{b}c'"))->rules()[0].regex, "a%{b}c");
+  EXPECT_THAT(Parse("[fragments]\na = 'x'\n" + OneRule("regex = '%{b}ccc'")),
+              FailsWith(kInvalid, HasSubstr("regex: there is no fragment b")));
+  EXPECT_THAT(Parse("[fragments]\na = '%{b}'\nb = '%{a}'\n"), FailsWith(kInvalid, HasSubstr("fragments: a names one")));
+  EXPECT_THAT(Parse("[fragments]\na = 1\n"), FailsWith(kInvalid, HasSubstr("must be strings")));
+  std::string bomb = "[fragments]\na0 = '" + std::string(4096, 'x') + "'\n";
+  for (int i = 1; i < 30; ++i) {
+    const std::string before = "%{a" + std::to_string(i - 1) + "}";
+    bomb += "a" + std::to_string(i) + " = '" + before + before + "'\n";
+  }
+  EXPECT_THAT(Parse(bomb), FailsWith(kInvalid, HasSubstr("is too long")));
+}
+
 TEST(Ruleset, TheKeyChangesWithWhatAScanFindsAndWithNothingElse) {
   const auto key = [](const std::string& fields) {
     const auto ruleset = Parse(OneRule(fields));

@@ -56,9 +56,36 @@ TEST(Structure, KeyBlocksParseInOutline) {
     EXPECT_EQ(Verify("pem", Made(std::string("{pemescaped:") + kind + "}")), Check::kOk) << kind;
     std::string cut = Made(std::string("{pem:") + kind + "}");
     cut.erase(200, 65);  // a line is missing: the stated length no longer fits
-    EXPECT_EQ(Verify("pem", cut), std::string(kind) == "openssh" ? Check::kOk : Check::kBad) << kind;
+    const Check of_cut = Verify("pem", cut);
+    EXPECT_EQ(of_cut == Check::kOk, std::string(kind) == "openssh") << kind;
   }
   EXPECT_EQ(Verify("pem", "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----"), Check::kBad);
+}
+
+// A whole body of a key's size that is no DER may yet be a key; a short one, or one that repeats itself, is none.
+TEST(Structure, OfAKeyBlockThatSaysNothingNothingIsSaid) {
+  const auto block = [](const std::string& body) {
+    return "-----BEGIN RSA PRIVATE KEY-----\n" + body + "\n-----END RSA PRIVATE KEY-----";
+  };
+  EXPECT_EQ(Verify("pem", block(Made("{b64of:600}"))), Check::kNone);
+  EXPECT_EQ(Verify("pem", block(Made("{b64of:60}"))), Check::kBad);
+  EXPECT_EQ(Verify("pem", block(std::string(800, 'A'))), Check::kBad);
+}
+
+TEST(Structure, PasswordsAreMixedChosenOrNoWords) {
+  for (const char* value : {"x7Gk2pQ", "sommer2019", "tr0ub4dor", "Wombat!7", "qzvkdhxq", "Osprey-ines_91"}) {
+    EXPECT_NE(Verify("password", value), Check::kBad) << value;
+  }
+  for (const char* value : {"required", "connection", "user_name", "max-retries-2", "the", "Authorization"}) {
+    EXPECT_EQ(Verify("password", value), Check::kBad) << value;
+  }
+}
+
+TEST(Structure, KeysAreNoIdsAndNoNames) {
+  for (const char* piece : {"{hex:32}", "{b64of:32}", "{b62:40}"}) EXPECT_EQ(Verify("key", Made(piece)), Check::kOk) << piece;
+  EXPECT_EQ(Verify("key", Made("{uuid}")), Check::kBad);
+  EXPECT_EQ(Verify("key", "heightOfGeoidAboveWGS84Units"), Check::kBad);
+  EXPECT_EQ(Verify("key", "user_session_2019"), Check::kBad);
 }
 
 TEST(Structure, BytesAreCounted) {
