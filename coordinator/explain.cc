@@ -32,8 +32,7 @@ struct Judged {
 void AddPathMatches(const Ruleset& ruleset, std::string_view path, std::vector<Judged>* all) {
   for (uint32_t i = 0; i < ruleset.rules().size(); ++i) {
     const Rule& rule = ruleset.rules()[i];
-    if (!rule.is_path_only()) continue;
-    if (!RE2::PartialMatch(re2::StringPiece(path.data(), path.size()), *ruleset.filters().rules[i].path)) continue;
+    if (!rule.is_path_only() || !Finds(*ruleset.filters().rules[i].path, path)) continue;
     Judged& one = all->emplace_back();
     one.rule = &rule;
     one.match = {.rule = i, .start = 0, .end = 0, .secret_start = 0, .secret_end = 0, .inner = {}};
@@ -48,13 +47,6 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
   scanner.ScanFull(text, &matches);
   *too_much = matches.too_much;
   std::vector<Judged> all(matches.matches.size());
-  std::vector<std::vector<uint64_t>> overlapping;
-  const auto meet = [&](size_t a, size_t b) {
-    const Rule& other = *all[b].rule;
-    if (&other == all[a].rule) return;
-    overlapping[a].push_back(other.key);
-    if (Beats(other, *all[a].rule) && (all[a].better == nullptr || Beats(other, *all[a].better))) all[a].better = &other;
-  };
   std::vector<MatchFeatures> features = Examine(ruleset, matches.matches, text, SecretKey{}, kNow);
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].match = matches.matches[i];
@@ -62,11 +54,17 @@ std::vector<Judged> JudgeAll(const Detector& detector, std::string_view path, st
     all[i].features = std::move(features[i]);
   }
   AddPathMatches(ruleset, path, &all);
-  overlapping.resize(all.size());
   std::sort(all.begin(), all.end(), [](const Judged& a, const Judged& b) {
     return std::tie(a.match.secret_start, a.match.secret_end, a.match.rule) <
            std::tie(b.match.secret_start, b.match.secret_end, b.match.rule);
   });
+  std::vector<std::vector<uint64_t>> overlapping(all.size());
+  const auto meet = [&](size_t a, size_t b) {
+    const Rule& other = *all[b].rule;
+    if (&other == all[a].rule) return;
+    overlapping[a].push_back(other.key);
+    if (Beats(other, *all[a].rule) && (all[a].better == nullptr || Beats(other, *all[a].better))) all[a].better = &other;
+  };
   for (size_t i = 0; i < all.size(); ++i) {
     for (size_t j = i + 1; j < all.size() && all[j].match.secret_start < all[i].match.secret_end; ++j) {
       meet(i, j);

@@ -107,10 +107,8 @@ class PathRules {
   // Calls `found` for each rule that one of `paths` matches.
   void ForEach(std::span<const std::string> paths, absl::FunctionRef<void(const Rule&)> found) const {
     for (const auto& [rule, expression] : rules_) {
-      const RE2& path = *expression;
-      if (std::any_of(paths.begin(), paths.end(), [&path](const auto& one) { return RE2::PartialMatch(one, path); })) {
-        found(*rule);
-      }
+      const RE2& wanted = *expression;
+      if (std::any_of(paths.begin(), paths.end(), [&wanted](const auto& path) { return Finds(wanted, path); })) found(*rule);
     }
   }
 

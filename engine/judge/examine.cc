@@ -105,9 +105,21 @@ uint32_t NamedFlags(const Texts& texts, std::string_view identifier, std::string
   return flags;
 }
 
-// Whether a match's lines ask scanners to pass them over.
-bool SaysAllow(std::string_view lines) {
-  return lines.find("gitleaks:allow") != std::string_view::npos || lines.find("unsprawl:allow") != std::string_view::npos;
+// The lines that ask scanners to pass them over, ascending: found once, however many matches a line has.
+std::vector<uint32_t> AllowedLines(std::string_view content) {
+  constexpr std::string_view kAllow = ":allow";
+  std::vector<uint32_t> allowed;
+  uint32_t line = 1;
+  size_t counted = 0;  // the newlines before it are in `line`
+  for (size_t at = content.find(kAllow); at != std::string_view::npos; at = content.find(kAllow, at + 1)) {
+    const std::string_view before = content.substr(0, at);
+    if (!before.ends_with("gitleaks") && !before.ends_with("unsprawl")) continue;
+    line += static_cast<uint32_t>(std::count(content.begin() + static_cast<ptrdiff_t>(counted),
+                                             content.begin() + static_cast<ptrdiff_t>(at), '\n'));
+    counted = at;
+    allowed.push_back(line);
+  }
+  return allowed;
 }
 
 std::string PreviewOf(const Rule& rule, std::string_view secret) {
@@ -151,7 +163,9 @@ SecretId PathFingerprint(const SecretKey& key, std::string_view rule_id, std::st
 
 namespace {
 
-MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& lines, const SecretKey& key, int64_t now) {
+// `allowed`: AllowedLines of the content.
+MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& lines, std::span<const uint32_t> allowed,
+                         const SecretKey& key, int64_t now) {
   const Rule& rule = ruleset.rules()[match.rule];
   const RulesetFilters& filters = ruleset.filters();
   const std::string_view content = lines.content();
@@ -189,7 +203,8 @@ MatchFeatures ExamineOne(const Ruleset& ruleset, const RawMatch& match, Lines& l
                                 .documented = documented};
   features.flags = CheckFlags(rule, texts, now) | named | ShapeOfValue(texts.secret, context, rule);
   if (rule.rule_class != RuleClass::kDistinctive && IsNamedDigest(lead)) features.flags |= kDigestLike;
-  if (SaysAllow(lines.Around(match.start, match.end))) features.flags |= kInlineAllowed;
+  const auto next_allowed = std::lower_bound(allowed.begin(), allowed.end(), lines.At(match.start).line);
+  if (next_allowed != allowed.end() && *next_allowed <= lines.At(match.end).line) features.flags |= kInlineAllowed;
   int bit = 0;
   features.flags |=
       AllowlistFlags(rule.allowlists, filters.rules[match.rule].allowlists, rule, texts, &bit);
@@ -234,10 +249,12 @@ void FlagUnmet(const Ruleset& ruleset, std::span<const RawMatch> matches, std::s
 
 std::vector<MatchFeatures> Examine(const Ruleset& ruleset, std::span<const RawMatch> matches, std::string_view content,
                                    const SecretKey& key, int64_t now) {
+  if (matches.empty()) return {};
   Lines lines(content);
+  const std::vector<uint32_t> allowed = AllowedLines(content);
   std::vector<MatchFeatures> features;
   features.reserve(matches.size());
-  for (const RawMatch& match : matches) features.push_back(ExamineOne(ruleset, match, lines, key, now));
+  for (const RawMatch& match : matches) features.push_back(ExamineOne(ruleset, match, lines, allowed, key, now));
   FlagUnmet(ruleset, matches, features);
   return features;
 }

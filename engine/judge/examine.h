@@ -28,16 +28,16 @@ enum MatchFlag : uint32_t {
   kDigestLike = 1 << 9,         // hash or UUID shape where the rule does not ask for one
   kWordLike = 1 << 10,          // dictionary word or identifier
   kOtherName = 1 << 14,         // the name it is given says that it is no credential: next_token, pw_hash
+  kInlineAllowed = 1 << 15,     // one of its lines says "gitleaks:allow" or "unsprawl:allow"
   // Of keyword rules:
   kNothingAsked = 1 << 11,      // no word that asks for a credential stands with name or value
   kUndocumented = 1 << 12,      // its shape is not one that the provider documents
   kOtherLine = 1 << 13,         // the name stands in a line above the value
-  kInlineAllowed = 1 << 15,     // one of its lines says "gitleaks:allow" or "unsprawl:allow"
   // Bit 16 + i, i < 14: of the i-th allowlist that joins values with paths or commits by AND (the rule's own
   // first, then the global ones), the values hold: whether it applies is known when the place is.
   kPathAllowlist = 1 << 16,
-  kPlainWord = 1U << 31,        // one word in small letters, given to what is named for a password
   kRequiredMissing = 1 << 30,   // a rule that this one requires matched nothing near
+  kPlainWord = 1U << 31,        // one word in small letters, given to what is named for a password
 };
 
 // Everything that is kept of a match besides its place. Holds no part of the value except `preview`.

@@ -25,10 +25,6 @@ bool PlaceAllowed(std::span<const Allowlist> lists, const std::vector<CompiledAl
   return false;
 }
 
-bool Finds(const RE2& expression, std::string_view text) {
-  return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), expression);
-}
-
 // The rule's index in `ruleset`, or SIZE_MAX for a rule of another set.
 size_t IndexOf(const Ruleset& ruleset, const Rule& rule) {
   const Rule* own = ruleset.FindById(rule.id);

@@ -40,10 +40,12 @@ bool Allowlist::AppliesTo(std::string_view rule_id) const {
   return target_rules.empty() || std::find(target_rules.begin(), target_rules.end(), rule_id) != target_rules.end();
 }
 
+bool Finds(const RE2& expression, std::string_view text) {
+  return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), expression);
+}
+
 bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text) {
-  return std::any_of(expressions.begin(), expressions.end(), [text](const std::unique_ptr<RE2>& re) {
-    return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *re);
-  });
+  return std::any_of(expressions.begin(), expressions.end(), [text](const auto& expression) { return Finds(*expression, text); });
 }
 
 std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error) {

@@ -37,7 +37,8 @@ struct RulesetFilters {
 // Null and *error set: RE2 refuses it.
 std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string* error);
 
-// Whether one of `expressions` is found in `text`.
+// Whether `expression`, or one of `expressions`, is found in `text`.
+bool Finds(const RE2& expression, std::string_view text);
 bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text);
 
 // Rewrites what Go writes and Debian's RE2 does not read: (?<name> becomes (?P<name>.

@@ -228,7 +228,6 @@ absl::Status ReadMeaning(Fields& fields, Rule* rule) {
 // Replaces %{name} by the fragment of that name, in which others may stand that were named before it.
 absl::Status ExpandFragments(const Fields& fields, std::string_view key, const std::map<std::string, std::string>& fragments,
                              std::string* expression) {
-  if (fragments.empty()) return absl::OkStatus();
   std::string expanded;
   for (size_t at = 0; at < expression->size();) {
     const size_t begin = expression->find("%{", at), end = expression->find('}', begin);
@@ -261,8 +260,7 @@ absl::Status ReadFragments(Fields& fields, RuleDocument* document) {
     more = false;
     for (auto at = open.begin(); at != open.end();) {
       std::string text = at->second;
-      const bool whole = text.find("%{") == std::string::npos || ExpandFragments(fields, "fragments", document->fragments, &text).ok();
-      if (!whole || text.find("%{") != std::string::npos) {
+      if (!ExpandFragments(fields, "fragments", document->fragments, &text).ok() || text.find("%{") != std::string::npos) {
         ++at;
         continue;
       }
@@ -282,8 +280,10 @@ absl::Status ReadPattern(Fields& fields, const std::map<std::string, std::string
   RETURN_IF_ERROR(fields.Read("regex", &rule->regex));
   RETURN_IF_ERROR(fields.Read("path", &rule->path));
   RETURN_IF_ERROR(fields.Read("anchor", &rule->anchor));
-  RETURN_IF_ERROR(ExpandFragments(fields, "regex", fragments, &rule->regex));
-  RETURN_IF_ERROR(ExpandFragments(fields, "anchor", fragments, &rule->anchor));
+  if (!fragments.empty()) {  // Without any, an expression is what it says: gitleaks' format has none.
+    RETURN_IF_ERROR(ExpandFragments(fields, "regex", fragments, &rule->regex));
+    RETURN_IF_ERROR(ExpandFragments(fields, "anchor", fragments, &rule->anchor));
+  }
   int64_t group = 0, span = 0;
   RETURN_IF_ERROR(fields.Read("secretGroup", 0, kMaxGroups, &group));
   RETURN_IF_ERROR(fields.Read("span_bytes", 0, kMaxSpanBytes, &span));

@@ -178,6 +178,24 @@ TEST(Examine, AllowlistsOfValuesAreFlagged) {
   EXPECT_FALSE(flags("paths = ['x']", "k = VALUE12"));
 }
 
+// Against looking into the lines of each match.
+TEST(Examine, WhoseLinesAskForItIsAllowed) {
+  const Ruleset rules = OneRule("class = 'C'");
+  const std::string content =
+      "a V1 gitleaks:allow V2\nb V3\nunsprawl:allow\nc V4 otherks:allow\n\nd V5 # gitleaks:allowed\ne V6\nf V7 unsprawl:allow";
+  std::vector<RawMatch> matches;
+  for (uint64_t start = 0; start < content.size(); ++start) {
+    for (const uint64_t bytes : {1, 9, 30}) matches.push_back({0, start, std::min(start + bytes, content.size()), start, start + 1, {}});
+  }
+  const std::vector<MatchFeatures> features = Examine(rules, matches, content, SecretKey{}, kNow);
+  Lines lines(content);
+  for (size_t i = 0; i < matches.size(); ++i) {
+    const std::string_view around = lines.Around(matches[i].start, matches[i].end);
+    const bool asked = around.find("gitleaks:allow") != std::string_view::npos || around.find("unsprawl:allow") != std::string_view::npos;
+    EXPECT_EQ((features[i].flags & kInlineAllowed) != 0, asked) << matches[i].start << " " << matches[i].end;
+  }
+}
+
 TEST(TextShape, SomePasswordsArePickedByPeople) {
   for (const char* value : {"sommer2019", "Tr0ub4dor&3", "Wombat!7", "pas4word", "Osprey-ines_91"}) EXPECT_TRUE(IsChosen(value)) << value;
   for (const char* value : {"sha256", "user_name", "server02", "us-east-1", "base64encode", "ab1", "two words1", "a/path/to22"}) {
