@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,12 +57,6 @@ class ClusterLimitsTest : public SmallOrganization {
     return std::make_unique<BackgroundProgram>(
         cli_, "client", std::vector<std::string>{"scan", "--quiet", "--coordinator", cluster.address(), "--output",
                                                  cli_.report(), "github:acme"});
-  }
-  static bool Await(const std::function<bool()>& done, absl::Duration patience = absl::Seconds(60)) {
-    for (const absl::Time until = absl::Now() + patience; absl::Now() < until; absl::SleepFor(absl::Milliseconds(50))) {
-      if (done()) return true;
-    }
-    return false;
   }
   static bool AwaitScanning(const Cluster& cluster) {
     return Await([&] { return cluster.Status().value("/run/state"_json_pointer, "") == "RUN_STATE_SCANNING"; });

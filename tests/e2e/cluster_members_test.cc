@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <thread>
@@ -68,13 +67,6 @@ class ClusterMembersTest : public SmallOrganization {
   void Stall() const { forge_.Fault({{"match", "POST .*git-upload-pack"}, {"kind", "stall"}, {"times", nullptr}}); }
   void GoOn() const { forge_.Set({{"faults", json::array()}}); }
 
-  static bool Await(const std::function<bool()>& done) {
-    for (int i = 0; i < 600; ++i) {
-      if (done()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-    return false;
-  }
   static json LeasesOf(const Cluster& cluster, const std::string& worker) {
     const json status = cluster.Status();
     if (status.is_object()) {

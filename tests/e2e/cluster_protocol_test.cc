@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -107,11 +106,6 @@ class ClusterProtocolTest : public testing::Test {
   }
 
   // Whether `done`, within half a minute.
-  static bool Await(const std::function<bool()>& done) {
-    for (int tries = 0; tries < 300 && !done(); ++tries) absl::SleepFor(absl::Milliseconds(100));
-    return done();
-  }
-
   TempDir home_;
   const Cli cli_{home_.path()};
 };

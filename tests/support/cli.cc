@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "tests/support/cluster.h"
 #include "tests/support/report_lines.h"
 
@@ -100,6 +101,13 @@ int Microseconds(const std::function<void()>& run) {
   run();
   const auto whole = std::chrono::steady_clock::now() - start;
   return static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(whole).count());
+}
+
+bool Await(const std::function<bool()>& done, absl::Duration patience) {
+  for (const absl::Time until = absl::Now() + patience; absl::Now() < until; absl::SleepFor(absl::Milliseconds(20))) {
+    if (done()) return true;
+  }
+  return false;
 }
 
 Cli::Cli(std::filesystem::path home) : home_(std::move(home)) {

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
+
 namespace unsprawl {
 
 struct CliResult {
@@ -20,6 +22,9 @@ struct CliResult {
 
 // How many microseconds `run` takes: moments that are drawn from them suit any machine.
 int Microseconds(const std::function<void()>& run);
+
+// Whether `done` comes true within `patience`: it is asked again and again.
+bool Await(const std::function<bool()>& done, absl::Duration patience = absl::Seconds(60));
 
 // A home of its own (store, cache, key) for one test, and the program run in it.
 class Cli {

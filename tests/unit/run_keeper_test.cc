@@ -55,14 +55,6 @@ class RunKeeperTest : public testing::Test {
   }
 
   // Asks until `done`; false: half a minute has passed.
-  static bool Await(const std::function<bool()>& done) {
-    for (int i = 0; i < 3000; ++i) {
-      if (done()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
-  }
-
   v1::LeaseRef Acquire(const std::string& worker) {
     v1::LeaseRef lease;
     v1::AcquireRequest request;
