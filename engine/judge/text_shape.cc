@@ -189,6 +189,12 @@ bool IsChosen(std::string_view text) {
   return std::find(std::begin(kNumbered), std::end(kNumbered), word) == std::end(kNumbered);
 }
 
+bool IsDrawn(std::string_view text) {
+  constexpr int kLeast = 8;
+  const Letters count = CountLetters(text);
+  return count.letters >= kLeast && count.score < kWordScore * count.pairs;
+}
+
 bool IsShowableName(std::string_view text) {
   constexpr int kMaxPieces = 10;
   int pieces = 0;

@@ -20,6 +20,9 @@ bool IsWordLike(std::string_view text);
 // ("sha256", "user12") do not.
 bool IsChosen(std::string_view text);
 
+// Whether the letters of `text`, 8 and more, follow each other as in no words: "bblvafkuy_hlcz".
+bool IsDrawn(std::string_view text);
+
 // Whether `text` may be shown as a name: word-like pieces, no long runs of digits, no mix that looks
 // drawn. A value must not leave the scanner disguised as the name of its neighbour.
 bool IsShowableName(std::string_view text);

@@ -30,17 +30,25 @@ bool HasRun(std::string_view text, size_t length) {
   return false;
 }
 
-// `length` characters of which each is the one before plus (or minus) one: "12345678", "abcdefgh".
-bool HasSequence(std::string_view text, size_t length) {
-  size_t up = 1, down = 1;
-  for (size_t i = 1; i < text.size(); ++i) {
-    const int step = text[i] - text[i - 1];
-    const bool wraps = text[i] == '0' && text[i - 1] == '9';
-    up = step == 1 || wraps ? up + 1 : 1;
-    down = step == -1 ? down + 1 : 1;
-    if (up >= length || down >= length) return true;
+// Runs of 3 and more characters of which each is the one before plus (or minus) one: "12345678", "cba".
+struct Sequences {
+  size_t longest = 0, total = 0;  // characters
+};
+
+Sequences FindSequences(std::string_view text) {
+  Sequences found;
+  for (size_t start = 0; start + 1 < text.size();) {
+    size_t end = start + 1;
+    const auto step_at = [text](size_t i) { return text[i - 1] == '9' && text[i] == '0' ? 1 : text[i] - text[i - 1]; };
+    const int step = step_at(end);
+    if (step == 1 || step == -1) {
+      while (end + 1 < text.size() && step_at(end + 1) == step) ++end;
+    }
+    const size_t length = end - start + 1;
+    if (length >= 3) found = {.longest = std::max(found.longest, length), .total = found.total + length};
+    start = length >= 3 ? end + 1 : start + 1;
   }
-  return false;
+  return found;
 }
 
 // At most `distinct` different characters in a value of 8 and more.
@@ -66,7 +74,7 @@ bool IsObviousPlaceholder(std::string_view secret, std::string_view lower) {
       "_here",       "todo-",       "deadbeefdeadbeef",       "foobar",     "sample-", "sample_",
       "not-a-real",  "notareal",    "abcdef0123456789",       "0123456789abcdef",      "lorem"};
   if (ContainsAny(lower, kParts)) return true;
-  if (secret.size() >= 12 && (HasRun(secret, 7) || HasSequence(secret, 9))) return true;
+  if (secret.size() >= 12 && (HasRun(secret, 7) || FindSequences(secret).longest >= 9)) return true;
   if (HasFewCharacters(secret, 3)) return true;
   return Contains(secret, "<") && Contains(secret, ">") && !Contains(secret, " ");
 }
@@ -86,7 +94,7 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "...",
       "foobar",  "mypass", "test",  "mock",    "stub",        "notreal", "not_real", "invalid",
       "token",   "secret", "password", "passwd", "apikey",    "api_key", "credential",
-      "whatever", "something", "asdfasdf", "qwertyui", "12345", "abcd", "deadbeef", "passphrase"};
+      "whatever", "something", "asdfasdf", "qwertyui", "deadbeef", "passphrase"};
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
   // "admin123", "Welcome1!": a word that stands for none, with what a form asked for.
   static constexpr std::string_view kWeak[] = {"admin", "administrator", "root", "user", "guest", "demo", "pass", "pwd", "pw", "login",
@@ -95,12 +103,17 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
                                                "mysql", "postgres", "oracle", "redis", "mongo", "docker", "server", "manager", "system",
                                                "tomcat", "spring", "jenkins", "wordpress", "django", "username", "passwort", "secure"};
   const size_t stem = static_cast<size_t>(std::find_if_not(lower.begin(), lower.end(), IsAlpha) - lower.begin());
+  const std::string_view behind = lower.substr(stem);
+  const Sequences sequences = FindSequences(lower);
   constexpr size_t kMostBehind = 3;
-  if (lower.size() - stem <= kMostBehind && EqualsAny(lower.substr(0, stem), kWeak) &&
-      std::none_of(lower.begin() + static_cast<ptrdiff_t>(stem), lower.end(), IsAlpha)) {
+  if ((behind.size() <= kMostBehind || behind.size() == sequences.longest) && EqualsAny(lower.substr(0, stem), kWeak) &&
+      std::none_of(behind.begin(), behind.end(), IsAlpha)) {
     return true;
   }
-  if (HasRun(secret, 5) || HasSequence(secret, 6) || HasFewCharacters(secret, 3)) return true;
+  // "1234", "abc-123456": little else.
+  constexpr size_t kLittle = 4;
+  if (sequences.total > 0 && lower.size() - sequences.total <= (sequences.longest >= 5 ? kLittle : 0)) return true;
+  if (HasRun(secret, 5) || HasFewCharacters(secret, 3)) return true;
   if (!secret.empty() && secret.front() == '<' && secret.back() == '>') return true;
   // The value repeats the name it is given to.
   const auto is_name = [](char c) { return IsAlnum(c) || c == '_'; };
@@ -156,7 +169,9 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
       "),", "})", "({", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
-      "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this."};
+      "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
+      // algorithms
+      "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
       "empty", "n/a", "str", "string", "bytes", "int", "bool", "object", "any", "varchar", "text"};
@@ -227,8 +242,9 @@ bool NamesSomethingElse(std::string_view identifier) {
       "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",
       "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
       "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
-      "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted"};
-  const std::string lower = LowerAscii(identifier);
+      "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted", "scheme"};
+  std::string lower = LowerAscii(identifier);
+  if (const size_t at = lower.find("unencrypted"); at != std::string::npos) lower.erase(at, 11);
   if (ContainsAny(lower, kParts)) return true;
   // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
   const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
@@ -273,13 +289,14 @@ bool IsEscapedText(std::string_view secret) {
 
 // One word in small letters, such as people choose.
 bool IsPlainWord(std::string_view value) {
-  constexpr size_t kLeast = 6, kMost = 24;
+  constexpr size_t kLeast = 5, kMost = 24;
   return value.size() >= kLeast && value.size() <= kMost && std::all_of(value.begin(), value.end(), IsLower);
 }
 
 // Whether what is named for a password is given the value: nothing else, no comparison and no list.
 bool AssignsPassword(const ValueContext& context) {
   std::string_view before = context.before;
+  if (Contains(before, "://")) return true;
   while (!before.empty() && std::string_view(" \t\"'`@").find(before.back()) != std::string_view::npos) before.remove_suffix(1);
   if (before.empty()) return false;
   const char last = before.back(), previous = before.size() > 1 ? before[before.size() - 2] : ' ';
@@ -326,8 +343,8 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
   }
   if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier)) flags |= kOtherName;
   if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {
-    const bool plain = rule.is_password() && IsPlainWord(value) && AssignsPassword(context);
-    flags |= plain ? kPlainWord : kWordLike;
+    const bool assigned = rule.is_password() && AssignsPassword(context);
+    if (!assigned || !IsDrawn(value)) flags |= assigned && IsPlainWord(value) ? kPlainWord : kWordLike;
   }
   return flags;
 }
