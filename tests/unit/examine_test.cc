@@ -91,7 +91,7 @@ TEST(Examine, AValueNeverPassesForANeighboursName) {
 
 TEST(Examine, ValuesThatAreNoneAreFlagged) {
   for (const char* value : {"changeme", "xxxxxxxx", "<your-token>", "example-key", "your_api_key_here", "foobar",
-                            "password123", "12345678", "********", "test", "REDACTED"}) {
+                            "password123", "12345678", "1234", "abc-123456", "mysql123456", "********", "test", "REDACTED"}) {
     EXPECT_TRUE(GenericFlags(std::string("password = '") + value + "'", value) & kPlaceholder) << value;
   }
   for (const char* value : {"${DB_PASSWORD}", "$PASSWORD", "{{ password }}", "%(password)s", "process.env.TOKEN",
@@ -103,6 +103,10 @@ TEST(Examine, ValuesThatAreNoneAreFlagged) {
   for (const char* value : {"correctHorse", "user_name", "Bitte warten", "authentication-required"}) {
     EXPECT_TRUE(GenericFlags(std::string("k = '") + value + "'", value) & kWordLike) << value;
   }
+  EXPECT_FALSE(GenericFlags("password = 'wombatia123456'", "wombatia123456") & kPlaceholder) << "more than a sequence";
+  EXPECT_TRUE(GenericFlags("password_scheme = 'SHA512-CRYPT'", "SHA512-CRYPT") & kReference);
+  EXPECT_TRUE(GenericFlags("encrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
+  EXPECT_FALSE(GenericFlags("unencrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
   const std::string digest = *ExpandExample("{hex:40}", 1);
   EXPECT_TRUE(GenericFlags("commit = '" + digest + "'", digest) & kDigestLike);
   EXPECT_FALSE(GenericFlags("api_key = '" + digest + "'", digest) & kDigestLike);
@@ -221,6 +225,20 @@ TEST(Examine, APlainWordIsAPasswordOnlyWhereItIsAssigned) {
   EXPECT_EQ(flags("password == \"citrusblend\""), kWordLike);
   EXPECT_EQ(flags("(\"password\", \"citrusblend\""), kWordLike);
   EXPECT_EQ(flags("title = \"citrusblend\""), kWordLike);
+}
+
+// Random letters are no name, though they are joined like one, and what stands in an address for a password is one.
+TEST(Examine, DrawnLettersArePasswordsWhereTheyAreAssigned) {
+  const Ruleset rules = OneRule("class = 'C'\nkind = 'password'");
+  const auto flags = [&rules](std::string_view content, std::string_view value) {
+    const size_t at = content.find(value);
+    const RawMatch match{0, 0, content.size(), at, at + value.size(), {}};
+    return Examine(rules, {&match, 1}, content, SecretKey{}, 0).front().flags & (kPlainWord | kWordLike);
+  };
+  EXPECT_EQ(flags("MYSQL_PASSWORD: bblvafkuy_hlcz", "bblvafkuy_hlcz"), 0U);
+  EXPECT_EQ(flags("MYSQL_PASSWORD: the_user_password", "the_user_password"), kWordLike);
+  EXPECT_EQ(flags("title: bblvafkuy_hlcz", "bblvafkuy_hlcz"), kWordLike);
+  EXPECT_EQ(flags("http://ann:citrusblend@", "citrusblend"), kPlainWord);
 }
 
 TEST(TextShape, EntropyIsShannons) {
