@@ -79,6 +79,16 @@ bool IsObviousPlaceholder(std::string_view secret, std::string_view lower) {
   return Contains(secret, "<") && Contains(secret, ">") && !Contains(secret, " ");
 }
 
+// What digits and signs that people write for letters stand for: "p455w0rd".
+std::string WithoutLeet(std::string_view lower) {
+  std::string plain(lower);
+  for (char& c : plain) {
+    constexpr std::string_view kFrom = "0134578$@!", kTo = "oieastbsai";
+    if (const size_t at = kFrom.find(c); at != std::string_view::npos) c = kTo[at];
+  }
+  return plain;
+}
+
 // What a person writes where a value of their own belongs: for classes B and C.
 bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::string_view identifier) {
   static constexpr std::string_view kWords[] = {
@@ -88,7 +98,7 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "value",    "key",     "apikey",   "api_key", "api-key",  "unknown",  "optional", "required",
       "masked",   "removed", "private",  "public", "asdf",      "qwerty",   "letmein", "abc",
       "invalid",  "wrong",   "correct",  "bad",    "good",      "basic",    "bearer",  "auth",
-      "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled"};
+      "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled", "define", "files", "seekrit"};
   static constexpr std::string_view kParts[] = {
       "example", "sample", "dummy", "fake",    "placeholder", "change",  "replace", "insert",
       "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "...",
@@ -96,6 +106,8 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "token",   "secret", "password", "passwd", "apikey",    "api_key", "credential",
       "whatever", "something", "asdfasdf", "qwertyui", "deadbeef", "passphrase"};
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
+  static constexpr std::string_view kDisguised[] = {"secret", "password", "changeme"};
+  if (ContainsAny(WithoutLeet(lower), kDisguised)) return true;
   // "admin123", "Welcome1!": a word that stands for none, with what a form asked for.
   static constexpr std::string_view kWeak[] = {"admin", "administrator", "root", "user", "guest", "demo", "pass", "pwd", "pw", "login",
                                                "hello", "welcome", "qwerty", "qwert", "abc", "abcd", "letmein", "iloveyou", "dragon",
@@ -113,7 +125,7 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
   // "1234", "abc-123456": little else.
   constexpr size_t kLittle = 4;
   if (sequences.total > 0 && lower.size() - sequences.total <= (sequences.longest >= 5 ? kLittle : 0)) return true;
-  if (HasRun(secret, 5) || HasFewCharacters(secret, 3)) return true;
+  if (HasRun(secret, std::min<size_t>(secret.size(), 5)) || HasFewCharacters(secret, 3)) return true;
   if (!secret.empty() && secret.front() == '<' && secret.back() == '>') return true;
   // The value repeats the name it is given to.
   const auto is_name = [](char c) { return IsAlnum(c) || c == '_'; };
@@ -168,7 +180,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "(?:", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
       // algorithms
       "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
@@ -184,6 +196,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
     // "$2a$10$…" is a hash, "$ecret" may be a password: a variable reads as words.
     if (IsWordLike(secret.substr(1)) || secret.size() <= 4) return true;
   }
+  if (first == '$' && IsUpper(second) && Contains(secret, "/")) return true;  // $DIR/file
   if (Contains(secret, "%s") || Contains(secret, "%d")) return true;           // a format
   if (first == '%' && secret.size() <= 4) return true;                       // %1$s
   const bool decimal = std::all_of(secret.begin(), secret.end(), [](char c) { return IsDigit(c) || c == '.'; });
@@ -215,7 +228,8 @@ bool IsProse(std::string_view secret) {
 bool AsksForDigest(std::string_view identifier) {
   const std::string name = LowerAscii(identifier);
   static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred", "sess", "cookie", "salt", "seed"};
-  return ContainsAny(name, kParts);
+  static constexpr std::string_view kDigests[] = {"md5", "sha1", "sha256", "sha512"};
+  return ContainsAny(name, kParts) && !ContainsAny(name, kDigests);
 }
 
 // What base64 hides where it is text that a person reads, the password of user:password alone; else empty.
@@ -249,7 +263,19 @@ bool NamesSomethingElse(std::string_view identifier) {
   // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
   const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
                   identifier.ends_with("ID");
+  static constexpr std::string_view kEnds[] = {"file", "path", "dir", "cmd", "command", "regex", "regexp", "pattern", "format"};
+  if (std::any_of(std::begin(kEnds), std::end(kEnds), [&lower](std::string_view end) { return lower.ends_with(end); })) return true;
   return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "sess") && !Contains(lower, "key");
+}
+
+// "localhost:2022", "text/plain".
+bool IsHostOrMediaType(std::string_view secret) {
+  static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/"};
+  if (std::any_of(std::begin(kTypes), std::end(kTypes), [secret](std::string_view type) { return secret.starts_with(type); })) return true;
+  const size_t colon = secret.find(':');
+  if (colon == std::string_view::npos || colon == 0 || secret.size() - colon < 3 || secret.size() - colon > 6) return false;
+  return std::all_of(secret.begin() + static_cast<ptrdiff_t>(colon) + 1, secret.end(), IsDigit) &&
+         (Contains(secret.substr(0, colon), ".") || IsWordLike(secret.substr(0, colon)));
 }
 
 // "ann@acme.org": an address.
@@ -335,7 +361,7 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
   // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
   if (generic || (rule.is_named() && !context.documented)) {
     if (IsPlaceholderText(value, lower, context.identifier)) flags |= kPlaceholder;
-    if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value)) flags |= kReference;
+    if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value) || IsHostOrMediaType(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
     const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(context.identifier) &&
                         !AsksForDigest(context.before) && !AsksForDigest(context.behind);
