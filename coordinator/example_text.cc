@@ -150,10 +150,8 @@ std::string Age(Random& random) {
   return text;
 }
 
-// Base58Check of a BIP 32 extended private key of the main network.
-std::string Xprv(Random& random) {
-  std::string bytes("\x04\x88\xAD\xE4", 4);
-  bytes += random.Bytes(41) + '\0' + random.Bytes(32);
+// The bytes with their checksum, in base 58 (Bitcoin).
+std::string Base58Check(std::string bytes) {
   bytes += Sha256(Sha256(bytes)).substr(0, 4);
   std::vector<uint32_t> digits;  // little endian
   for (const char c : bytes) {
@@ -168,6 +166,29 @@ std::string Xprv(Random& random) {
   std::string text;
   for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) text.push_back(kBase58[*digit]);
   return text;
+}
+
+// A BIP 32 extended private key of the main network.
+std::string Xprv(Random& random) {
+  return Base58Check(std::string("\x04\x88\xAD\xE4", 4) + random.Bytes(41) + '\0' + random.Bytes(32));
+}
+
+// A key of 32 bytes in Bitcoin's wallet import format; "compressed": of a compressed public key.
+std::string Wif(Random& random, std::string_view kind) {
+  return Base58Check("\x80" + random.Bytes(32) + (kind == "compressed" ? "\x01" : ""));
+}
+
+// "05020000": the bytes that these hexadecimal digits stand for.
+std::optional<std::string> FromHex(std::string_view digits) {
+  if (digits.empty() || digits.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  for (size_t i = 0; i < digits.size(); i += 2) {
+    uint8_t byte = 0;
+    const char* const end = digits.data() + i + 2;
+    if (std::from_chars(digits.data() + i, end, byte, 16).ptr != end) return std::nullopt;
+    bytes.push_back(static_cast<char>(byte));
+  }
+  return bytes;
 }
 
 std::string CrcHex(std::string_view text, bool upper) {
@@ -283,6 +304,8 @@ std::optional<std::string> Piece(Random& random, std::string_view name, std::str
   if (name == "pgp") return Pgp(random);
   if (name == "age") return Age(random);
   if (name == "xprv") return Xprv(random);
+  if (name == "wif") return Wif(random, arguments);
+  if (name == "bytes") return FromHex(arguments);
   if (name == "awskey") return AwsKey(random, arguments);
   if (name == "gitlab") return Gitlab(random, arguments);
   if (name == "basic") return ToBase64("svc-shop:" + Password(random), false);
@@ -299,6 +322,7 @@ std::optional<std::string> Piece(Random& random, std::string_view name, std::str
   }
   const auto length = Length(random, name == "django" ? "50" : arguments);
   if (!length) return std::nullopt;
+  if (name == "raw") return random.Bytes(*length);
   if (name == "b64of") return ToBase64(random.Bytes(*length), false);
   if (name == "json64") {
     // Base64 without padding of a JSON object of about this many bytes.
@@ -313,9 +337,9 @@ std::optional<std::string> Piece(Random& random, std::string_view name, std::str
 
 bool IsKnown(std::string_view name) {
   static constexpr std::string_view kNames[] = {
-      "uuid",  "any", "jwt",  "pw",     "word",   "pick",  "pem",     "pemindent", "pemescaped", "pgp",  "age", "xprv",
+      "uuid",  "any", "jwt",  "pw",     "word",   "pick",  "pem",     "pemindent", "pemescaped", "pgp",  "age", "xprv", "wif",
       "awskey", "gitlab", "basic", "grafana", "discord", "crc62", "atlassian", "atlassianapp",
-      "atlassianhex", "b64of", "json64"};
+      "atlassianhex", "b64of", "json64", "bytes", "raw"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
          std::any_of(std::begin(kAlphabets), std::end(kAlphabets),
                      [name](const Alphabet& alphabet) { return alphabet.name == name; });

@@ -76,6 +76,13 @@ TEST(Checksum, Base58CheckOfTheStandardHolds) {
   EXPECT_EQ(Verify("base58check", Spoil(key, 50)), Check::kBad);
 }
 
+TEST(Checksum, Base58CheckOfTheWalletImportFormatHolds) {
+  // The example of the Bitcoin wiki, "Wallet import format", in pieces.
+  const std::string key = std::string("5HueCGU8rMjxEXxiPuD5BDk") + "u4MkFqeZyd4dZ1jvhTVqvbTLvyTJ";
+  EXPECT_EQ(Verify("base58check", key), Check::kOk);
+  EXPECT_EQ(Verify("base58check", Spoil(key, 30)), Check::kBad);
+}
+
 TEST(Checksum, AnyBytesAreTaken) {
   for (const std::string_view name : ChecksumNames()) {
     for (const size_t length : {size_t{0}, size_t{1}, size_t{6}, size_t{8}, size_t{9}, size_t{300}}) {

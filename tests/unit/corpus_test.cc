@@ -39,7 +39,7 @@ class Corpus {
 
   const Ruleset& ruleset() const { return ruleset_; }
 
-  // A value of this type; empty for one that stands in no single line.
+  // A value of this type; empty for one that stands in no single line of text.
   std::string ValueOf(const Rule& rule) {
     if (rule.is_named()) return ExpandExample(rule.values[0], kSeed).value();
     for (const std::string& example : rule.examples) {
@@ -48,7 +48,7 @@ class Corpus {
       for (const RawMatch& match : matches_.matches) {
         if (&ruleset_.rules()[match.rule] != &rule) continue;
         const std::string value = text.substr(match.secret_start, match.secret_end - match.secret_start);
-        if (value.find('\n') == std::string::npos) return value;
+        if (std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; })) return value;
       }
     }
     return "";

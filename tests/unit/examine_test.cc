@@ -47,6 +47,12 @@ TEST(Examine, LinesAndColumnsCountFromOneInBytes) {
   EXPECT_EQ(later.end_column, 3u);
 }
 
+TEST(Examine, BytesThatAreNoTextAreNoPlaceholder) {
+  EXPECT_NE(GenericFlags("k=<a\xf0\x9f>", "<a\xf0\x9f>") & kPlaceholder, 0u);
+  const std::string key("<a\x01\xf0\x9f\x11\xb2>");
+  EXPECT_EQ(GenericFlags("k=" + key, key), 0u);
+}
+
 TEST(Examine, LinesAgreeWithCountingWhereverAsked) {
   std::string content;
   for (int i = 0; i < 9000; ++i) content += std::string(static_cast<size_t>(i * 7 % 23), 'x') + "\n";

@@ -120,7 +120,21 @@ TEST(ExampleText, IsDeterministicAndKeepsWhatIsNoPiece) {
   EXPECT_NE(*ExpandExample("{b62:40}", 1), *ExpandExample("{b62:40}", 2));
   EXPECT_EQ(*ExpandExample("{\"a\": ${B}} {{ c }} {", 1), "{\"a\": ${B}} {{ c }} {");
   EXPECT_EQ(ExpandExample("{hex:4-9}", 3)->find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_EQ(*ExpandExample("{bytes:0502fF}{raw:9}", 1), "\x05\x02\xff" + ExpandExample("{bytes:0502fF}{raw:9}", 1)->substr(3));
+  EXPECT_EQ(ExpandExample("{raw:300}", 1)->size(), 300);
+  for (const std::string wrong : {"{bytes:}", "{bytes:050}", "{bytes:0x}"}) EXPECT_FALSE(ExpandExample(wrong, 1).ok()) << wrong;
   EXPECT_THAT(ExpandExample("{hex:x}", 1), FailsWith(absl::StatusCode::kInvalidArgument, testing::HasSubstr("hex")));
+}
+
+// Of 32 bytes: 51 characters that begin with 5, or, of a compressed public key, 52 that begin with K or L.
+TEST(ExampleText, MakesKeysInBitcoinsWalletImportFormat) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const std::string plain = *ExpandExample("{wif}", seed), compressed = *ExpandExample("{wif:compressed}", seed);
+    EXPECT_EQ(plain.size(), 51);
+    EXPECT_EQ(plain[0], '5');
+    EXPECT_EQ(compressed.size(), 52);
+    EXPECT_TRUE(compressed[0] == 'K' || compressed[0] == 'L') << compressed;
+  }
 }
 
 }  // namespace
