@@ -137,9 +137,7 @@ class Pass {
   static Assurance AssuranceOf(uint32_t flags, PathClass path_class) {
     if (flags & kChecksumOk) return Assurance::kVerified;
     if (flags & (kPlaceholder | kReference | kKnownExample)) return Assurance::kDoubtful;
-    if (path_class == PathClass::kTest || path_class == PathClass::kExample) {
-      return Assurance::kDoubtful;
-    }
+    if (path_class != PathClass::kOrdinary && path_class != PathClass::kGenerated) return Assurance::kDoubtful;
     return flags & kStructureOk ? Assurance::kVerified : Assurance::kNone;
   }
 

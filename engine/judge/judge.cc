@@ -109,10 +109,14 @@ void WeighName(const Ruleset& ruleset, uint32_t flags, float entropy, std::span<
 // Tests hold made-up passwords more often than made-up tokens of a provider, and keys made for them alone.
 double FactorOfPath(PathClass path, const Rule& rule, RuleClass value_class) {
   const bool generic = value_class == RuleClass::kGeneric;
-  if (path == PathClass::kTest && rule.category == "keys" && !rule.anchor.empty()) return 0.62;  // a key block
+  if (rule.category == "keys" && !rule.anchor.empty()) {  // a key block
+    if (path == PathClass::kTest) return 0.62;
+    if (path == PathClass::kFixture) return 0.5;
+  }
   switch (path) {
     case PathClass::kOrdinary: return 1;
-    case PathClass::kTest: return generic ? 0.85 : 0.9;
+    case PathClass::kTest:
+    case PathClass::kFixture: return generic ? 0.85 : 0.9;
     case PathClass::kExample: return generic ? 0.87 : 0.9;
     case PathClass::kGenerated: return generic ? 0.3 : 0.8;
   }

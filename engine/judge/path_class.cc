@@ -21,9 +21,9 @@ bool IsOneOf(std::string_view text, std::span<const std::string_view> words) {
 
 // Folder names, or words of a file name between its dots, dashes and underscores.
 constexpr std::string_view kTestWords[] = {
-    "test",  "tests",  "testing", "testdata", "test-data", "spec",      "specs",      "fixture", "fixtures",
-    "mock",  "mocks",  "__tests__", "__mocks__", "e2e",    "unittest",  "unittests",  "selftest", "testsuite",
-    "testcase", "testcases", "cassettes", "t"};
+    "test", "tests", "testing", "spec", "specs", "mock", "mocks", "__tests__", "__mocks__", "e2e", "unittest", "unittests",
+    "selftest", "testsuite", "testcase", "testcases", "t"};
+constexpr std::string_view kFixtureWords[] = {"testdata", "test-data", "test_data", "fixture", "fixtures", "__fixtures__", "cassettes"};
 constexpr std::string_view kExampleWords[] = {
     "example", "examples", "sample", "samples", "demo", "demos", "doc", "docs", "documentation", "tutorial",
     "tutorials", "template", "templates", "playground"};
@@ -43,7 +43,7 @@ PathClass ClassifyWords(std::string_view name) {
   while (!name.empty()) {
     const size_t end = name.find_first_of("._- ");
     const std::string_view word = name.substr(0, end);
-    if (word.size() > 1 && IsOneOf(word, kTestWords)) return PathClass::kTest;
+    if ((word.size() > 1 && IsOneOf(word, kTestWords)) || IsOneOf(word, kFixtureWords)) return PathClass::kTest;
     if (IsOneOf(word, kExampleWords)) result = PathClass::kExample;
     name.remove_prefix(end == std::string_view::npos ? name.size() : end + 1);
   }
@@ -59,7 +59,8 @@ PathClass ClassifyPath(std::string_view path) {
   for (size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
     const std::string_view folder = rest.substr(0, slash);
     if (IsOneOf(folder, kTextWords)) return PathClass::kGenerated;
-    if (IsOneOf(folder, kTestWords)) folders = PathClass::kTest;
+    if (IsOneOf(folder, kFixtureWords)) folders = PathClass::kFixture;
+    if (folders != PathClass::kFixture && IsOneOf(folder, kTestWords)) folders = PathClass::kTest;
     if (folders == PathClass::kOrdinary && IsOneOf(folder, kExampleWords)) folders = PathClass::kExample;
     rest.remove_prefix(slash + 1);
   }

@@ -8,7 +8,8 @@ namespace unsprawl {
 
 enum class PathClass : uint8_t {
   kOrdinary,
-  kTest,       // tests, fixtures, mocks, specifications
+  kTest,       // tests, mocks, specifications
+  kFixture,    // folders of nothing but what tests read
   kExample,    // examples, samples, documentation, templates
   kGenerated,  // lock files, minified code, source maps, translations: what nobody wrote by hand, or for a program
 };

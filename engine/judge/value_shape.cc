@@ -98,7 +98,7 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "value",    "key",     "apikey",   "api_key", "api-key",  "unknown",  "optional", "required",
       "masked",   "removed", "private",  "public", "asdf",      "qwerty",   "letmein", "abc",
       "invalid",  "wrong",   "correct",  "bad",    "good",      "basic",    "bearer",  "auth",
-      "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled", "define", "files", "seekrit"};
+      "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled", "define", "files", "seekrit", "seeekrit"};
   static constexpr std::string_view kParts[] = {
       "example", "sample", "dummy", "fake",    "placeholder", "change",  "replace", "insert",
       "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "...",
@@ -180,7 +180,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "(?:", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "(?:", "&lt;", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
       // algorithms
       "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
@@ -228,8 +228,12 @@ bool IsProse(std::string_view secret) {
 bool AsksForDigest(std::string_view identifier) {
   const std::string name = LowerAscii(identifier);
   static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred", "sess", "cookie", "salt", "seed"};
-  static constexpr std::string_view kDigests[] = {"md5", "sha1", "sha256", "sha512"};
-  return ContainsAny(name, kParts) && !ContainsAny(name, kDigests);
+  return ContainsAny(name, kParts);
+}
+
+bool NamesDigest(std::string_view identifier) {
+  static constexpr std::string_view kNames[] = {"md5", "sha1", "sha256", "sha512"};
+  return ContainsAny(LowerAscii(identifier), kNames);
 }
 
 // What base64 hides where it is text that a person reads, the password of user:password alone; else empty.
@@ -291,7 +295,7 @@ bool IsMailAddress(std::string_view secret) {
 // What crypt(3) makes of a password, "$6$salt$…", perhaps behind the scheme's name, "{bcrypt}$2a$10$…".
 bool IsCryptHash(std::string_view secret) {
   if (!secret.empty() && secret[0] == '{') secret.remove_prefix(std::min(secret.find('}'), secret.size() - 1) + 1);
-  if (secret.size() < 12 || secret[0] != '$') return false;
+  if (secret.size() < 5 || secret[0] != '$') return false;
   const size_t second = secret.find('$', 1);
   return second != std::string_view::npos && second <= 16 && secret.find('$', second + 1) != std::string_view::npos;
 }
@@ -368,9 +372,9 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
     if (IsPlaceholderText(value, lower, context.identifier)) flags |= kPlaceholder;
     if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value) || IsHostOrMediaType(value)) flags |= kReference;
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
-    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value)) && !AsksForDigest(context.identifier) &&
-                        !AsksForDigest(context.before) && !AsksForDigest(context.behind);
-    if (digest || IsCryptHash(value)) flags |= kDigestLike;
+    const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value));
+    const bool asked = AsksForDigest(context.identifier) || AsksForDigest(context.before) || AsksForDigest(context.behind);
+    if ((digest && (!asked || NamesDigest(context.identifier))) || IsCryptHash(value)) flags |= kDigestLike;
   }
   if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier)) flags |= kOtherName;
   if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {

@@ -49,6 +49,7 @@ TEST(Judge, TestPathsLowerAndDoNotHide) {
   const Ruleset key = Parse("class = 'A'\nconfidence = 0.9\ncategory = 'keys'\nanchor = 'key'\nspan_bytes = 100");
   EXPECT_LT(Of(key, 0, "tests/server.pem").confidence, 0.6) << "a key made for a test";
   EXPECT_GE(Of(key, 0, "tests/server.pem").confidence, 0.5);
+  EXPECT_LT(Of(key, 0, "tests/fixtures/server.pem").confidence, 0.5);
   const Verdict verdict = Of(distinctive, 0, "tests/login_test.py");
   EXPECT_LT(verdict.confidence, 0.9);
   EXPECT_GE(verdict.confidence, 0.5) << "a provider's token in a test is still a token";
@@ -100,8 +101,11 @@ TEST(Judge, ExpiredIsSaidAndNotHidden) {
 
 TEST(PathClass, IsReadFromFoldersAndFileName) {
   for (const char* path : {"tests/a.py", "src/test/java/A.java", "pkg/a_test.go", "a/FooTest.java", "spec/models/a.rb",
-                           "__tests__/a.js", "a/fixtures/k.pem", "x/test_a.py", "lib/a.spec.ts"}) {
+                           "__tests__/a.js", "x/test_a.py", "lib/a.spec.ts"}) {
     EXPECT_EQ(ClassifyPath(path), PathClass::kTest) << path;
+  }
+  for (const char* path : {"a/fixtures/k.pem", "tests/testdata/a/b.json", "testdata/tests/x"}) {
+    EXPECT_EQ(ClassifyPath(path), PathClass::kFixture) << path;
   }
   for (const char* path : {"docs/setup.md", "examples/a.c", ".env.example", "config.sample.yml", "config.yml.dist"}) {
     EXPECT_EQ(ClassifyPath(path), PathClass::kExample) << path;
