@@ -134,7 +134,7 @@ std::string DearByNature(const Rule& rule, const RuleScan& scan) {
   if (scan.kind == RuleScan::Kind::kWide) {
     add("may go over lines, so that every version of a file is read whole for it: give it an anchor");
   }
-  if (scan.prefiltered) add("too large for Hyperscan, which only guesses: RE2 reads every file that looks like it");
+  if (scan.prefiltered) add("too large or too odd for Hyperscan, which only guesses: RE2 reads every file that looks like it");
   if (!RuleHasLiteral(rule.anchor.empty() ? rule.regex : rule.anchor)) {
     add(absl::StrFormat("no literal of %d bytes is in every match, so that it is tried everywhere", kLiteralBytes));
   }

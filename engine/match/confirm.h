@@ -29,8 +29,8 @@ inline constexpr uint64_t kKeywordReachBytes = 4096;
 // A regex that is compiled when it is first needed. Thread-safe.
 //
 // Bytes are matched, not code points: RE2 in Latin-1 and Hyperscan without UTF-8 mode agree on every
-// byte, and content from a repository is valid UTF-8 only by chance. gitleaks' Unicode reading of
-// `.` and of classes would be another value of these options, chosen per rule.
+// byte, and content from a repository is valid UTF-8 only by chance. What a rule says of characters is
+// written out in bytes before (engine/match/go_syntax.h).
 class LazyRegex {
  public:
   // With `lines` no atom matches '\n', even where the regex says so.

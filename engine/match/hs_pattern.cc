@@ -2,102 +2,23 @@
 
 #include <re2/re2.h>
 
-#include <cctype>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
+#include "engine/match/regex_syntax.h"
 
 namespace unsprawl {
 namespace {
 
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool IsAsciiAlnum(int c) {
-  return (c >= '0' && c <= '9') || (c < 128 && IsLetter(static_cast<char>(c)));
-}
-bool IsOctal(char c) { return c >= '0' && c <= '7'; }
-
-void AppendByte(int byte, std::string* out) {
-  if (IsAsciiAlnum(byte)) {
-    out->push_back(static_cast<char>(byte));
-  } else {
-    out->append(absl::StrFormat("\\x%02x", byte));
-  }
-}
-
-void AppendSet(const std::bitset<256>& set, std::string* out) {
-  if (set.none()) {
-    out->append("[^\\x00-\\xff]");
-    return;
-  }
-  std::string ranges;
-  for (int low = 0; low < 256; ++low) {
-    if (!set[low]) continue;
-    int high = low;
-    while (high < 255 && set[high + 1]) ++high;
-    AppendByte(low, &ranges);
-    if (high > low + 1) ranges.push_back('-');
-    if (high > low) AppendByte(high, &ranges);
-    low = high;
-  }
-  if (set.count() == 1) {
-    out->append(ranges);
-  } else {
-    out->append("[").append(ranges).append("]");
-  }
-}
-
-// The length of the POSIX class ("[:alpha:]") that starts at `pos`, or 0.
-size_t PosixClassLength(std::string_view text, size_t pos) {
-  if (text.substr(pos, 2) != "[:") return 0;
-  const size_t end = text.find(":]", pos + 2);
-  return end == std::string_view::npos ? 0 : end + 2 - pos;
-}
-
-// The length of the escape that starts at `pos` (text[pos] is the backslash).
-size_t EscapeLength(std::string_view text, size_t pos) {
-  if (pos + 1 >= text.size()) return 1;
-  const char c = text[pos + 1];
-  if (c == 'x' || c == 'p' || c == 'P') {
-    if (text.substr(pos + 2, 1) == "{") {
-      const size_t end = text.find('}', pos);
-      return end == std::string_view::npos ? text.size() - pos : end + 1 - pos;
-    }
-    return c == 'x' ? 4 : 3;
-  }
-  if (!IsOctal(c)) return 2;
-  size_t length = 2;
-  while (length < 4 && pos + length < text.size() && IsOctal(text[pos + length])) ++length;
-  return length;
-}
-
-// True for an escape that stands for a group of bytes: a newline among them was not named.
-bool IsGroupEscape(std::string_view escape) {
-  return escape.size() >= 2 && std::string_view("dDwWsSpP").find(escape[1]) != std::string_view::npos;
-}
-
-// The class without its groups: "[\s\n;]" becomes "[\n;]"; empty if nothing is left.
-std::string OnlyNamedMembers(std::string_view text) {
-  std::string named;
-  for (size_t pos = 1; pos + 1 < text.size();) {
-    size_t length = 1;
-    bool group = false;
-    if (const size_t posix = PosixClassLength(text, pos); posix > 0) {
-      length = posix, group = true;
-    } else if (text[pos] == '\\') {
-      length = EscapeLength(text, pos);
-      group = IsGroupEscape(text.substr(pos, length));
-    }
-    if (!group) named.append(text.substr(pos, length));
-    pos += length;
-  }
-  return named.empty() ? named : "[" + named + "]";
-}
 
 class Translator {
  public:
-  Translator(std::string_view text, bool lines, ByteSets& sets)
-      : text_(text), lines_(lines), sets_(sets) {}
+  Translator(std::string_view text, bool lines, ByteSets& sets, bool loose)
+      : text_(text), lines_(lines), loose_(loose), sets_(sets) {}
 
   absl::StatusOr<HsPattern> Run() {
     while (pos_ < text_.size()) {
@@ -110,10 +31,6 @@ class Translator {
   }
 
  private:
-  struct Flags {
-    bool ignore_case = false, multi_line = false, dot_newline = false;
-  };
-
   bool Step() {
     switch (text_[pos_]) {
       case '\\': return Escape();
@@ -126,9 +43,9 @@ class Translator {
       case '|': return Copy(1);
       case '*':
       case '+':
-      case '?': return Copy(1) && SkipLazyMark();
+      case '?': return Repeat(1);
       case '{':
-        if (const size_t length = RepeatLength(); length > 0) return Copy(length) && SkipLazyMark();
+        if (const size_t length = RepeatLength(text_, pos_); length > 0) return Repeat(length);
         return Literal(text_[pos_++]);
       default: return Literal(text_[pos_++]);
     }
@@ -140,26 +57,16 @@ class Translator {
     return true;
   }
 
-  // Hyperscan reports every end anyway.
-  bool SkipLazyMark() {
-    if (pos_ < text_.size() && text_[pos_] == '?') ++pos_;
+  bool Repeat(size_t length) {
+    // Between two repeats of one thing there may be flags, which leave nothing here: a+(?i)* is (?:a+)*.
+    if (Out().size() == repeated_end_) Out().insert(last_, "(?:").push_back(')');
+    const std::string_view repeat = text_.substr(pos_, length);
+    const bool never = repeat == "{0}" || repeat == "{0,0}";
+    Out().append(loose_ && never ? "?" : repeat);
+    repeated_end_ = Out().size();
+    pos_ += length;
+    if (pos_ < text_.size() && text_[pos_] == '?') ++pos_;  // Lazy: Hyperscan reports every end anyway.
     return true;
-  }
-
-  // {n}, {n,} or {n,m}; anything else after a brace is a literal brace.
-  size_t RepeatLength() const {
-    size_t end = pos_ + 1;
-    const auto digits = [&] {
-      const size_t from = end;
-      while (end < text_.size() && std::isdigit(static_cast<unsigned char>(text_[end]))) ++end;
-      return end > from;
-    };
-    if (!digits()) return 0;
-    if (end < text_.size() && text_[end] == ',') {
-      ++end;
-      digits();
-    }
-    return end < text_.size() && text_[end] == '}' ? end + 1 - pos_ : 0;
   }
 
   bool Literal(char c) {
@@ -177,6 +84,8 @@ class Translator {
 
   bool Emit(std::bitset<256> set) {
     if (lines_) set.reset('\n');
+    if (loose_ && set.none()) set.set();
+    last_ = Out().size();
     AppendSet(set, &Out());
     return true;
   }
@@ -196,7 +105,12 @@ class Translator {
   bool Anchor(const char* line, const char* text) {
     ++pos_;
     (flags_.multi_line ? pattern_.line_anchors : pattern_.text_anchors) = true;
-    Out().append(flags_.multi_line ? line : text);
+    return Assert(flags_.multi_line ? line : text);
+  }
+
+  bool Assert(std::string_view assertion) {
+    last_ = Out().size();
+    Out().append(loose_ ? "(?:)" : assertion);
     return true;
   }
 
@@ -204,10 +118,10 @@ class Translator {
     if (pos_ + 1 >= text_.size()) return false;
     const char c = text_[pos_ + 1];
     if (c == 'Q') return Quoted();
-    if (c == 'b' || c == 'B') return Copy(2);
-    if (c == 'A' || c == 'z') {
-      pattern_.text_anchors = true;
-      return Copy(2);
+    if (c == 'b' || c == 'B' || c == 'A' || c == 'z') {
+      pattern_.text_anchors |= c == 'A' || c == 'z';
+      pos_ += 2;
+      return Assert(text_.substr(pos_ - 2, 2));
     }
     if (c == 'C') {
       pos_ += 2;
@@ -229,19 +143,12 @@ class Translator {
   }
 
   bool Class() {
-    size_t end = pos_ + 1;
-    const bool negated = end < text_.size() && text_[end] == '^';
-    if (negated) ++end;
-    if (end < text_.size() && text_[end] == ']') ++end;  // A first bracket is a member.
-    while (end < text_.size() && text_[end] != ']') {
-      const size_t posix = PosixClassLength(text_, end);
-      end += posix > 0 ? posix : text_[end] == '\\' ? EscapeLength(text_, end) : 1;
-    }
-    if (end >= text_.size()) return false;
-    const std::string atom(text_.substr(pos_, end + 1 - pos_));
-    pos_ = end + 1;
+    const size_t length = ClassLength(text_, pos_);
+    if (length == 0) return false;
+    const std::string atom(text_.substr(pos_, length));
+    pos_ += length;
     const std::bitset<256> set = sets_.Of(atom, flags_.ignore_case);
-    if (set.all() || (!negated && NamesNewline(atom))) pattern_.names_newline = true;
+    if (set.all() || (atom[1] != '^' && NamesNewline(atom))) pattern_.names_newline = true;
     return Emit(set);
   }
 
@@ -251,43 +158,20 @@ class Translator {
   }
 
   bool Group() {
-    if (text_.substr(pos_, 2) != "(?") {
-      ++pos_;
-      return OpenGroup(flags_);
+    const auto head = ReadGroupHead(text_, pos_, flags_);
+    if (!head) return false;
+    pos_ += head->length;
+    if (head->opens) {
+      outer_.emplace_back(flags_, Out().size());
+      Out().append("(?:");
     }
-    if (text_.substr(pos_, 4) == "(?P<") {
-      const size_t end = text_.find('>', pos_);
-      if (end == std::string_view::npos) return false;
-      pos_ = end + 1;
-      return OpenGroup(flags_);
-    }
-    Flags flags = flags_;
-    bool value = true;
-    for (pos_ += 2; pos_ < text_.size(); ++pos_) {
-      switch (text_[pos_]) {
-        case '-': value = false; break;
-        case 'i': flags.ignore_case = value; break;
-        case 'm': flags.multi_line = value; break;
-        case 's': flags.dot_newline = value; break;
-        case 'U': break;  // greediness only
-        case ':': ++pos_; return OpenGroup(flags);
-        case ')': ++pos_; flags_ = flags; return true;
-        default: return false;
-      }
-    }
-    return false;
-  }
-
-  bool OpenGroup(Flags flags) {
-    outer_.push_back(flags_);
-    flags_ = flags;
-    Out().append("(?:");
+    flags_ = head->flags;
     return true;
   }
 
   bool CloseGroup() {
     if (outer_.empty()) return false;
-    flags_ = outer_.back();
+    std::tie(flags_, last_) = outer_.back();
     outer_.pop_back();
     return Copy(1);
   }
@@ -295,11 +179,13 @@ class Translator {
   std::string& Out() { return pattern_.expression; }
 
   const std::string_view text_;
-  const bool lines_;
+  const bool lines_, loose_;
   ByteSets& sets_;
   size_t pos_ = 0;
-  Flags flags_;
-  std::vector<Flags> outer_;
+  RegexFlags flags_;
+  std::vector<std::pair<RegexFlags, size_t>> outer_;  // of each group that is open: flags around it, where it begins
+  size_t last_ = 0;                                   // where what a repeat is of begins
+  size_t repeated_end_ = std::string::npos;           // where the last repeat ends
   HsPattern pattern_;
 };
 
@@ -320,8 +206,8 @@ const std::bitset<256>& ByteSets::Of(const std::string& atom, bool ignore_case) 
   return found->second;
 }
 
-absl::StatusOr<HsPattern> TranslateForHyperscan(std::string_view regex, bool lines, ByteSets& sets) {
-  return Translator(regex, lines, sets).Run();
+absl::StatusOr<HsPattern> TranslateForHyperscan(std::string_view regex, bool lines, ByteSets& sets, bool loose) {
+  return Translator(regex, lines, sets, loose).Run();
 }
 
 }  // namespace unsprawl

@@ -33,8 +33,11 @@ struct HsPattern {
 };
 
 // `regex` must be one that RE2 accepts (Latin-1). With `lines`, no atom of the result matches '\n', as
-// with RE2's never_nl; otherwise newlines stay where RE2 has them.
+// with RE2's never_nl; otherwise newlines stay where RE2 has them. With `loose` the result leaves out what
+// Hyperscan does not take everywhere (anchors, {0}, an atom that takes nothing) and so finds all that `regex`
+// does, and more.
 // InvalidArgument: syntax this rewriting does not know.
-absl::StatusOr<HsPattern> TranslateForHyperscan(std::string_view regex, bool lines, ByteSets& sets);
+absl::StatusOr<HsPattern> TranslateForHyperscan(std::string_view regex, bool lines, ByteSets& sets,
+                                                bool loose = false);
 
 }  // namespace unsprawl

@@ -32,12 +32,21 @@ absl::Status CheckRe2(const Rule& rule, const char* what, std::string_view regex
   return Refused(rule, what, compiled.Get().error());
 }
 
+// What Hyperscan does not take as it is, it looks for loosely.
+absl::Status Approximate(const Rule& rule, ByteSets& sets, Candidate* candidate) {
+  const bool lines = candidate->scan.kind == RuleScan::Kind::kLine;
+  ASSIGN_OR_RETURN(HsPattern pattern, TranslateForHyperscan(rule.regex, lines, sets, /*loose=*/true));
+  candidate->scan.prefiltered = true;
+  candidate->expression.text = std::move(pattern.expression);
+  candidate->expression.flags = HS_FLAG_PREFILTER;
+  return absl::OkStatus();
+}
+
 // Fills in widths, or turns to an approximation when Hyperscan does not take the expression itself.
-absl::Status Measure(const Rule& rule, Candidate* candidate) {
+absl::Status Measure(const Rule& rule, ByteSets& sets, Candidate* candidate) {
   absl::StatusOr<HsWidth> width = ExpressionWidth(candidate->expression);
   if (!width.ok() && !HasAnchor(candidate->scan)) {
-    candidate->scan.prefiltered = true;
-    candidate->expression.flags |= HS_FLAG_PREFILTER;
+    RETURN_IF_ERROR(Approximate(rule, sets, candidate));
     width = ExpressionWidth(candidate->expression);
   }
   if (!width.ok()) return Refused(rule, "regex", std::string(width.status().message()));
@@ -71,7 +80,7 @@ absl::StatusOr<Candidate> Classify(const Rule& rule, ByteSets& sets) {
   }
   candidate.expression.text = std::move(pattern->expression);
   candidate.expression.flags = pattern->line_anchors ? HS_FLAG_MULTILINE : 0;
-  RETURN_IF_ERROR(Measure(rule, &candidate));
+  RETURN_IF_ERROR(Measure(rule, sets, &candidate));
   return candidate;
 }
 
@@ -94,7 +103,7 @@ std::vector<HsExpression> Expressions(const std::vector<Candidate>& candidates, 
 
 // Compiles one database. A pattern that turns out to be too large is made an approximation (and so
 // belongs to the wide database) and everything starts over: *changed is set then.
-absl::StatusOr<HsDatabase> CompileOne(const std::vector<const Rule*>& rules, bool wide,
+absl::StatusOr<HsDatabase> CompileOne(const std::vector<const Rule*>& rules, bool wide, ByteSets& sets,
                                       std::vector<Candidate>* candidates, bool* changed) {
   const std::vector<HsExpression> expressions = Expressions(*candidates, wide);
   if (expressions.empty()) return HsDatabase();
@@ -106,8 +115,7 @@ absl::StatusOr<HsDatabase> CompileOne(const std::vector<const Rule*>& rules, boo
   if (candidate.scan.prefiltered || HasAnchor(candidate.scan)) {
     return Refused(*rules[rule], "regex", std::string(database.status().message()));
   }
-  candidate.scan.prefiltered = true;
-  candidate.expression.flags |= HS_FLAG_PREFILTER;
+  RETURN_IF_ERROR(Approximate(*rules[rule], sets, &candidate));
   *changed = true;
   return HsDatabase();
 }
@@ -124,9 +132,9 @@ absl::StatusOr<CompiledPatterns> CompilePatterns(const std::vector<const Rule*>&
   CompiledPatterns patterns;
   for (bool changed = true; changed;) {
     changed = false;
-    ASSIGN_OR_RETURN(patterns.lines, CompileOne(rules, false, &candidates, &changed));
+    ASSIGN_OR_RETURN(patterns.lines, CompileOne(rules, false, sets, &candidates, &changed));
     if (changed) continue;
-    ASSIGN_OR_RETURN(patterns.wide, CompileOne(rules, true, &candidates, &changed));
+    ASSIGN_OR_RETURN(patterns.wide, CompileOne(rules, true, sets, &candidates, &changed));
   }
   for (const Candidate& candidate : candidates) patterns.scans.push_back(candidate.scan);
   return patterns;

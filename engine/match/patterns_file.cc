@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view kMagic = "UNSPHS01";
 // Change it when the rewriting for Hyperscan or the classes of rules change.
-constexpr std::string_view kVersion = "patterns 1";
+constexpr std::string_view kVersion = "patterns 2";
 
 static_assert(std::is_trivially_copyable_v<RuleScan> && sizeof(RuleScan) == 12);
 

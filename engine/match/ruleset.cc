@@ -59,25 +59,4 @@ std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string*
   return nullptr;
 }
 
-std::string FromGoSyntax(std::string_view expression) {
-  std::string result;
-  result.reserve(expression.size() + 8);
-  for (size_t i = 0; i < expression.size(); ++i) {
-    if (expression[i] == '\\' && i + 1 < expression.size()) {
-      result.append(expression, i, 2);
-      ++i;
-      continue;
-    }
-    const std::string_view rest = expression.substr(i);
-    const bool named = rest.size() > 3 && rest.substr(0, 3) == "(?<" && rest[3] != '=' && rest[3] != '!';
-    if (named) {
-      result += "(?P<";
-      i += 2;
-    } else {
-      result += expression[i];
-    }
-  }
-  return result;
-}
-
 }  // namespace unsprawl

@@ -41,7 +41,4 @@ std::unique_ptr<RE2> CompileExpression(std::string_view expression, std::string*
 bool Finds(const RE2& expression, std::string_view text);
 bool MatchesAny(const std::vector<std::unique_ptr<RE2>>& expressions, std::string_view text);
 
-// Rewrites what Go writes and Debian's RE2 does not read: (?<name> becomes (?P<name>.
-std::string FromGoSyntax(std::string_view expression);
-
 }  // namespace unsprawl

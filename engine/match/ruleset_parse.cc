@@ -10,9 +10,9 @@
 #include "engine/base/status.h"
 #include "engine/base/toml.h"
 #include "engine/judge/text_shape.h"
+#include "engine/match/go_syntax.h"
 #include "engine/match/named.h"
 #include "engine/match/ruleset_document.h"
-#include "engine/match/ruleset_filters.h"
 
 namespace unsprawl {
 namespace {

@@ -388,7 +388,7 @@ void BlobScanner::Impl::ScanWide(std::string_view content, BlobMatches* result) 
     ++stats.candidates;
     const ScannedRule& rule = detector.rules[hit];
     const CostMeter meter = Meter(rule);
-    const bool line = rule.scan.kind == RuleScan::Kind::kLine;  // One too large for Hyperscan.
+    const bool line = rule.scan.kind == RuleScan::Kind::kLine;  // One that Hyperscan does not take.
     if (!line && !HasKeyword(content, rule.source.keywords, &lower)) continue;
     const RE2& re = Ready(rule.regex, rule.secret_group);
     stats.confirms += FindAll(re, content, 0, content.size(), &groups, [&] {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "engine/judge/examine.h"
 #include "engine/match/detector.h"
 #include "engine/match/ruleset.h"
@@ -99,6 +100,13 @@ TEST(GitleaksConfig, AKeyThatMeansNothingIsWarnedOf) {
 TEST(GitleaksConfig, RegexesHaveGosSyntax) {
   EXPECT_THAT(Found(OneRule("regex = '''(?i)key_(?<value>[a-z]{4})\\b'''"), "KEY_ABCD"), ElementsAre("one=ABCD"));
   EXPECT_THAT(Found(OneRule("regex = '''(?P<v>x[[:digit:]]{2})\\z'''"), "x11x22"), ElementsAre("one=x22"));
+  EXPECT_THAT(Found(OneRule("regex = '''(?i)clé=([“\"]?[à-ü]{2})x'''"), "CLÉ=“éÈx"), ElementsAre("one=“éÈ"));
+}
+
+TEST(GitleaksConfig, WhatHyperscanDoesNotTakeIsFoundAllTheSame) {
+  for (const char* regex : {"key=(a?$|b?^|$?)c?d", "key=b{0}c?d", "key=(?:[^\\x00-\\x{10ffff}]|c?d)", "key=c?d|key(^)x", "key=c?d|a\\Ab"}) {
+    EXPECT_THAT(Found(OneRule(absl::StrFormat("regex = '%s'", regex)), "key=cd"), ElementsAre("one=key=cd")) << regex;
+  }
 }
 
 TEST(GitleaksConfig, SecretGroupZeroIsTheFirstGroupThatIsNotEmptyElseTheMatch) {

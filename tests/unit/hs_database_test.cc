@@ -107,6 +107,19 @@ TEST(TranslateForHyperscan, TellsAnchorsOfLinesFromAnchorsOfTheText) {
   EXPECT_TRUE(Finds(Translate("(?m)^b"), "a\nb"));
 }
 
+TEST(TranslateForHyperscan, ReadsBracesAsRe2Does) {
+  for (const char* literal : {"a{01}", "a{1,02}", "a{,2}", "a{}", "a{1"}) {
+    EXPECT_TRUE(Finds(Translate(literal), literal)) << literal;
+    EXPECT_FALSE(Finds(Translate(literal), "aa")) << literal;
+  }
+}
+
+TEST(TranslateForHyperscan, TakesARepeatBehindFlagsForOneOfTheRepeated) {
+  EXPECT_TRUE(Finds(Translate("xa+(?i)?y"), "xy"));
+  EXPECT_TRUE(Finds(Translate("x(?:ab){2}(?s){2}y"), "xababababy"));
+  EXPECT_FALSE(Finds(Translate("x(?:ab){2}(?s){2}y"), "xababy"));
+}
+
 TEST(RequiredLiterals, ProvesALiteralWhereEveryMatchHasOne) {
   EXPECT_TRUE(RuleHasLiteral("\\b(ghp_[0-9A-Za-z]{36})\\b"));
   EXPECT_TRUE(RuleHasLiteral("(?i)(?:heroku|salesforce).{0,20}[0-9a-f]{8}"));
