@@ -272,6 +272,13 @@ bool NamesSomethingElse(std::string_view identifier) {
   return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "sess") && !Contains(lower, "key");
 }
 
+// Whether what a rule looks for is called so by its provider: "API key ID", "public key".
+bool LooksForSomethingElse(const Rule& rule) {
+  std::string kind = rule.kind;
+  std::erase(kind, ' ');
+  return rule.is_named() && NamesSomethingElse(kind);
+}
+
 // "localhost:2022", "text/plain".
 bool IsHostOrMediaType(std::string_view secret) {
   static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/"};
@@ -376,7 +383,7 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
     const bool asked = AsksForDigest(context.identifier) || AsksForDigest(context.before) || AsksForDigest(context.behind);
     if ((digest && (!asked || NamesDigest(context.identifier))) || IsCryptHash(value)) flags |= kDigestLike;
   }
-  if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier)) flags |= kOtherName;
+  if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier) && !LooksForSomethingElse(rule)) flags |= kOtherName;
   if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {
     const bool assigned = rule.is_password() && AssignsPassword(context);
     if (!assigned || !IsDrawn(value)) flags |= assigned && IsPlainWord(value) ? kPlainWord : kWordLike;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/base/utf8.h"
 #include "engine/match/regex_syntax.h"
 
 namespace unsprawl {
@@ -31,20 +32,7 @@ size_t CharacterLength(std::string_view text, size_t pos) {
   return end - pos;
 }
 
-void AppendUtf8(uint32_t c, std::string* out) {
-  const auto add = [out](uint32_t byte) { out->push_back(static_cast<char>(byte)); };
-  const auto add_rest = [&](int shift) { add(0x80 | (c >> shift & 0x3f)); };
-  if (c < 0x800) {
-    add(0xc0 | c >> 6);
-  } else if (c < 0x10000) {
-    add(0xe0 | c >> 12), add_rest(6);
-  } else {
-    add(0xf0 | c >> 18), add_rest(12), add_rest(6);
-  }
-  add_rest(0);
-}
-
-void AppendUtf8(uint32_t first, uint32_t end, std::string* out) {
+void AppendRange(uint32_t first, uint32_t end, std::string* out) {
   for (uint32_t c = first; c < end; ++c) AppendUtf8(c, out);
 }
 
@@ -53,9 +41,9 @@ void AppendUtf8(uint32_t first, uint32_t end, std::string* out) {
 const std::string& BegunPlanes() {
   static const std::string* const characters = [] {
     auto* all = new std::string;
-    AppendUtf8(kFirstBeyondAscii, 0xd800, all);
-    AppendUtf8(0xe000, kFirstFar, all);  // Surrogates are no characters.
-    AppendUtf8(0xe0000, 0xe1000, all);
+    AppendRange(kFirstBeyondAscii, 0xd800, all);
+    AppendRange(0xe000, kFirstFar, all);  // Surrogates are no characters.
+    AppendRange(0xe0000, 0xe1000, all);
     return all;
   }();
   return *characters;
@@ -63,8 +51,8 @@ const std::string& BegunPlanes() {
 const std::string& FarPlanes() {
   static const std::string* const characters = [] {
     auto* all = new std::string;
-    AppendUtf8(kFirstFar, 0xe0000, all);
-    AppendUtf8(0xe1000, 0x110000, all);
+    AppendRange(kFirstFar, 0xe0000, all);
+    AppendRange(0xe1000, 0x110000, all);
     return all;
   }();
   return *characters;
