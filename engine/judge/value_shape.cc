@@ -180,7 +180,7 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "(?:", "&lt;", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "(?:", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
       // algorithms
       "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
