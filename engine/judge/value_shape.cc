@@ -343,10 +343,11 @@ bool AssignsPassword(const ValueContext& context) {
   return assigned && std::any_of(std::begin(kNames), std::end(kNames), [&name](std::string_view end) { return name.ends_with(end); });
 }
 
-// A key block, or bytes that are no text: judged by structure.
-bool IsBlock(std::string_view secret) {
-  return std::any_of(secret.begin(), secret.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < ' ' && c != '\t' && c != '\r'; });
+// A key block, or what a rule of bytes that are no text finds: judged by structure.
+bool IsBlock(std::string_view secret, const Rule& rule) {
+  return std::any_of(secret.begin(), secret.end(), [&rule](char c) {
+    return c == '\n' || (rule.rule_class == RuleClass::kDistinctive && static_cast<unsigned char>(c) < ' ' && c != '\t' && c != '\r');
+  });
 }
 
 std::string_view WithoutPrefix(std::string_view secret, const Rule& rule) {
@@ -363,7 +364,7 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
   const std::string_view value = WithoutPrefix(secret, rule).substr(0, kLongestShape);
   const std::string lower = LowerAscii(value);
   uint32_t flags = IsKnownExample(secret) ? uint32_t{kKnownExample} : 0;
-  if (IsBlock(secret)) return flags;
+  if (IsBlock(secret, rule)) return flags;
   if (IsObviousPlaceholder(value, lower)) flags |= kPlaceholder;
   if (Contains(value, "${") || Contains(value, "{{")) flags |= kReference;
   if (rule.rule_class == RuleClass::kDistinctive) return flags;

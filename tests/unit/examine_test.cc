@@ -147,6 +147,14 @@ TEST(Examine, ClassAIsNotJudgedByWords) {
   EXPECT_TRUE(Of(ruleset, "acme_xxxxxxxxxxxx", "acme_xxxxxxxxxxxx").flags & kPlaceholder);
 }
 
+// Bytes that are no text are judged by structure alone where a distinctive rule looks for them.
+TEST(Examine, ControlBytesBehindATokenSaveNothingFromDoubt) {
+  const std::string content = "PublicKeyToken=b03f5f7f11d50a3a\x1fKeywords\x01";
+  const std::string value = content.substr(content.find('=') + 1);
+  EXPECT_TRUE(Of(OneRule("class = 'C'"), content, value).flags & kOtherName);
+  EXPECT_EQ(Of(OneRule("class = 'A'"), content, value).flags & kOtherName, 0U);
+}
+
 TEST(Examine, TheIdDependsOnKeyAndValueOnly) {
   const Ruleset one = OneRule("class = 'A'"), other = OneRule("class = 'C'\nentropy = 3");
   EXPECT_EQ(Of(one, "a = V123", "V123").secret, Of(other, "\n\n'V123'", "V123").secret);
