@@ -16,7 +16,7 @@ namespace unsprawl {
 
 struct ExplainOptions {
   double min_confidence = 0.5;      // what a report shows
-  std::optional<uint32_t> line;     // only what begins in this line, from 1
+  std::optional<uint32_t> line = {};  // only what begins in this line, from 1
   bool archives = false;            // look into them, as a scan would
   bool steps = true;                // everything that counted; else a line a match, of what is reported
 };

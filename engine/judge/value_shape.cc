@@ -100,12 +100,15 @@ bool IsPlaceholderText(std::string_view secret, std::string_view lower, std::str
       "invalid",  "wrong",   "correct",  "bad",    "good",      "basic",    "bearer",  "auth",
       "hunter2",  "swordfish", "secure", "n/a",    "tbd",       "todo",     "disabled", "enabled", "define", "files", "seekrit", "seeekrit"};
   static constexpr std::string_view kParts[] = {
-      "example", "sample", "dummy", "fake",    "placeholder", "change",  "replace", "insert",
-      "your",    "enter",  "todo",  "fixme",   "redact",      "xxxx",    "****",    "...",
-      "foobar",  "mypass", "test",  "mock",    "stub",        "notreal", "not_real", "invalid",
-      "token",   "secret", "password", "passwd", "apikey",    "api_key", "credential",
-      "whatever", "something", "asdfasdf", "qwertyui", "deadbeef", "passphrase"};
+      "example", "sample", "dummy",  "placeholder", "change",  "replace",    "insert", "your",
+      "enter",   "fixme",  "redact", "xxxx",        "****",    "...",        "foobar", "notreal",
+      "not_real", "invalid", "token", "secret",     "apikey",  "api_key",    "credential", "hidden",
+      "whatever", "something", "asdfasdf", "qwertyui", "deadbeef"};
+  // Letters that long random values have by chance.
+  static constexpr std::string_view kShortParts[] = {"test", "mock", "stub", "fake", "pass", "pwd", "todo"};
+  constexpr size_t kLong = 24;
   if (EqualsAny(lower, kWords) || ContainsAny(lower, kParts)) return true;
+  if ((secret.size() < kLong || IsWordLike(secret)) && ContainsAny(lower, kShortParts)) return true;
   static constexpr std::string_view kDisguised[] = {"secret", "password", "changeme"};
   if (ContainsAny(WithoutLeet(lower), kDisguised)) return true;
   // "admin123", "Welcome1!": a word that stands for none, with what a form asked for.
@@ -151,8 +154,9 @@ bool IsExpression(std::string_view secret) {
   const size_t dot = secret.find('.');
   const bool names = std::all_of(secret.begin(), secret.end(),
                                  [](char c) { return IsAlnum(c) || c == '_' || c == '.'; });
-  return names && dot != std::string_view::npos && dot > 0 && dot + 1 < secret.size() &&
-         IsAlpha(secret.front()) && IsWordLike(secret.substr(0, dot)) && IsWordLike(secret.substr(dot + 1));
+  const bool letters = std::all_of(secret.begin(), secret.end(), [](char c) { return IsAlpha(c) || c == '.'; });
+  return names && dot != std::string_view::npos && dot > 0 && dot + 1 < secret.size() && IsAlpha(secret.front()) &&
+         (letters || (IsWordLike(secret.substr(0, dot)) && IsWordLike(secret.substr(dot + 1))));
 }
 
 // DB_PASSWORD, MY_TOKEN: the name of an environment variable.
@@ -180,9 +184,10 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "(?:", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "(?:", "(?=", "(?!", "[[:", ".+?", ".*?", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
-      // algorithms
+      // algorithms, character sets
+      "iso-8859", "utf-8", "utf-16", "windows-125",
       "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
@@ -260,14 +265,16 @@ bool NamesSomethingElse(std::string_view identifier) {
       "passwordfield", "password_field", "csrf",       "xsrf",         "length",      "lifetime",      "expir",      "keyword",
       "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
       "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
-      "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted", "scheme"};
+      "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted", "scheme",
+      "resource",      "audience",    "sealed",       "existing",     "getbytes"};
   std::string lower = LowerAscii(identifier);
   if (const size_t at = lower.find("unencrypted"); at != std::string::npos) lower.erase(at, 11);
   if (ContainsAny(lower, kParts)) return true;
   // CLIENT_ID, tenantId: public, other than ACCOUNT_SID and secret_id.
   const bool id = lower.ends_with("_id") || lower.ends_with("-id") || lower.ends_with(".id") || identifier.ends_with("Id") ||
                   identifier.ends_with("ID");
-  static constexpr std::string_view kEnds[] = {"file", "path", "dir", "cmd", "command", "regex", "regexp", "pattern", "format"};
+  static constexpr std::string_view kEnds[] = {"file", "path", "dir", "cmd", "command", "regex", "regexp", "pattern", "format", "prefix", "suffix",
+                                              ".php", ".js", ".py", ".rb", ".go", ".java", ".ts", ".cs", ".htm", ".html", ".md"};
   if (std::any_of(std::begin(kEnds), std::end(kEnds), [&lower](std::string_view end) { return lower.ends_with(end); })) return true;
   return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "sess") && !Contains(lower, "key");
 }
@@ -279,14 +286,31 @@ bool LooksForSomethingElse(const Rule& rule) {
   return rule.is_named() && NamesSomethingElse(kind);
 }
 
-// "localhost:2022", "text/plain".
+// "localhost:2022", "text/plain", "urn:oasis:names".
 bool IsHostOrMediaType(std::string_view secret) {
-  static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/"};
+  static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/", "urn:"};
   if (std::any_of(std::begin(kTypes), std::end(kTypes), [secret](std::string_view type) { return secret.starts_with(type); })) return true;
   const size_t colon = secret.find(':');
   if (colon == std::string_view::npos || colon == 0 || secret.size() - colon < 3 || secret.size() - colon > 6) return false;
   return std::all_of(secret.begin() + static_cast<ptrdiff_t>(colon) + 1, secret.end(), IsDigit) &&
          (Contains(secret.substr(0, colon), ".") || IsWordLike(secret.substr(0, colon)));
+}
+
+// "^1.0.2", ">=2.3", "1.0.*".
+bool IsVersion(std::string_view secret) {
+  constexpr size_t kMost = 16;
+  if (secret.size() > kMost) return false;
+  while (!secret.empty() && std::string_view("^~<>=v ").find(secret.front()) != std::string_view::npos) secret.remove_prefix(1);
+  const size_t dot = secret.find('.');
+  if (secret.empty() || !IsDigit(secret.front()) || dot > 3 || dot + 1 >= secret.size()) return false;
+  const std::string_view rest = secret.substr(dot + 1);
+  return std::string_view("0123456789*x").find(rest.front()) != std::string_view::npos &&
+         std::all_of(rest.begin(), rest.end(), [](char c) { return IsDigit(c) || std::string_view(".*x-+abcehlprt").find(c) != std::string_view::npos; });
+}
+
+// The length and the name of its kind, with which each public key of OpenSSH begins, in base64.
+bool IsPublicKey(std::string_view secret) {
+  return secret.starts_with("AAAAB3NzaC1") || secret.starts_with("AAAAC3NzaC1") || secret.starts_with("AAAAE2VjZHNhL");
 }
 
 // "ann@acme.org": an address.
@@ -297,6 +321,12 @@ bool IsMailAddress(std::string_view secret) {
   const bool plain = std::all_of(secret.begin(), secret.end(),
                                  [](char c) { return IsAlnum(c) || std::string_view("@._+-").find(c) != std::string_view::npos; });
   return plain && dot != std::string_view::npos && dot > at + 1 && dot + 2 < secret.size();
+}
+
+// Whether what stands before a value begins an address of which it is a later part, and no parameter.
+bool IsInPathOfAddress(std::string_view before) {
+  const size_t scheme = before.rfind("://");
+  return scheme != std::string_view::npos && before.find_first_of(" \t\n\"'?=@#<>(", scheme) == std::string_view::npos;
 }
 
 // What crypt(3) makes of a password, "$6$salt$…", perhaps behind the scheme's name, "{bcrypt}$2a$10$…".
@@ -334,6 +364,8 @@ bool IsPlainWord(std::string_view value) {
 bool AssignsPassword(const ValueContext& context) {
   std::string_view before = context.before;
   if (Contains(before, "://")) return true;
+  // Without quotes behind " = " it is rather a variable.
+  if (before.ends_with(" = ") || before.ends_with(" := ")) return false;
   while (!before.empty() && std::string_view(" \t\"'`@").find(before.back()) != std::string_view::npos) before.remove_suffix(1);
   if (before.empty()) return false;
   const char last = before.back(), previous = before.size() > 1 ? before[before.size() - 2] : ' ';
@@ -378,12 +410,16 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
   // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
   if (generic || (rule.is_named() && !context.documented)) {
     if (IsPlaceholderText(value, lower, context.identifier)) flags |= kPlaceholder;
-    if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value) || IsHostOrMediaType(value)) flags |= kReference;
+    if (IsReference(value, lower) || IsDate(value) || IsMailAddress(value) || IsHostOrMediaType(value) || IsVersion(value) ||
+        IsPublicKey(value)) {
+      flags |= kReference;
+    }
     if (IsProse(value) || IsEscapedText(value)) flags |= kWordLike;
     const bool digest = !rule.is_named() && (IsDigestShape(value) || IsUuidShape(value));
     const bool asked = AsksForDigest(context.identifier) || AsksForDigest(context.before) || AsksForDigest(context.behind);
     if ((digest && (!asked || NamesDigest(context.identifier))) || IsCryptHash(value)) flags |= kDigestLike;
   }
+  if (rule.is_named() && !context.documented && IsInPathOfAddress(context.before)) flags |= kReference;
   if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier) && !LooksForSomethingElse(rule)) flags |= kOtherName;
   if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {
     const bool assigned = rule.is_password() && AssignsPassword(context);

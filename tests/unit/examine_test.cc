@@ -47,12 +47,6 @@ TEST(Examine, LinesAndColumnsCountFromOneInBytes) {
   EXPECT_EQ(later.end_column, 3u);
 }
 
-TEST(Examine, BytesThatAreNoTextAreNoPlaceholder) {
-  EXPECT_NE(GenericFlags("k=<a\xf0\x9f>", "<a\xf0\x9f>") & kPlaceholder, 0u);
-  const std::string key("<a\x01\xf0\x9f\x11\xb2>");
-  EXPECT_EQ(GenericFlags("k=" + key, key), 0u);
-}
-
 TEST(Examine, LinesAgreeWithCountingWhereverAsked) {
   std::string content;
   for (int i = 0; i < 9000; ++i) content += std::string(static_cast<size_t>(i * 7 % 23), 'x') + "\n";
@@ -103,13 +97,23 @@ TEST(Examine, ValuesThatAreNoneAreFlagged) {
   for (const char* value : {"${DB_PASSWORD}", "$PASSWORD", "{{ password }}", "%(password)s", "process.env.TOKEN",
                             "os.environ['X']", "getenv('X')", "settings.PASSWORD", "get_secret()", "None", "null",
                             "true", "#{ENV}", "arn:aws:secretsmanager:x", "/run/secrets/token", "DB_PASSWORD",
-                            "https://auth.acme.org/x", "%DB_PASSWORD%", "Config::kPassword"}) {
+                            "https://auth.acme.org/x", "%DB_PASSWORD%", "Config::kPassword", "$DIR/pw.txt", "opts.AwsID",
+                            "^1.0.2", ">=2.3-beta", "1.0.*", "localhost:2022", "text/plain", "urn:oasis:names", "iso-8859-1",
+                            "AAAAB3NzaC1kc3MAAACBAOeBpgNnfRzr"}) {
     EXPECT_TRUE(GenericFlags(std::string("k = '") + value + "'", value) & kReference) << value;
   }
   for (const char* value : {"correctHorse", "user_name", "Bitte warten", "authentication-required"}) {
     EXPECT_TRUE(GenericFlags(std::string("k = '") + value + "'", value) & kWordLike) << value;
   }
   EXPECT_FALSE(GenericFlags("password = 'wombatia123456'", "wombatia123456") & kPlaceholder) << "more than a sequence";
+  for (const char* name : {"token_prefix", "token_regex", "PWD_FILE", "existing_secret", "Passwd.htm"}) {
+    EXPECT_TRUE(GenericFlags(std::string(name) + " = 'kd83hdu3'", "kd83hdu3") & kOtherName) << name;
+  }
+  for (const char* value : {"p455w0rd", "my$3cret!", "rootpwd", "seeekrit"}) {
+    EXPECT_TRUE(GenericFlags(std::string("k = '") + value + "'", value) & kPlaceholder) << value;
+  }
+  EXPECT_FALSE(GenericFlags("k = 'testqmit3okrgutcoyzscveipor3toi3nsmb927v'", "testqmit3okrgutcoyzscveipor3toi3nsmb927v") & kPlaceholder)
+      << "four letters of many are chance";
   EXPECT_TRUE(GenericFlags("password_scheme = 'SHA512-CRYPT'", "SHA512-CRYPT") & kReference);
   EXPECT_TRUE(GenericFlags("encrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
   EXPECT_FALSE(GenericFlags("unencrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
@@ -147,12 +151,13 @@ TEST(Examine, ClassAIsNotJudgedByWords) {
   EXPECT_TRUE(Of(ruleset, "acme_xxxxxxxxxxxx", "acme_xxxxxxxxxxxx").flags & kPlaceholder);
 }
 
-// Bytes that are no text are judged by structure alone where a distinctive rule looks for them.
-TEST(Examine, ControlBytesBehindATokenSaveNothingFromDoubt) {
-  const std::string content = "PublicKeyToken=b03f5f7f11d50a3a\x1fKeywords\x01";
-  const std::string value = content.substr(content.find('=') + 1);
-  EXPECT_TRUE(Of(OneRule("class = 'C'"), content, value).flags & kOtherName);
-  EXPECT_EQ(Of(OneRule("class = 'A'"), content, value).flags & kOtherName, 0U);
+TEST(Examine, BytesThatAreNoTextAreJudgedByStructureAloneWhereADistinctiveRuleLooksForThem) {
+  const Ruleset distinctive = OneRule("class = 'A'");
+  EXPECT_TRUE(Of(distinctive, "k=<a\xf0\x9f>", "<a\xf0\x9f>").flags & kPlaceholder);
+  const std::string key("<a\x01\xf0\x9f\x11\xb2>");
+  EXPECT_EQ(Of(distinctive, "k=" + key, key).flags, 0U);
+  const std::string token = "b03f5f7f11d50a3a\x1fKeywords\x01";
+  EXPECT_TRUE(GenericFlags("PublicKeyToken=" + token, token) & kOtherName);
 }
 
 TEST(Examine, TheIdDependsOnKeyAndValueOnly) {
@@ -252,6 +257,7 @@ TEST(Examine, DrawnLettersArePasswordsWhereTheyAreAssigned) {
   EXPECT_EQ(flags("MYSQL_PASSWORD: bblvafkuy_hlcz", "bblvafkuy_hlcz"), 0U);
   EXPECT_EQ(flags("MYSQL_PASSWORD: the_user_password", "the_user_password"), kWordLike);
   EXPECT_EQ(flags("title: bblvafkuy_hlcz", "bblvafkuy_hlcz"), kWordLike);
+  EXPECT_EQ(flags("password = citrusblend", "citrusblend"), kWordLike) << "rather a variable";
   EXPECT_EQ(flags("http://ann:citrusblend@", "citrusblend"), kPlainWord);
 }
 
