@@ -76,7 +76,8 @@ uint32_t CheckFlags(const Rule& rule, const Texts& texts, int64_t now) {
 // Whether what stands directly before a value says that it names a commit, a file's content or a thing.
 bool SaysDigest(std::string_view lead) {
   static constexpr std::string_view kWords[] = {"commit", "sha1", "sha256", "checksum", "md5", "digest", "hash", "tree/", "blob/",
-                                                "integrity", "etag", "revision", "guid", "uuid", "keyed by", "credentials("};
+                                                "integrity", "etag", "revision", "guid", "uuid", "keyed by", "credentials(",
+                                                "version", ".tgz#"};
   const std::string lower = LowerAscii(lead);
   return lower.ends_with('{') || ContainsAny(lower, kWords);
 }

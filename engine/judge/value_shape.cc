@@ -166,7 +166,7 @@ bool IsVariableName(std::string_view secret) {
   });
   if (!capitals || !Contains(secret, "_")) return false;
   static constexpr std::string_view kParts[] = {"_KEY", "TOKEN", "SECRET", "_PASS", "_PWD"};
-  return IsWordLike(secret) || ContainsAny(secret, kParts);
+  return IsWordLike(secret) || ContainsAny(secret, kParts) || std::count(secret.begin(), secret.end(), '_') >= 2;
 }
 
 // "/etc/pki/ca.key", "./keys/id_rsa", "~/.ssh/id", "C:\\keys": base 64 may begin with one slash, but words do not follow.
@@ -184,11 +184,11 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "(?:", "(?=", "(?!", "[[:", ".+?", ".*?", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "(?:", "(?=", "(?!", "[[:", ".+?", ".*?", ")(", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
       // algorithms, character sets
       "iso-8859", "utf-8", "utf-16", "windows-125",
-      "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
+      "md5:", "sha1:", "bcrypt", "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
       "empty", "n/a", "str", "string", "bytes", "int", "bool", "object", "any", "varchar", "text"};
@@ -201,6 +201,9 @@ bool IsReference(std::string_view secret, std::string_view lower) {
     // "$2a$10$…" is a hash, "$ecret" may be a password: a variable reads as words.
     if (IsWordLike(secret.substr(1)) || secret.size() <= 4) return true;
   }
+  if (first == '$' && secret.size() <= 4) return true;                       // $2b$, $1
+  const bool colour = first == '#' && secret.size() <= 9 && std::all_of(secret.begin() + 1, secret.end(), [](char c) { return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); });
+  if (colour) return true;
   if (first == '$' && IsUpper(second) && Contains(secret, "/")) return true;  // $DIR/file
   if (Contains(secret, "%s") || Contains(secret, "%d")) return true;           // a format
   if (first == '%' && secret.size() <= 4) return true;                       // %1$s
@@ -232,7 +235,7 @@ bool IsProse(std::string_view secret) {
 // Whether a key in hexadecimal digits or a UUID is what may be given to such a name. A password is rather hashed.
 bool AsksForDigest(std::string_view identifier) {
   const std::string name = LowerAscii(identifier);
-  static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "cred", "sess", "cookie", "salt", "seed"};
+  static constexpr std::string_view kParts[] = {"key", "secret", "token", "auth", "sess", "cookie", "salt", "seed"};
   return ContainsAny(name, kParts);
 }
 
@@ -266,7 +269,8 @@ bool NamesSomethingElse(std::string_view identifier) {
       "keyboard",      "keycode",     "primarykey",   "primary_key",  "foreign",     "label",         "title",      "placeholder",
       "prompt",        "forgot",      "message",      "error",        "hint",        "tooltip",       "description", "lastset",
       "publicresource", "public",     "passwordtime",  "pwdage",      "badpwd",       "pwdcount",     "policy",      "encoded",       "encrypted", "scheme",
-      "resource",      "audience",    "sealed",       "existing",     "getbytes"};
+      "resource",      "audience",    "sealed",       "existing",     "getbytes",
+      "passwordhash",  "passhash",    "tokenhash",    "token.type"};
   std::string lower = LowerAscii(identifier);
   if (const size_t at = lower.find("unencrypted"); at != std::string::npos) lower.erase(at, 11);
   if (ContainsAny(lower, kParts)) return true;
@@ -288,7 +292,7 @@ bool LooksForSomethingElse(const Rule& rule) {
 
 // "localhost:2022", "text/plain", "urn:oasis:names".
 bool IsHostOrMediaType(std::string_view secret) {
-  static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/", "urn:"};
+  static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/", "urn:", "HTTP/"};
   if (std::any_of(std::begin(kTypes), std::end(kTypes), [secret](std::string_view type) { return secret.starts_with(type); })) return true;
   const size_t colon = secret.find(':');
   if (colon == std::string_view::npos || colon == 0 || secret.size() - colon < 3 || secret.size() - colon > 6) return false;
