@@ -156,7 +156,7 @@ TEST_F(ScanTest, WhatTakesTooLongIsSaidInEveryRunAndNeverClean) {
 
 // More matches than one pass over history locates.
 TEST_F(ScanTest, EveryPlaceOfAHundredThousandIsReportedOnce) {
-  constexpr size_t kFiles = 18, kSecrets = 8'000;  // each found by two rules
+  constexpr size_t kFiles = 21, kSecrets = 5'000;  // each found by three rules
   std::string lines;
   for (uint32_t i = 0; i < kSecrets; ++i) lines += "token = " + FakeGithubToken(i) + "\n";
   GitRepo repo(repos_.path() / "app");
