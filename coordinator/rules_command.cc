@@ -122,6 +122,8 @@ class Checker {
     constexpr double kMayBeMissed = 0.02;
     if (made_ == 0) return;
     out_ << absl::StrFormat("keyword rules: %d of %d examples found\n", made_ - missed_, made_);
+    out_ << absl::StrFormat("of %d examples found %d are named by their own rule, %d by one of their provider\n", found_,
+                            named_by_own_, named_by_provider_);
     problems_ += missed_ > kMayBeMissed * made_ ? 1 : 0;
   }
 
@@ -214,15 +216,20 @@ class Checker {
       }
       return;
     }
+    const Rule* best = &rule;
     for (const Report& other : reports) {
       const bool overlaps = other.start < own->end && own->start < other.end;
       if (other.rule == &rule || !overlaps) continue;
       if (Beats(*other.rule, rule)) {
         confusions_[rule.id][other.rule->id] = true;
+        if (Beats(*other.rule, *best)) best = other.rule;
       } else if (other.rule->rule_class != RuleClass::kGeneric) {
         confusions_[rule.id].emplace(other.rule->id, false);
       }
     }
+    ++found_;
+    named_by_own_ += best == &rule ? 1 : 0;
+    named_by_provider_ += best->provider == rule.provider ? 1 : 0;
   }
 
   void CheckNegative(const Rule& rule, const std::string& negative, uint64_t seed) {
@@ -241,6 +248,7 @@ class Checker {
   std::map<std::string, std::map<std::string, bool>> confusions_;  // rule, other, whether the other wins
   int problems_ = 0;
   int made_ = 0, missed_ = 0;  // examples of keyword rules
+  int found_ = 0, named_by_own_ = 0, named_by_provider_ = 0;  // of all rules
 };
 
 }  // namespace
