@@ -424,7 +424,11 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
     if ((digest && (!asked || NamesDigest(context.identifier))) || IsCryptHash(value)) flags |= kDigestLike;
   }
   if (rule.is_named() && !context.documented && IsInPathOfAddress(context.before)) flags |= kReference;
-  if ((generic || rule.is_named()) && NamesSomethingElse(context.identifier) && !LooksForSomethingElse(rule)) flags |= kOtherName;
+  // What says itself what it is may have any name.
+  const bool known = value.data() != secret.data();
+  if ((generic || rule.is_named()) && !known && NamesSomethingElse(context.identifier) && !LooksForSomethingElse(rule)) {
+    flags |= kOtherName;
+  }
   if (IsWordLike(value) && !(rule.is_password() && IsChosen(value))) {
     const bool assigned = rule.is_password() && AssignsPassword(context);
     if (!assigned || !IsDrawn(value)) flags |= assigned && IsPlainWord(value) ? kPlainWord : kWordLike;

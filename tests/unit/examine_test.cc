@@ -117,6 +117,7 @@ TEST(Examine, ValuesThatAreNoneAreFlagged) {
   EXPECT_TRUE(GenericFlags("password_scheme = 'SHA512-CRYPT'", "SHA512-CRYPT") & kReference);
   EXPECT_TRUE(GenericFlags("encrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
   EXPECT_FALSE(GenericFlags("unencrypted_token = 'kd83hdu3'", "kd83hdu3") & kOtherName);
+  EXPECT_FALSE(Of(OneRule("class = 'C'\nprefixes = ['kd']"), "encrypted_token = 'kd83hdu3'", "kd83hdu3").flags & kOtherName);
   const std::string digest = *ExpandExample("{hex:40}", 1);
   EXPECT_TRUE(GenericFlags("commit = '" + digest + "'", digest) & kDigestLike);
   EXPECT_FALSE(GenericFlags("api_key = '" + digest + "'", digest) & kDigestLike);
