@@ -87,8 +87,7 @@ bool IsNamedDigest(std::string_view lead) {
   static constexpr std::string_view kNames[] = {"sha1", "sha224", "sha256", "sha384", "sha512", "md5"};
   if (lead.empty() || std::string_view("=-:").find(lead.back()) == std::string_view::npos) return false;
   lead.remove_suffix(1);
-  const std::string lower = LowerAscii(lead);
-  return std::any_of(std::begin(kNames), std::end(kNames), [&lower](std::string_view name) { return lower.ends_with(name); });
+  return EndsWithAny(LowerAscii(lead), kNames);
 }
 
 // How a keyword rule came to its value.

@@ -9,12 +9,6 @@
 namespace unsprawl {
 namespace {
 
-bool HasSuffix(std::string_view text, std::span<const std::string_view> suffixes) {
-  return std::any_of(suffixes.begin(), suffixes.end(), [text](std::string_view suffix) {
-    return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
-  });
-}
-
 bool IsOneOf(std::string_view text, std::span<const std::string_view> words) {
   return std::find(words.begin(), words.end(), text) != words.end();
 }
@@ -64,14 +58,14 @@ PathClass ClassifyPath(std::string_view path) {
     if (folders == PathClass::kOrdinary && IsOneOf(folder, kExampleWords)) folders = PathClass::kExample;
     rest.remove_prefix(slash + 1);
   }
-  if (IsOneOf(rest, kGeneratedNames) || HasSuffix(rest, kGeneratedSuffixes)) return PathClass::kGenerated;
+  if (IsOneOf(rest, kGeneratedNames) || EndsWithAny(rest, kGeneratedSuffixes)) return PathClass::kGenerated;
   if (rest.starts_with("messages") && rest.ends_with(".properties")) return PathClass::kGenerated;
   if (folders != PathClass::kOrdinary) return folders;
   // ThingTest.java, thing_test.go and test_thing.py all name a test.
   static constexpr std::string_view kTestSuffixes[] = {"test.java", "tests.java", "test.kt", "tests.cs",
                                                        "test.php",  "test.scala", "test.swift"};
-  if (HasSuffix(rest, kTestSuffixes)) return PathClass::kTest;
-  if (HasSuffix(rest, kExampleSuffixes)) return PathClass::kExample;
+  if (EndsWithAny(rest, kTestSuffixes)) return PathClass::kTest;
+  if (EndsWithAny(rest, kExampleSuffixes)) return PathClass::kExample;
   return ClassifyWords(rest);
 }
 

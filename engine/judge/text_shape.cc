@@ -237,6 +237,14 @@ bool ContainsAny(std::string_view text, std::span<const std::string_view> parts)
                      [text](std::string_view part) { return text.find(part) != std::string_view::npos; });
 }
 
+bool StartsWithAny(std::string_view text, std::span<const std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [text](std::string_view part) { return text.starts_with(part); });
+}
+
+bool EndsWithAny(std::string_view text, std::span<const std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [text](std::string_view part) { return text.ends_with(part); });
+}
+
 std::string LowerAscii(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) c = IsUpper(c) ? static_cast<char>(c | 0x20) : c;

@@ -38,6 +38,8 @@ std::string LowerAscii(std::string_view text);
 
 // Whether one of `parts` is in `text`, as it is written.
 bool ContainsAny(std::string_view text, std::span<const std::string_view> parts);
+bool StartsWithAny(std::string_view text, std::span<const std::string_view> parts);
+bool EndsWithAny(std::string_view text, std::span<const std::string_view> parts);
 
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 inline bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }

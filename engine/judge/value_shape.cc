@@ -178,17 +178,28 @@ bool IsFilePath(std::string_view secret) {
   return IsWordLike(secret) || (slash != std::string_view::npos && slash <= 12 && IsShowableName(secret.substr(1, slash - 1)));
 }
 
+// "#3cba", "#1e90ff".
+bool IsColour(std::string_view secret) {
+  constexpr size_t kMost = 9;
+  return secret.starts_with('#') && secret.size() <= kMost && std::all_of(secret.begin() + 1, secret.end(), [](char c) {
+           return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+         });
+}
+
 bool IsReference(std::string_view secret, std::string_view lower) {
   static constexpr std::string_view kParts[] = {
       "${",        "$(",        "{{",        "}}",       "<%",       "%(",         "#{",       "@{",
       "$env:",     "process.env", "os.environ", "getenv", "env[",    "environ[",   "env.",     "secrets.",
       "vault:",    "enc[",      "secretkeyref", "!ref",  "!sub",     "arn:aws:",   "op://",    "vault://",
       "ssm:/",     "{resolve:", "keyvault(", "$ansible_vault", "import.meta", "viper.get", "config[",
-      "),", "})", "({", "(?:", "(?=", "(?!", "[[:", ".+?", ".*?", ")(", "&lt", "&gt", "){", "=>", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w", " && ", " || ", "];", "};", "\\n\\t",
+      "),", "})", "({", "){", ")(", "=>", "];", "};", "\\n\\t", " && ", " || ", "&lt", "&gt",
+      // expressions
+      "(?:", "(?=", "(?!", "[[:", ".+?", ".*?", "[0-9", "[a-z", "[A-Z", "]{", "\\d", "\\w",
       "system.get", "params[",  "lookup('", "sealed:", "sops:", "data.", "var.", "local.", "self.", "this.",
       // algorithms, character sets
       "iso-8859", "utf-8", "utf-16", "windows-125",
-      "md5:", "sha1:", "bcrypt", "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2", "withrsa", "/cbc/", "/ecb/", "/gcm/"};
+      "md5:", "sha1:", "bcrypt", "sha256", "sha384", "sha512", "sha-256", "sha-384", "sha-512", "hmacsha", "pbkdf2",
+      "withrsa", "/cbc/", "/ecb/", "/gcm/"};
   static constexpr std::string_view kWords[] = {
       "null", "none", "nil", "true", "false", "undefined", "void", "nan", "yes", "no", "on", "off",
       "empty", "n/a", "str", "string", "bytes", "int", "bool", "object", "any", "varchar", "text"};
@@ -199,11 +210,10 @@ bool IsReference(std::string_view secret, std::string_view lower) {
       std::all_of(secret.begin() + 1, secret.end(),
                   [](char c) { return IsAlnum(c) || c == '_' || c == '[' || c == ']' || c == '.'; })) {
     // "$2a$10$…" is a hash, "$ecret" may be a password: a variable reads as words.
-    if (IsWordLike(secret.substr(1)) || secret.size() <= 4) return true;
+    if (IsWordLike(secret.substr(1))) return true;
   }
   if (first == '$' && secret.size() <= 4) return true;                       // $2b$, $1
-  const bool colour = first == '#' && secret.size() <= 9 && std::all_of(secret.begin() + 1, secret.end(), [](char c) { return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); });
-  if (colour) return true;
+  if (IsColour(secret)) return true;
   if (first == '$' && IsUpper(second) && Contains(secret, "/")) return true;  // $DIR/file
   if (Contains(secret, "%s") || Contains(secret, "%d")) return true;           // a format
   if (first == '%' && secret.size() <= 4) return true;                       // %1$s
@@ -279,7 +289,7 @@ bool NamesSomethingElse(std::string_view identifier) {
                   identifier.ends_with("ID");
   static constexpr std::string_view kEnds[] = {"file", "path", "dir", "cmd", "command", "regex", "regexp", "pattern", "format", "prefix", "suffix",
                                               ".php", ".js", ".py", ".rb", ".go", ".java", ".ts", ".cs", ".htm", ".html", ".md"};
-  if (std::any_of(std::begin(kEnds), std::end(kEnds), [&lower](std::string_view end) { return lower.ends_with(end); })) return true;
+  if (EndsWithAny(lower, kEnds)) return true;
   return id && !Contains(lower, "secret_id") && !Contains(lower, "sid") && !Contains(lower, "sess") && !Contains(lower, "key");
 }
 
@@ -293,7 +303,7 @@ bool LooksForSomethingElse(const Rule& rule) {
 // "localhost:2022", "text/plain", "urn:oasis:names".
 bool IsHostOrMediaType(std::string_view secret) {
   static constexpr std::string_view kTypes[] = {"application/", "text/", "image/", "audio/", "video/", "multipart/", "urn:", "HTTP/"};
-  if (std::any_of(std::begin(kTypes), std::end(kTypes), [secret](std::string_view type) { return secret.starts_with(type); })) return true;
+  if (StartsWithAny(secret, kTypes)) return true;
   const size_t colon = secret.find(':');
   if (colon == std::string_view::npos || colon == 0 || secret.size() - colon < 3 || secret.size() - colon > 6) return false;
   return std::all_of(secret.begin() + static_cast<ptrdiff_t>(colon) + 1, secret.end(), IsDigit) &&
@@ -314,7 +324,8 @@ bool IsVersion(std::string_view secret) {
 
 // The length and the name of its kind, with which each public key of OpenSSH begins, in base64.
 bool IsPublicKey(std::string_view secret) {
-  return secret.starts_with("AAAAB3NzaC1") || secret.starts_with("AAAAC3NzaC1") || secret.starts_with("AAAAE2VjZHNhL");
+  static constexpr std::string_view kBeginnings[] = {"AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNhL"};
+  return StartsWithAny(secret, kBeginnings);
 }
 
 // "ann@acme.org": an address.
@@ -376,7 +387,7 @@ bool AssignsPassword(const ValueContext& context) {
   const bool assigned = last == ':' || (last == '=' && previous != '=' && previous != '!') || (last == '>' && previous == '=');
   const std::string name = LowerAscii(context.identifier);
   static constexpr std::string_view kNames[] = {"password", "passwd", "pwd", "pass", "passwort"};
-  return assigned && std::any_of(std::begin(kNames), std::end(kNames), [&name](std::string_view end) { return name.ends_with(end); });
+  return assigned && EndsWithAny(name, kNames);
 }
 
 // A key block, or what a rule of bytes that are no text finds: judged by structure.
@@ -408,7 +419,7 @@ uint32_t ShapeOfValue(std::string_view secret, const ValueContext& context, cons
   if (generic) {
     // "cGFzc3dvcmQ=" is as weak as what it says.
     const std::string plain = TextInBase64(value);
-    if (IsPlaceholderText(plain, LowerAscii(plain), context.identifier)) flags |= kPlaceholder;
+    if (!plain.empty() && IsPlaceholderText(plain, LowerAscii(plain), context.identifier)) flags |= kPlaceholder;
     if (!plain.empty() && IsWordLike(plain) && !IsChosen(plain)) flags |= kWordLike;
   }
   // What a provider documents is no name, address or digest; of a keyword rule only what has another shape is doubted.
