@@ -1,7 +1,6 @@
 #include "engine/judge/examine.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "engine/judge/checksum.h"
 #include "engine/judge/structure.h"
